@@ -1,0 +1,40 @@
+"""The built-ins: a plugin like any other, registered through the same hooks under the distribution `facefeat`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from facefeat.component import Component
+from facefeat.hookspecs import hookimpl
+
+
+@hookimpl
+def facefeat_detectors() -> Iterable[Component]:
+    """`mtcnn` and `whole-image`."""
+    from facefeat.builtin.detectors import COMPONENTS
+
+    return COMPONENTS
+
+
+@hookimpl
+def facefeat_backbones() -> Iterable[Component]:
+    """`compact`, this project's own, and the well-known ones."""
+    from facefeat.builtin.backbones import COMPONENTS
+
+    return COMPONENTS
+
+
+@hookimpl
+def facefeat_heads() -> Iterable[Component]:
+    """`single`, `three-head` and `attention`."""
+    from facefeat.builtin.heads import COMPONENTS
+
+    return COMPONENTS
+
+
+@hookimpl
+def facefeat_presets() -> Iterable[Component]:
+    """The presets that ship in the package."""
+    from facefeat.builtin.presets import COMPONENTS
+
+    return COMPONENTS

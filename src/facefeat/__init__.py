@@ -1,0 +1,112 @@
+"""facefeat: age, gender and race of every face in a photo, offline, from models that you can train, audit and open.
+
+    from facefeat import FaceFeatureModel
+
+    model = FaceFeatureModel.from_preset()
+    model.predict("photo.jpg").faces[0].attributes["age"].label
+
+Importing this imports no Keras, makes no folder, sets no environment and filters no warning: each public name is
+imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facefeat.component import Component as Component
+    from facefeat.errors import AmbiguousComponentError as AmbiguousComponentError
+    from facefeat.errors import DataError as DataError
+    from facefeat.errors import DownloadError as DownloadError
+    from facefeat.errors import FacefeatError as FacefeatError
+    from facefeat.errors import ImageError as ImageError
+    from facefeat.errors import InputError as InputError
+    from facefeat.errors import LabelError as LabelError
+    from facefeat.errors import MissingExtraError as MissingExtraError
+    from facefeat.errors import PluginError as PluginError
+    from facefeat.errors import PresetError as PresetError
+    from facefeat.errors import RecipeError as RecipeError
+    from facefeat.errors import SchemaError as SchemaError
+    from facefeat.errors import TrainingError as TrainingError
+    from facefeat.errors import UnknownComponentError as UnknownComponentError
+    from facefeat.hookspecs import hookimpl as hookimpl
+    from facefeat.model import FaceFeatureModel as FaceFeatureModel
+    from facefeat.schema import Attribute as Attribute
+    from facefeat.schema import Schema as Schema
+    from facefeat.types import Alignment as Alignment
+    from facefeat.types import Analysis as Analysis
+    from facefeat.types import AttributePrediction as AttributePrediction
+    from facefeat.types import Face as Face
+    from facefeat.types import FaceBatch as FaceBatch
+    from facefeat.types import FaceResult as FaceResult
+    from facefeat.types import ImageResult as ImageResult
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "component": ("Component",),
+    "errors": (
+        "AmbiguousComponentError",
+        "DataError",
+        "DownloadError",
+        "FacefeatError",
+        "ImageError",
+        "InputError",
+        "LabelError",
+        "MissingExtraError",
+        "PluginError",
+        "PresetError",
+        "RecipeError",
+        "SchemaError",
+        "TrainingError",
+        "UnknownComponentError",
+    ),
+    "hookspecs": ("hookimpl",),
+    "model": ("FaceFeatureModel",),
+    "schema": ("Attribute", "Schema"),
+    "types": ("Alignment", "Analysis", "AttributePrediction", "Face", "FaceBatch", "FaceResult", "ImageResult"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - what most people want comes first
+    "FaceFeatureModel",
+    "Component",
+    "hookimpl",
+    "Schema",
+    "Attribute",
+    "Alignment",
+    "Face",
+    "AttributePrediction",
+    "FaceResult",
+    "ImageResult",
+    "FaceBatch",
+    "Analysis",
+    "FacefeatError",
+    "InputError",
+    "ImageError",
+    "LabelError",
+    "SchemaError",
+    "RecipeError",
+    "DataError",
+    "DownloadError",
+    "PresetError",
+    "TrainingError",
+    "PluginError",
+    "UnknownComponentError",
+    "AmbiguousComponentError",
+    "MissingExtraError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
