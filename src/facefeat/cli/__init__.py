@@ -1,0 +1,95 @@
+"""The command line. It uses the public API only, and each command is imported when it is asked for.
+
+Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted, 141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from facefeat import __version__
+from facefeat.cli._group import Commands, Lazy
+from facefeat.errors import AmbiguousComponentError, FacefeatError, InputError, UnknownComponentError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+# In the order of `facefeat --help`: what most people want comes first.
+COMMANDS = {
+    "predict": Lazy("facefeat.cli.predict", "predict", "Age, gender and race of every face in photos."),
+    "presets": Lazy("facefeat.cli.presets", "presets", "List the trained models that are installed."),
+    "data": Lazy("facefeat.cli.data", "data", "Import labelled faces into one table."),
+    "train": Lazy("facefeat.cli.train", "train", "Train a model by a recipe."),
+    "evaluate": Lazy("facefeat.cli.evaluate", "evaluate", "Measure a model on labelled faces, per group."),
+    "plugins": Lazy("facefeat.cli.plugins", "plugins", "List components, and plugins that did not load."),
+}
+
+_wants_traceback = False
+
+
+@click.group(
+    cls=Commands,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try: facefeat predict photo.jpg",
+)
+@click.version_option(__version__, prog_name="facefeat", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error, too.")
+def cli(verbose: bool) -> None:
+    """Age, gender and race of every face in a photo, offline."""
+    global _wants_traceback
+    _wants_traceback = verbose
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: what the script `facefeat` calls."""
+    # TensorFlow's start-up log would bury our messages. It is this program's own environment, so we may.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A file name that the terminal cannot show is no reason to stop.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(args))
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. An error that facefeat knows is a message, not a traceback."""
+    global _wants_traceback
+    _wants_traceback = False
+    try:
+        code = cli.main(args=None if args is None else list(args), prog_name="facefeat", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("facefeat: interrupted", err=True)
+        return INTERRUPTED
+    except click.ClickException as e:
+        _traceback()
+        e.show()
+        return e.exit_code
+    except FacefeatError as e:
+        return _failed(str(e), 2 if isinstance(e, InputError | UnknownComponentError | AmbiguousComponentError) else 1)
+    except BrokenPipeError:
+        # `facefeat ... | head` has read enough. The interpreter flushes at exit: give it somewhere to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as e:
+        where = f": {os.fsdecode(e.filename)!r}" if isinstance(e.filename, str | bytes) else ""
+        return _failed(f"{e.strerror or e}{where}", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(message: str, code: int) -> int:
+    _traceback()
+    click.echo(f"facefeat: {message}", err=True)
+    return code
+
+
+def _traceback() -> None:
+    if _wants_traceback:
+        click.echo(traceback.format_exc(), err=True, nl=False)

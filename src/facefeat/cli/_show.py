@@ -1,0 +1,131 @@
+"""What several commands share: tables for a terminal or a pipe, plain text for strangers' strings, progress."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from facefeat.plugins import one_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PROGRESS_AFTER = 1.0
+"""Seconds without a bar: what is done sooner needs none."""
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    click.echo(f"facefeat: {message}", err=True)
+
+
+def megabytes(size: int) -> str:
+    """A file size for people: "4.9 MB"."""
+    return f"{size / 1e6:.1f} MB" if size >= 50_000 else f"{size / 1e3:.1f} kB"
+
+
+def rows(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """A table on standard output: ruled on a terminal that is wide enough, else plain columns, never cut."""
+    cells = [[one_line(c, 10_000) for c in line] for line in lines]
+    widths = [max(len(c) for c in column) for column in zip(headers, *cells, strict=True)]
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        # The last column may fold; the others must fit.
+        if sum(widths[:-1]) + 3 * len(widths) + 20 <= console.width:
+            _ruled(console, headers, cells)
+            return
+    for line in [list(headers), *cells]:
+        padded = (c.ljust(w) for c, w in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _ruled(console: object, headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    assert isinstance(console, Console)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold")
+    for i, header in enumerate(headers):
+        table.add_column(header, no_wrap=i < len(headers) - 1)
+    for line in cells:
+        table.add_row(*(Text(c) for c in line))  # Text: a name with [brackets] is no markup
+    console.print(table)
+
+
+class Bar:
+    """A progress bar on standard error that shows itself after a second, and steps aside for output."""
+
+    def __init__(self, progress: Progress | None, task: TaskID | None) -> None:
+        self._progress, self._task = progress, task
+        self._lock = threading.RLock()
+        self._shown = self._closed = False
+
+    def show(self) -> None:
+        """Start drawing, unless it is over already."""
+        with self._lock:
+            if self._progress is not None and not self._closed:
+                self._shown = True
+                self._progress.start()
+
+    def advance(self, steps: int, description: str = "") -> None:
+        """So many more are done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=steps, **({"description": description} if description else {}))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """No bar while something else is written to the terminal."""
+        with self._lock:
+            if self._progress is not None and self._shown:
+                self._progress.stop()
+            try:
+                yield
+            finally:
+                if self._progress is not None and self._shown and not self._closed:
+                    self._progress.start()
+
+    def close(self) -> None:
+        """Take it away."""
+        with self._lock:
+            self._closed = True
+            if self._progress is not None and self._shown:
+                self._progress.stop()
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Bar]:
+    """A `Bar`; where standard error is no terminal it draws nothing."""
+    if not sys.stderr.isatty():
+        yield Bar(None, None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    bar = Bar(shown, shown.add_task(description, total=total))
+    timer = threading.Timer(PROGRESS_AFTER, bar.show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield bar
+    finally:
+        timer.cancel()
+        bar.close()
