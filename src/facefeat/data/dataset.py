@@ -1,0 +1,193 @@
+"""FaceDataset: one table of files, splits and labels, and the decoded crops that belong to its rows."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facefeat.data.rows import Skipped, fingerprint, split_name
+from facefeat.errors import DataError, did_you_mean
+from facefeat.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facefeat.data.crops import CropView
+    from facefeat.data.sources import Source
+    from facefeat.types import FloatArray
+
+    Progress = Callable[[int, int], None]
+
+
+@dataclass
+class _Shared:
+    """What a data set and its splits have in common. bad: row of the whole table -> why it could not be decoded."""
+
+    name: str
+    schema: Schema
+    licence: str
+    table: pd.DataFrame
+    skipped: tuple[Skipped, ...]
+    open: Callable[[], Source]
+    prefix: str
+    home: Path | None = None
+    source: Source | None = None
+    bad: dict[int, str] = field(default_factory=dict)
+
+
+class FaceDataset:
+    """A labelled set of pictures; made by `load_dataset`. Splits share their parent's crops.
+
+    Pictures that prove undecodable when `crops` reads them leave the table (of all splits) and join `skipped`; so take
+    labels after crops. `fingerprint` is of the list before that, and does not change.
+    """
+
+    def __init__(self, shared: _Shared, rows: NDArray[np.int64] | None = None) -> None:
+        self._shared = shared
+        self._listed = np.arange(len(shared.table)) if rows is None else rows
+        self._table: tuple[int, pd.DataFrame] | None = None
+        self._fingerprint: str | None = None
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{split} {n:,}" for split, n in self.splits.items())
+        return f"<FaceDataset {self.name}: {len(self):,} rows ({counts}), schema {self.schema.name}>"
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def _rows(self) -> NDArray[np.int64]:
+        bad = self._shared.bad
+        return self._listed[~np.isin(self._listed, list(bad))] if bad else self._listed
+
+    @property
+    def name(self) -> str:
+        """ "utkface", "fairface", or the name of the CSV file."""
+        return self._shared.name
+
+    @property
+    def schema(self) -> Schema:
+        """The attributes, their classes and years."""
+        return self._shared.schema
+
+    @property
+    def licence(self) -> str:
+        """What the data's publisher allows."""
+        return self._shared.licence
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Every row and picture that could not be used, of the whole data set, with the reason."""
+        files = self._shared.table["file"]
+        return (*self._shared.skipped, *(Skipped(str(files.iloc[r]), why) for r, why in self._shared.bad.items()))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """file, split, one column per attribute (its class, or "" where unknown), and for an attribute with exact
+        years `NAME_years` (float, NaN where unknown). Change a copy, not this one."""
+        if self._table is None or self._table[0] != len(self._shared.bad):
+            self._table = (len(self._shared.bad), self._shared.table.iloc[self._rows].reset_index(drop=True))
+        return self._table[1]
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split -> number of rows."""
+        return {str(k): int(v) for k, v in self.table["split"].value_counts().sort_index().items()}
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Attribute -> class -> number of rows, in the schema's order; "" counts the unknown where there are any."""
+        out: dict[str, dict[str, int]] = {}
+        for name, a in self.schema.attributes.items():
+            found = self.table[name].value_counts()
+            out[name] = {c: int(found.get(c, 0)) for c in (*a.classes, *([""] if "" in found else []))}
+        return out
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of files, splits and labels: the same on every machine, wherever the pictures lie."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint(self._shared.table.iloc[self._listed], self.schema)
+        return self._fingerprint
+
+    def split(self, name: str) -> FaceDataset:
+        """The rows of one split. Raises DataError where there is no such split."""
+        table_splits = self._shared.table["split"].to_numpy()[self._listed]
+        chosen = self._listed[table_splits == split_name(name)]
+        if not len(chosen):
+            raise DataError(f"data set {self.name!r} has no such split. {did_you_mean(name, self.splits)}")
+        return FaceDataset(self._shared, chosen)
+
+    def take(self, rows: ArrayLike) -> FaceDataset:
+        """The rows at these positions of `table`, in this order. Raises DataError where there is none."""
+        chosen = self._rows[np.asarray(rows)]
+        if not len(chosen):
+            raise DataError(f"no row of data set {self.name!r} was taken")
+        return FaceDataset(self._shared, chosen)
+
+    def labels(self) -> dict[str, NDArray[np.int32]]:
+        """Attribute -> (N,) int32 positions in the schema's classes; -1 where unknown. Found by name."""
+        out = {}
+        for name, a in self.schema.attributes.items():
+            index = {c: i for i, c in enumerate(a.classes)}
+            out[name] = self.table[name].map(index).fillna(-1).to_numpy().astype("int32")
+        return out
+
+    def years(self) -> FloatArray:
+        """(N,) float32: exact ages in years; NaN where unknown, and for all rows where the schema has no exact age."""
+        exact = [n for n, a in self.schema.attributes.items() if a.exact]
+        if not exact:
+            return np.full(len(self), np.nan, "float32")
+        return self.table[f"{exact[0]}_years"].to_numpy().astype("float32")
+
+    def crops(
+        self, size: int, cache_dir: str | os.PathLike[str] | None = None, progress: Progress | None = None
+    ) -> CropView:
+        """(N, S, S, 3) uint8 crops of the rows of `table`: decoded once, then read from a memory-mapped file.
+
+        size: S in pixels. cache_dir: where that file lies; else $FACEFEAT_CACHE, `cache` in the imported folder, or the
+        system's cache folder, whichever can be written first. progress: called with (pictures done, in all).
+        Pictures that cannot be decoded are skipped with one warning that names them. Raises DataError where the source
+        has moved, no picture can be read, or nowhere has room; InputError for an impossible size.
+        """
+        from facefeat.data.crops import decoded_crops
+
+        shared = self._shared
+        if shared.source is None:
+            shared.source = shared.open()
+        names = [shared.prefix + f for f in shared.table["file"]]
+        decoded = decoded_crops(shared.source, names, size, self._cache_dirs(cache_dir), progress)
+        new = {r: why for r, why in decoded.bad.items() if r not in shared.bad}
+        if new:
+            shared.bad.update(new)
+            files = [str(shared.table["file"].iloc[r]) for r in list(new)[:5]]
+            more = f" and {len(new) - 5:,} more" if len(new) > 5 else ""
+            warnings.warn(
+                f"{len(new):,} pictures of {self.name!r} cannot be read and are skipped: {', '.join(files)}{more}",
+                stacklevel=2,
+            )
+        if not len(self):
+            raise DataError(f"no picture of this part of data set {self.name!r} can be read")
+        return decoded.view.rows(self._rows)
+
+    def _cache_dirs(self, cache_dir: str | os.PathLike[str] | None) -> list[Path]:
+        from facefeat.data.crops import default_cache_dir
+
+        if cache_dir is not None:
+            return [Path(cache_dir)]
+        user = default_cache_dir()
+        if os.environ.get("FACEFEAT_CACHE") or self._shared.home is None:
+            return [user]
+        return [self._shared.home / "cache", user]
+
+
+def class_counts(counts: Mapping[str, Mapping[str, int]], attribute: str) -> str:
+    """ "Male 10, Female 12": the classes of one attribute with their rows."""
+    return ", ".join(f"{name or 'unknown'} {n:,}" for name, n in counts[attribute].items())

@@ -1,0 +1,171 @@
+"""Collecting rows: every importer gives what it found here, and the unusable is skipped, counted and named."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from facefeat.data.labels import LabelReader
+from facefeat.data.tables import Table
+from facefeat.errors import DataError, LabelError
+from facefeat.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
+"""Other spellings of a split's name."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row or picture that could not be used. file: its name, or the line of the table. reason: one clause."""
+
+    file: str
+    reason: str
+
+
+def split_name(text: str) -> str:
+    """A split's name as the table has it: lower case, "validation" as "val"."""
+    name = text.strip().casefold()
+    return SPLIT_NAMES.get(name, name)
+
+
+def hashed_split(file: str) -> str:
+    """ "val" for a tenth of all names, else "train": by the hash of the bare file name, the same everywhere."""
+    bare = unicodedata.normalize("NFC", file.rpartition("/")[2])
+    return "val" if hashlib.sha256(bare.encode()).digest()[0] * 10 < 256 else "train"
+
+
+def check_schema(schema: Schema) -> Schema:
+    """The schema, if a table can hold it. Raises DataError where an attribute has the name of another column."""
+    for name in schema.attributes:
+        if name in ("file", "split", *(f"{a}_years" for a in schema.attributes)):
+            raise DataError(f"schema {schema.name!r}: an attribute cannot be named {name!r}, a column of the table")
+    return schema
+
+
+class Splits:
+    """The split of each picture by a table with the columns file and split. Raises DataError where it is not one."""
+
+    def __init__(self, table: Table) -> None:
+        table.require(("file", "split"))
+        self.where = table.where
+        self._split: dict[str, str] = {}
+        for line, row in table.rows:
+            if not row["split"]:
+                raise DataError(f"{table.where!r}: line {line} has no split for {row['file']!r}")
+            name = row["file"].replace("\\", "/")
+            if self._split.setdefault(name, split_name(row["split"])) != split_name(row["split"]):
+                raise DataError(f"{table.where!r}: line {line} puts {name!r} into a second split")
+        bare: dict[str, set[str]] = {}
+        for name, split in self._split.items():
+            bare.setdefault(name.rpartition("/")[2], set()).add(split)
+        self._bare = {name: splits for name, splits in bare.items() if len(splits) == 1}
+
+    @property
+    def files(self) -> list[str]:
+        """The files it lists."""
+        return list(self._split)
+
+    def lists(self, file: str) -> bool:
+        """Whether it has a split for this file."""
+        return self.get(file) is not None
+
+    def get(self, file: str) -> str | None:
+        """The split of a file, found by its whole name or else by its bare name; None where it is not listed."""
+        if file in self._split:
+            return self._split[file]
+        found = self._bare.get(file.rpartition("/")[2], ())
+        return next(iter(found), None)
+
+
+@dataclass
+class Collector:
+    """Builds the one table. missing_ok: a label may be absent (a user's own table); else such a row is skipped."""
+
+    schema: Schema
+    missing_ok: bool = False
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_schema(self.schema)
+        self.readers = {name: LabelReader(a) for name, a in self.schema.attributes.items()}
+        self._rows: dict[str, tuple[str, dict[str, tuple[int, float]]]] = {}
+        self._contradictory: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def skip(self, file: str, reason: str) -> None:
+        """Count and name something that cannot be used."""
+        self.skipped.append(Skipped(file, reason))
+
+    def add(self, file: str, split: str, labels: Mapping[str, str]) -> None:
+        """One row, or its place among the skipped: an unknown label, no split, or a file that was listed before."""
+        read: dict[str, tuple[int, float]] = {}
+        for name, reader in self.readers.items():
+            text = labels.get(name, "").strip()
+            if not text and self.missing_ok:
+                read[name] = (-1, math.nan)
+                continue
+            if not text:
+                return self.skip(file, f"no {name}")
+            try:
+                read[name] = reader.read(text)
+            except LabelError as e:
+                return self.skip(file, str(e))
+        if not split:
+            return self.skip(file, "no split")
+        if file in self._contradictory:
+            return self.skip(file, "listed more than once with different labels")
+        if file in self._rows:
+            if repr(self._rows[file]) == repr((split, read)):  # repr: NaN is not equal to itself
+                return self.skip(file, "listed twice; used once")
+            # Which of the two is right cannot be known.
+            del self._rows[file]
+            self._contradictory.add(file)
+            self.skip(file, "listed more than once with different labels")
+            return self.skip(file, "listed more than once with different labels")
+        self._rows[file] = (split, read)
+        return None
+
+    def frame(self) -> pd.DataFrame:
+        """The table: file, split, one column per attribute and, where it is exact, one of years; see FaceDataset."""
+        import numpy as np
+        import pandas as pd
+
+        columns: dict[str, object] = {
+            "file": np.array(list(self._rows), dtype=object),
+            "split": np.array([split for split, _ in self._rows.values()], dtype=object),
+        }
+        for name, a in self.schema.attributes.items():
+            names = np.array([*a.classes, ""], dtype=object)  # -1, unknown, is the last
+            columns[name] = names[[read[name][0] for _, read in self._rows.values()]]
+        for name, a in self.schema.attributes.items():
+            if a.exact:
+                columns[f"{name}_years"] = np.array([read[name][1] for _, read in self._rows.values()], "float64")
+        return pd.DataFrame(
+            {k: pd.Series(v, dtype="str" if v.dtype == object else v.dtype) for k, v in columns.items()}
+        )  # type: ignore[attr-defined]
+
+
+def fingerprint(frame: pd.DataFrame, schema: Schema) -> str:
+    """sha256 of what a run learns from: attributes and classes, and every row's file, split and labels, sorted."""
+    names = list(schema.attributes)
+    years = [f"{n}_years" for n, a in schema.attributes.items() if a.exact]
+    lines = []
+    for row in frame[["file", "split", *names, *years]].itertuples(index=False, name=None):
+        text = [unicodedata.normalize("NFC", str(v)) for v in row[: 2 + len(names)]]
+        numbers = ["" if math.isnan(v) else format(v, ".6g") for v in row[2 + len(names) :]]
+        lines.append("\t".join([*text, *numbers]))
+    digest = hashlib.sha256()
+    for a in schema.attributes.values():
+        digest.update(f"{a.name}\t{a.classes}\t{a.years}\t{a.exact}\n".encode())
+    for line in sorted(lines):
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()

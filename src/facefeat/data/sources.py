@@ -1,0 +1,292 @@
+"""Where the pictures of a data set lie: a folder, a tar or a zip. Archives are read in place, never extracted.
+
+A source names its pictures by their path inside it, with "/" between the parts. Names that leave the source ("..", an
+absolute path, a link) do not exist as far as an archive is concerned.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+from facefeat.errors import DataError, ImageError
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+MAX_PICTURE_BYTES = 256 * 1024**2
+"""A larger file is not read: no photo is that large, and a zip may declare anything."""
+
+
+class Source(Protocol):
+    """Pictures by name."""
+
+    path: Path
+    kind: str
+    sequential: bool
+    """True where reading out of order costs much (a compressed tar): read in the order of `position` then."""
+
+    def names(self) -> list[str]:
+        """Every file in it, sorted; hidden files and a Mac's `__MACOSX` left out."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether it holds a file of that name."""
+        ...
+
+    def position(self, name: str) -> int:
+        """Where the file lies in it: the order that reads fastest. 0 where order does not matter."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes; may be called from several threads. Raises ImageError where it cannot be read."""
+        ...
+
+    def stamp(self, names: Sequence[str]) -> str:
+        """Changes when the files change: their sizes and modification times, or the archive's."""
+        ...
+
+
+def clean_name(name: str) -> str:
+    r"""A file's name with "/" between its parts and no "./": `.\a\b.jpg` and `a/b.jpg` are one."""
+    name = name.strip().replace("\\", "/")
+    while name.startswith("./"):
+        name = name[2:]
+    return name
+
+
+def is_inside(name: str) -> bool:
+    """Whether a cleaned name stays inside its source: relative, without a drive, without ".."."""
+    return bool(name) and not name.startswith("/") and ":" not in name[:2] and ".." not in name.split("/")
+
+
+def _visible(name: str) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _stat_stamp(path: Path) -> str:
+    info = path.stat()
+    return f"{info.st_size}:{info.st_mtime_ns}"
+
+
+class FolderSource:
+    """A folder. `outside` allows names that leave it (a user's own table may hold absolute paths)."""
+
+    kind = "folder"
+    sequential = False
+
+    def __init__(self, path: Path, outside: bool = False) -> None:
+        self.path = path
+        self.outside = outside
+
+    def names(self) -> list[str]:
+        """Every file below the folder, sorted."""
+        return sorted(self._walk())
+
+    def _walk(self) -> Iterator[str]:
+        for folder, folders, files in os.walk(self.path):
+            folders[:] = [f for f in folders if _visible(f)]
+            below = Path(folder).relative_to(self.path).as_posix()
+            for name in files:
+                if _visible(name):
+                    yield name if below == "." else f"{below}/{name}"
+
+    def _locate(self, name: str) -> Path | None:
+        return self.path / name if self.outside or is_inside(name) else None
+
+    def has(self, name: str) -> bool:
+        """Whether the file is there."""
+        path = self._locate(name)
+        return path is not None and path.is_file()
+
+    def position(self, name: str) -> int:
+        """Always 0."""
+        return 0
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes. Raises ImageError where it is missing, unreadable or too large."""
+        path = self._locate(name)
+        if path is None:
+            raise ImageError(f"{name!r} is outside {str(self.path)!r}")
+        try:
+            if path.stat().st_size > MAX_PICTURE_BYTES:
+                raise ImageError(f"{name!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB")
+            return path.read_bytes()
+        except OSError as e:
+            raise ImageError(f"cannot read {name!r}: {e.strerror or e}") from None
+
+    def stamp(self, names: Sequence[str]) -> str:
+        """Size and modification time of each file."""
+        stamps = []
+        for name in names:
+            path = self._locate(name)
+            try:
+                stamps.append("-" if path is None else _stat_stamp(path))
+            except OSError:
+                stamps.append("-")
+        return "\n".join(stamps)
+
+
+class TarSource:
+    """A tar, compressed or not. Raises DataError where it is not one."""
+
+    kind = "tar"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._tar: tarfile.TarFile | None = None
+        self._file: IO[bytes] | None = None
+        self._index: dict[str, tarfile.TarInfo] = {}
+        try:
+            with path.open("rb") as f:
+                head = f.read(6)
+            self.sequential = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head == b"\xfd7zXZ\x00"
+            self._tar = tarfile.open(path, "r:*" if self.sequential else "r:")
+            for member in self._tar:
+                name = clean_name(member.name)
+                if member.isreg() and not member.issparse() and is_inside(name) and _visible(name):
+                    self._index[name] = member
+            self._file = None if self.sequential else path.open("rb")
+        except (tarfile.TarError, EOFError, zlib.error) as e:
+            raise DataError(f"{str(path)!r} is not a whole tar archive ({e}). Fetch it again.") from None
+        except OSError as e:
+            raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+
+    def names(self) -> list[str]:
+        """Every regular file in it, sorted."""
+        return sorted(self._index)
+
+    def has(self, name: str) -> bool:
+        """Whether a regular file of that name is in it."""
+        return name in self._index
+
+    def position(self, name: str) -> int:
+        """Offset of the file's bytes."""
+        return self._index[name].offset_data if name in self._index else 0
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes. Raises ImageError where it is missing, too large or cut short."""
+        member = self._index.get(name)
+        if member is None:
+            raise ImageError(f"no {name!r} in {str(self.path)!r}")
+        if member.size > MAX_PICTURE_BYTES:
+            raise ImageError(f"{name!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB")
+        try:
+            with self._lock:
+                if self._file is not None:
+                    self._file.seek(member.offset_data)
+                    data = self._file.read(member.size)
+                else:
+                    stream = self._tar.extractfile(member) if self._tar else None
+                    data = stream.read() if stream else b""
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as e:
+            raise ImageError(f"cannot read {name!r} in {str(self.path)!r}: {e}") from None
+        if len(data) != member.size:
+            raise ImageError(f"{name!r} is cut short in {str(self.path)!r}")
+        return data
+
+    def stamp(self, names: Sequence[str]) -> str:
+        """Size and modification time of the archive."""
+        return _stat_stamp(self.path)
+
+
+class ZipSource:
+    """A zip. Raises DataError where it is not one."""
+
+    kind = "zip"
+    sequential = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._index: dict[str, zipfile.ZipInfo] = {}
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, NotImplementedError) as e:
+            raise DataError(f"{str(path)!r} is not a whole zip archive ({e}). Fetch it again.") from None
+        except OSError as e:
+            raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+        for info in self._zip.infolist():
+            name = clean_name(info.filename)
+            if not info.is_dir() and is_inside(name) and _visible(name):
+                self._index[name] = info
+
+    def names(self) -> list[str]:
+        """Every file in it, sorted."""
+        return sorted(self._index)
+
+    def has(self, name: str) -> bool:
+        """Whether a file of that name is in it."""
+        return name in self._index
+
+    def position(self, name: str) -> int:
+        """Offset of the file's header."""
+        return self._index[name].header_offset if name in self._index else 0
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes. Raises ImageError where it is missing, encrypted, too large or damaged."""
+        info = self._index.get(name)
+        if info is None:
+            raise ImageError(f"no {name!r} in {str(self.path)!r}")
+        if info.file_size > MAX_PICTURE_BYTES:
+            raise ImageError(f"{name!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB")
+        try:
+            return self._zip.read(info)
+        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as e:
+            raise ImageError(f"cannot read {name!r} in {str(self.path)!r}: {e}") from None
+
+    def stamp(self, names: Sequence[str]) -> str:
+        """Size and modification time of the archive."""
+        return _stat_stamp(self.path)
+
+
+def open_source(path: Path, outside: bool = False) -> Source:
+    """The source at a path, by what it is. Raises DataError for a missing path or a file that is no archive."""
+    if path.is_dir():
+        return FolderSource(path, outside=outside)
+    if not path.exists():
+        raise DataError(f"no such file or folder: {str(path)!r}")
+    if zipfile.is_zipfile(path):
+        return ZipSource(path)
+    if path.stat().st_size and tarfile.is_tarfile(path):
+        return TarSource(path)
+    if path.suffix.lower() == ".zip":
+        raise DataError(f"{str(path)!r} is not a whole zip archive. Fetch it again.")
+    if path.suffix.lower() in (".tar", ".tgz", ".gz"):
+        raise DataError(f"{str(path)!r} is not a whole tar archive. Fetch it again.")
+    raise DataError(f"{str(path)!r} is neither a folder nor a tar nor a zip archive")
+
+
+def find_prefix(source: Source, files: Sequence[str]) -> str:
+    """The folder inside the source that the files' names start from, such as "UTKFace/" or ""; "" where none fits.
+
+    Of several that fit, the one that holds most of the files' own folders; of those, the shortest.
+    """
+    wanted = {f.rpartition("/")[0] for f in files}
+    folders = set(_folders(source))
+    best, most = "", 0
+    for prefix in sorted({"", *(f"{f}/" for f in folders)}, key=lambda p: (p.count("/"), p)):
+        held = sum((prefix + w).rstrip("/") in folders for w in wanted)
+        if held > most:
+            best, most = prefix, held
+    return best
+
+
+def _folders(source: Source, depth: int = 3) -> Iterator[str]:
+    yield ""
+    if isinstance(source, FolderSource):
+        for folder, folders, _ in os.walk(source.path):
+            below = Path(folder).relative_to(source.path)
+            folders[:] = sorted(f for f in folders if _visible(f)) if len(below.parts) < depth else []
+            yield from ((below / f).as_posix() for f in folders)
+        return
+    seen: set[str] = set()
+    for name in source.names():
+        parts = name.split("/")[:-1]
+        for n in range(1, min(len(parts), depth) + 1):
+            seen.add("/".join(parts[:n]))
+    yield from sorted(seen)

@@ -1,0 +1,99 @@
+"""Reading tables as people have them: any of three separators, a BOM, Windows' letters, quotes, ragged rows."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facefeat.errors import DataError
+
+MAX_TABLE_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    where: its name, for messages. columns: lower-case names in their order.
+    rows: (line number, {column: text, stripped}). ragged: (line number, reason) of the rows that do not fit.
+    """
+
+    where: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, Mapping[str, str]], ...]
+    ragged: tuple[tuple[int, str], ...] = ()
+
+    def require(self, columns: Iterable[str]) -> None:
+        """Raises DataError where one of the columns is missing."""
+        missing = [c for c in columns if c not in self.columns]
+        if missing:
+            found = ", ".join(self.columns) or "(none)"
+            raise DataError(f"{self.where!r} has no column {', '.join(map(repr, missing))}. Columns found: {found}.")
+
+
+def read_table(path: Path) -> Table:
+    """The table in a CSV file. Raises DataError where it cannot be read as one."""
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise DataError(f"{str(path)!r} is larger than {MAX_TABLE_BYTES // 1024**3} GB")
+        return parse_table(path.read_bytes(), str(path))
+    except OSError as e:
+        raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+
+
+def parse_table(data: bytes, where: str) -> Table:
+    """The table in a CSV file's bytes: separated by comma, semicolon or tab; UTF-8, UTF-16 with BOM, or Windows-1252.
+
+    Raises DataError where it is empty, not text, or names a column twice.
+    """
+    text = _decode(data, where)
+    lines = text.lstrip("\r\n")
+    if not lines.strip():
+        raise DataError(f"{where!r} is empty: expected a header line with a column 'file', then one line per picture")
+    skipped = text[: len(text) - len(lines)].count("\n")
+    header = lines.splitlines()[0]
+    separator = max(",;\t", key=header.count)
+    reader = csv.reader(io.StringIO(lines, newline=""), delimiter=separator, skipinitialspace=True, strict=False)
+    rows: list[tuple[int, Mapping[str, str]]] = []
+    ragged: list[tuple[int, str]] = []
+    try:
+        columns = tuple(c.strip().casefold() for c in next(reader))
+        while columns and not columns[-1]:
+            columns = columns[:-1]  # a separator at the end of every line
+        twice = sorted({c for c in columns if columns.count(c) > 1})
+        if twice:
+            raise DataError(f"{where!r} has more than one column named {', '.join(map(repr, twice))}")
+        for fields in reader:
+            line = reader.line_num + skipped
+            if not any(f.strip() for f in fields):
+                continue
+            extra = fields[len(columns) :]
+            if len(fields) < len(columns) or any(f.strip() for f in extra):
+                ragged.append((line, f"line {line} has {len(fields)} fields, the header {len(columns)}"))
+                continue
+            rows.append((line, {c: f.strip() for c, f in zip(columns, fields, strict=False)}))
+    except csv.Error as e:
+        raise DataError(f"{where!r} is not a CSV table: {e}") from None
+    return Table(where, columns, tuple(rows), tuple(ragged))
+
+
+def _decode(data: bytes, where: str) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError:
+            raise DataError(f"{where!r} is not a CSV table: its text is cut short") from None
+    if b"\0" in data[:65536]:
+        raise DataError(f"{where!r} is not a CSV table but a binary file. Save it as CSV first.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Windows-1252 leaves five bytes without a letter; Latin-1 has one for each.
+        try:
+            return data.decode("cp1252")
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
