@@ -76,10 +76,10 @@ class Bar:
                 self._shown = True
                 self._progress.start()
 
-    def advance(self, steps: int, description: str = "") -> None:
-        """So many more are done."""
+    def advance(self, steps: int, description: str | None = None) -> None:
+        """So many more are done; from now on it is about `description`."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, advance=steps, **({"description": description} if description else {}))
+            self._progress.update(self._task, advance=steps, description=description)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -1,0 +1,81 @@
+"""What a user types after `facefeat predict`, made into a list of picture files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .pnm .mpo".split()
+)
+"""What counts as a picture when a folder is searched. A file named by itself is tried whatever its name."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """files: each path once, in the order given, those of a folder or glob sorted. complaints: a sentence each."""
+
+    files: tuple[str, ...]
+    complaints: tuple[str, ...]
+
+
+def expand(given: Iterable[str]) -> Inputs:
+    """Files as they are, folders searched with their subfolders, and globs (`*`, `?`, `[...]`, `**`).
+
+    A file that does not exist stays in: reading it fails with its own sentence, and the others are read.
+    """
+    files: dict[str, None] = {}
+    complaints: list[str] = []
+    for text in given:
+        if os.path.isdir(text):
+            found, faults = _in_folder(text)
+            complaints += faults
+            if not found and not faults:
+                complaints.append(f"the folder {text!r} has no pictures. Valid: files named {_suffixes()}.")
+        elif not os.path.lexists(text) and glob.has_magic(text):
+            found, faults = _matching(text)
+            complaints += faults
+            if not found and not faults:
+                complaints.append(f"no picture matches {text!r}.")
+        else:
+            found = [text]
+        files.update(dict.fromkeys(found))
+    return Inputs(tuple(files), tuple(complaints))
+
+
+def _matching(pattern: str) -> tuple[list[str], list[str]]:
+    found: list[str] = []
+    faults: list[str] = []
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        if os.path.isfile(path) and _is_picture(path):
+            found.append(path)
+        elif os.path.isdir(path) and "**" not in pattern:
+            inside, more = _in_folder(path)
+            found += inside
+            faults += more
+    return found, faults
+
+
+def _in_folder(folder: str) -> tuple[list[str], list[str]]:
+    found: list[str] = []
+    faults: list[str] = []
+
+    def cannot(error: OSError) -> None:
+        faults.append(f"cannot read the folder {error.filename!r}: {error.strerror}.")
+
+    for where, folders, names in os.walk(folder, onerror=cannot):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [os.path.join(where, n) for n in sorted(names) if _is_picture(n)]
+    return found, faults
+
+
+def _is_picture(name: str) -> bool:
+    """By its name; hidden files are not the user's photos (macOS leaves `._photo.jpg` beside photo.jpg)."""
+    base = os.path.basename(name)
+    return not base.startswith(".") and os.path.splitext(base)[1].lower() in SUFFIXES
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(SUFFIXES))

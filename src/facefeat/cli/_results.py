@@ -1,0 +1,224 @@
+"""Writing results to standard output as they come: a table, plain lines, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from facefeat.plugins import one_line
+
+if TYPE_CHECKING:
+    from facefeat.schema import Schema
+    from facefeat.types import AttributePrediction, FaceResult, ImageResult
+
+NO_FACE = "no face found"
+CLEAR = 0.6
+"""A class less probable than this is shown with its runner-up."""
+_BOX_WIDTH, _NARROWEST_NAME, _WIDEST_NAME = 19, 12, 48
+
+
+class Writer(Protocol):
+    """Takes results in order; `close` ends the output."""
+
+    def write(self, results: Iterable[ImageResult]) -> None:
+        """Write these now."""
+        ...
+
+    def close(self) -> None:
+        """Write what ends the output."""
+        ...
+
+
+def percent(p: float) -> str:
+    """A probability that never claims to be certain: 0.998 is ">99%"."""
+    if not math.isfinite(p):
+        return "?"
+    return ">99%" if p >= 0.995 else "<1%" if p < 0.005 else f"{p:.0%}"
+
+
+def likely(prediction: AttributePrediction) -> list[tuple[str, float]]:
+    """The classes worth telling: the most probable, and the next one where the first is no clear answer."""
+    first = (prediction.label, prediction.probability)
+    others = [(c, p) for c, p in prediction.probabilities.items() if c != prediction.label and math.isfinite(p)]
+    if prediction.probability >= CLEAR or not others:
+        return [first]
+    return [first, max(others, key=lambda cp: cp[1])]
+
+
+def describe(face: FaceResult, name: str, age: str) -> list[str]:
+    """An attribute of a face, a line for each class worth telling; the one called `age` begins with its years."""
+    prediction, years = face.attributes[name], face.age_years
+    if name == age and years is not None:
+        number = f"{years:.0f}" if math.isfinite(years) else "?"
+        return [f"{number} ({prediction.label} {percent(prediction.probability)})"]
+    return [f"{label} {percent(p)}" for label, p in likely(prediction)]
+
+
+def age_name(schema: Schema | None) -> str:
+    """The name of the attribute that has years; "" without one."""
+    return schema.age.name if schema is not None and schema.age is not None else ""
+
+
+def box_text(face: FaceResult) -> str:
+    """left,top right,bottom in whole pixels; any may be negative, for a box may reach beyond the photo."""
+    left, top, right, bottom = (f"{v:.0f}" if math.isfinite(v) else "?" for v in face.box)
+    return f"{left},{top} {right},{bottom}"
+
+
+def finite(value: Any) -> Any:
+    """The same JSON-able value with None in place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
+class JsonWriter:
+    """A list of `ImageResult.to_dict()`, one on each line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out, self._lead = out, "["
+
+    def write(self, results: Iterable[ImageResult]) -> None:
+        """ASCII only: a file name may hold bytes that are no text."""
+        for result in results:
+            self._out.write(f"{self._lead}\n{json.dumps(finite(result.to_dict()), allow_nan=False)}")
+            self._lead = ","
+        self._out.flush()
+
+    def close(self) -> None:
+        """End the list."""
+        self._out.write("[]\n" if self._lead == "[" else "\n]\n")
+
+
+class CsvWriter:
+    """One row per face; the columns depend on the schema alone. A photo without faces has no row."""
+
+    def __init__(self, out: TextIO, schema: Schema | None) -> None:
+        self._out, self._csv = out, csv.writer(out, lineterminator="\n")
+        self._classes = {n: a.classes for n, a in schema.attributes.items()} if schema is not None else {}
+        self._csv.writerow(self.columns())
+
+    def columns(self) -> list[str]:
+        """source, the face's number, box and score, the years, then each attribute with all its probabilities."""
+        out = ["source", "face", "left", "top", "right", "bottom", "score", "age_years"]
+        for name, classes in self._classes.items():
+            out += [name, f"{name}_probability", *(f"{name}:{c}" for c in classes)]
+        return out
+
+    def write(self, results: Iterable[ImageResult]) -> None:
+        """An empty cell is a value that is not there, or not a number."""
+        for result in results:
+            for number, face in enumerate(result.faces, 1):
+                self._csv.writerow(["" if v is None else v for v in map(finite, self._row(result, number, face))])
+        self._out.flush()
+
+    def _row(self, result: ImageResult, number: int, face: FaceResult) -> list[Any]:
+        years = None if face.age_years is None else round(float(face.age_years), 1)
+        row = [result.source, number, *(round(float(v), 2) for v in face.box), round(float(face.score), 4), years]
+        for name, classes in self._classes.items():
+            p = face.attributes[name]
+            row += [p.label, round(float(p.probability), 4)]
+            row += [round(float(p.probabilities[c]), 4) for c in classes]
+        return row
+
+    def close(self) -> None:
+        """Nothing ends a CSV."""
+
+
+class PlainWriter:
+    """One line per face, nothing cut: for pipes and narrow terminals."""
+
+    def __init__(self, out: TextIO, schema: Schema | None) -> None:
+        self._out, self._age = out, age_name(schema)
+
+    def write(self, results: Iterable[ImageResult]) -> None:
+        """A photo that could not be read is named on standard error, not here."""
+        for result in results:
+            if result.error is not None:
+                continue
+            name = one_line(result.source, 10_000)
+            if not result.faces:
+                self._out.write(f"{name}  {NO_FACE}\n")
+            for number, face in enumerate(result.faces, 1):
+                parts = [f"{n.replace('_', ' ')} {' or '.join(describe(face, n, self._age))}" for n in face.attributes]
+                self._out.write("  ".join([name, f"face {number}", f"box {box_text(face)}", *parts]) + "\n")
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing ends it."""
+
+
+class TableWriter:
+    """A table for a terminal: columns of fixed width, so that rows can be printed as they come."""
+
+    def __init__(self, out: TextIO, schema: Schema | None, sources: Iterable[str], width: int) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=out, width=width, highlight=False)
+        attributes = schema.attributes if schema is not None else {}
+        self._widths = {n: max(len(n), *(len(c) for c in a.classes)) + 5 for n, a in attributes.items()}
+        self._age = age_name(schema)
+        if self._age:
+            self._widths[self._age] += 6  # "33 (" and ")"
+        longest = max((len(one_line(s, 10_000)) for s in sources), default=0)
+        left = width - self._fixed()
+        self._name = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, left))
+        self._headed = False
+
+    def _fixed(self) -> int:
+        return sum(self._widths.values()) + _BOX_WIDTH + 4 + 2 * (len(self._widths) + 3)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the terminal is wide enough for this table."""
+        return self._fixed() + self._name <= self._console.width
+
+    def write(self, results: Iterable[ImageResult]) -> None:
+        """Prints the heading with the first rows."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            show_header=not self._headed,
+            header_style="bold",
+            padding=(0, 1, 0, 1),
+        )
+        table.add_column("Photo", width=self._name, overflow="fold")
+        table.add_column("Face", width=4, justify="right")
+        table.add_column("Box", width=_BOX_WIDTH)
+        for name, width in self._widths.items():
+            table.add_column(name.replace("_", " ").capitalize(), width=width)
+        for result in results:
+            if result.error is not None:
+                continue
+            photo = Text(one_line(result.source, 10_000))
+            if not result.faces:
+                table.add_row(photo, "", Text(NO_FACE, style="dim"), *("" for _ in self._widths))
+            for number, face in enumerate(result.faces, 1):
+                cells = ["\n".join(describe(face, n, self._age)) for n in self._widths]
+                table.add_row(photo if number == 1 else "", str(number), box_text(face), *map(Text, cells))
+        if table.row_count:
+            self._console.print(table)
+            self._headed = True
+
+    def close(self) -> None:
+        """The table has no lower edge."""
+
+
+def terminal_writer(out: TextIO, schema: Schema | None, sources: Iterable[str], width: int | None) -> Writer:
+    """A table where the terminal (width in columns; None: no terminal) is wide enough for one, else plain lines."""
+    if width is not None:
+        table = TableWriter(out, schema, sources, width)
+        if table.fits:
+            return table
+    return PlainWriter(out, schema)
