@@ -1,0 +1,205 @@
+"""A backbone and a head joined: crops in, latents and logits out, in batches, on any Keras backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from facefeat.errors import InputError
+from facefeat.registry import get_registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facefeat.schema import Schema
+    from facefeat.types import Alignment, FaceBatch, FloatArray, UInt8Array
+
+BATCH = 64
+"""Crops per step. Larger batches gain nothing on CPU and cost memory."""
+
+
+@dataclass(frozen=True)
+class ComponentRef:
+    """A component as a preset names it: enough to build it again, or to say which plugin is missing."""
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    distribution: str = "facefeat"
+    version: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "config": dict(self.config),
+        }
+
+
+@dataclass
+class Classifier:
+    """A backbone and a head with what their answers mean.
+
+    backbone_model: Keras model, crops (B, S, S, 3) float 0..255 -> feature map (B, h, w, C).
+    head_model: Keras model, feature map -> {attribute: logits (B, outputs)}.
+    temperatures: attribute -> what its logits are divided by, fitted on validation data; 1 where absent.
+    """
+
+    schema: Schema
+    image_size: int
+    alignment: Alignment
+    backbone: ComponentRef
+    head: ComponentRef
+    backbone_model: Any
+    head_model: Any
+    temperatures: dict[str, float] = field(default_factory=dict)
+    _runners: dict[str, Callable[[np.ndarray], Any]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        schema: Schema,
+        image_size: int,
+        alignment: Alignment,
+        backbone: str,
+        head: str,
+        backbone_config: Mapping[str, Any] | None = None,
+        head_config: Mapping[str, Any] | None = None,
+    ) -> Classifier:
+        """Builds both from the registry, with fresh weights.
+
+        Raises UnknownComponentError, MissingExtraError, or InputError where a configuration is not valid.
+        """
+        registry = get_registry()
+        refs = {}
+        for kind, name, config in (("backbone", backbone, backbone_config), ("head", head, head_config)):
+            found = registry.get(kind, name)
+            refs[kind] = ComponentRef(found.component.name, dict(config or {}), found.distribution, found.version)
+        backbone_model = registry.build("backbone", backbone, image_size=image_size, **(backbone_config or {}))
+        shape = tuple(backbone_model.output_shape[1:])
+        head_model = registry.build("head", head, feature_shape=shape, schema=schema, **(head_config or {}))
+        return cls(schema, image_size, alignment, refs["backbone"], refs["head"], backbone_model, head_model)
+
+    @property
+    def latent_dim(self) -> int:
+        """D, the width of the latent: the channels of the feature map."""
+        return int(self.backbone_model.output_shape[-1])
+
+    @property
+    def parameters(self) -> int:
+        """Weights of backbone and head together."""
+        return int(self.backbone_model.count_params() + self.head_model.count_params())
+
+    def twin(self) -> Classifier:
+        """The same architecture built again, under the Keras dtype policy of the moment, with the same weights."""
+        made = Classifier.build(
+            schema=self.schema,
+            image_size=self.image_size,
+            alignment=self.alignment,
+            backbone=f"{self.backbone.distribution}:{self.backbone.name}",
+            head=f"{self.head.distribution}:{self.head.name}",
+            backbone_config=self.backbone.config,
+            head_config=self.head.config,
+        )
+        made.copy_weights(self)
+        return made
+
+    def copy_weights(self, other: Classifier) -> None:
+        """Take the weights of a classifier of the same architecture."""
+        self.backbone_model.set_weights(other.backbone_model.get_weights())
+        self.head_model.set_weights(other.head_model.get_weights())
+
+    def reset_runners(self) -> None:
+        """Forget the compiled functions, after weights or layers were replaced."""
+        self._runners.clear()
+
+    def logits(self, crops: UInt8Array) -> dict[str, FloatArray]:
+        """(N, S, S, 3) uint8 -> attribute -> (N, outputs) float32."""
+        return dict(self._run("logits", crops))
+
+    def encode(self, crops: UInt8Array) -> FloatArray:
+        """(N, S, S, 3) uint8 -> (N, D) float32 latents: the feature map averaged over its positions."""
+        latents: FloatArray = self._run("encode", crops)
+        return latents
+
+    def predict(self, crops: UInt8Array) -> FaceBatch:
+        """(N, S, S, 3) uint8 -> calibrated predictions."""
+        from facefeat.readout import read_logits
+
+        return read_logits(self.schema, self.logits(crops), self.temperatures)
+
+    def _run(self, what: str, crops: UInt8Array) -> Any:
+        import numpy as np
+
+        s = self.image_size
+        if crops.ndim != 4 or crops.shape[1:] != (s, s, 3):
+            raise InputError(f"crops must be (N, {s}, {s}, 3). Received: an array of shape {crops.shape}.")
+        runner = self._runners.get(what) or self._compile(what)
+        parts = [runner(np.asarray(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)]
+        if not parts:
+            empty = runner(np.zeros((1, s, s, 3), "uint8"))
+            return {k: v[:0] for k, v in empty.items()} if isinstance(empty, dict) else empty[:0]
+        if isinstance(parts[0], dict):
+            return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+        return np.concatenate(parts)
+
+    def _compile(self, what: str) -> Callable[[np.ndarray], Any]:
+        import keras
+
+        inputs = keras.Input((self.image_size, self.image_size, 3), name="crops")
+        features = self.backbone_model(inputs)
+        if what == "logits":
+            model = keras.Model(inputs, self.head_model(features))
+        else:
+            model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(dtype="float32")(features))
+        model.compile(jit_compile=use_jit())
+        self._runners[what] = runner = _padded(model)
+        return runner
+
+
+def has_accelerator() -> bool:
+    """Whether the Keras backend in use sees a GPU or TPU."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        return bool(jax.default_backend() != "cpu")
+    if backend == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    return False
+
+
+def use_jit() -> bool:
+    """Whether to compile with XLA: always on JAX; on TensorFlow only on a GPU (on CPU it halves the speed)."""
+    import keras
+
+    backend = keras.backend.backend()
+    return backend == "jax" or (backend == "tensorflow" and has_accelerator())
+
+
+def _padded(model: Any) -> Callable[[np.ndarray], Any]:
+    """Runs a model on batches padded to 1, 8 or BATCH rows, so that it is traced three times at most."""
+    import numpy as np
+
+    def run(crops: np.ndarray) -> Any:
+        n = len(crops)
+        size = next(b for b in (1, 8, BATCH) if n <= b)
+        batch = np.zeros((size, *crops.shape[1:]), "float32")
+        batch[:n] = crops
+        out = model.predict_on_batch(batch)
+        if isinstance(out, dict):
+            return {k: np.asarray(v, "float32")[:n] for k, v in out.items()}
+        return np.asarray(out, "float32")[:n]
+
+    return run

@@ -1,0 +1,66 @@
+"""`facefeat evaluate`: what a preset scores on a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from facefeat.evaluation import Report
+
+
+@click.command("evaluate")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
+@click.option("--preset", help="Name or folder; the bundled default where not given.")
+@click.option("--split", default="val", show_default=True)
+@click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
+@click.option("--report", "folder", type=click.Path(path_type=Path), help="Also write the report to this folder.")
+@click.option("--bootstrap", default=500, show_default=True, help="Resamples for the intervals; 0 for none.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def evaluate(
+    data: Path, preset: str | None, split: str, splits: Path | None, folder: Path | None, bootstrap: int, as_json: bool
+) -> None:
+    """Score a preset on a split of a data set, overall and per group."""
+    from facefeat.data import load_dataset
+    from facefeat.errors import InputError
+    from facefeat.model import FaceFeatureModel
+
+    if bootstrap < 0:
+        raise InputError(f"--bootstrap must be 0 or more. Received: {bootstrap}.")
+    console = Console(stderr=True)
+    model = FaceFeatureModel.from_preset(preset)
+    with console.status("reading the data"):
+        dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
+    with console.status(f"scoring {len(dataset.table):,} faces"):
+        report = model.evaluate(dataset, bootstrap=bootstrap)
+    if folder is not None:
+        report.save(folder)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    else:
+        _show(report)
+
+
+def _show(report: Report) -> None:
+    console = Console()
+    overall = Table(title=f"{report.dataset}: {report.faces:,} faces")
+    overall.add_column("metric")
+    overall.add_column("value", justify="right")
+    overall.add_column("95 % interval", justify="right")
+    for name, value in report.metrics.items():
+        low_high = report.intervals.get(name)
+        overall.add_row(name, f"{value:.4f}", f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else "")
+    console.print(overall)
+    groups = Table(title="per group")
+    columns = ["attribute", "group", "faces", *[c for c in report.by_group if c.endswith(("_accuracy", "_mae"))]]
+    columns = [c for c in columns if "balanced" not in c]
+    for c in columns:
+        groups.add_column(c.replace("_accuracy", ""), justify="left" if c in ("attribute", "group") else "right")
+    for row in report.by_group[columns].itertuples(index=False):
+        groups.add_row(*[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row])
+    console.print(groups)

@@ -1,0 +1,256 @@
+"""Preset folders: writing them whole or not at all, reading them without running anything from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, did_you_mean
+from facefeat.registry import get_registry
+from facefeat.schema import Schema
+from facefeat.types import Alignment
+
+if TYPE_CHECKING:
+    from facefeat.classifier import Classifier
+
+FORMAT = 1
+"""Version of the folder's layout. A reader accepts this and older ones."""
+DEFAULT_PRESET = "utkface-compact"
+MAX_CONFIG_BYTES = 1_000_000
+MAX_WEIGHT_BYTES = 2_000_000_000
+_WEIGHTS = {"backbone": "backbone.weights.h5", "head": "head.weights.h5"}
+_REQUIRED = ("config.json", "SHA256SUMS", *_WEIGHTS.values())
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def find_preset(value: str | Path | None) -> Path:
+    """The folder of a preset: the default's for None, a registered name's, or the folder itself.
+
+    Raises PresetError where there is neither such a name nor such a folder.
+    """
+    text = DEFAULT_PRESET if value is None else str(value)
+    registry = get_registry()
+    names = registry.names("preset")
+    if text in names or ":" in text and not Path(text).exists():
+        return Path(registry.build("preset", text))
+    folder = Path(text)
+    if folder.is_dir():
+        return folder
+    raise PresetError(f"no such preset. {did_you_mean(text, names)} Or the path of a preset folder.")
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """`config.json` of a preset, after size, hash and version checks of the whole folder.
+
+    Raises PresetError that says which file is missing, too large or altered, or which version is wanted.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PresetError(f"no such preset folder. Received: {str(folder)!r}.")
+    for name in _REQUIRED:
+        if not (folder / name).is_file():
+            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
+    config = _read_json(folder)
+    version = config.get("format")
+    if not isinstance(version, int) or version > FORMAT:
+        made_by = config.get("facefeat", "an unknown version")
+        raise PresetError(
+            f"preset {str(folder)!r} has format {version!r}, made by facefeat {made_by}; this facefeat reads up to "
+            f"{FORMAT}. Next: pip install -U facefeat"
+        )
+    _check_sums(folder)
+    return config
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise PresetError(f"preset {str(folder)!r}: config.json is over {MAX_CONFIG_BYTES} bytes.")
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (ValueError, UnicodeDecodeError) as e:
+        raise PresetError(f"preset {str(folder)!r}: config.json is not valid JSON: {e}") from None
+    if not isinstance(config, dict):
+        raise PresetError(f"preset {str(folder)!r}: config.json must hold a table.")
+    return config
+
+
+def _check_sums(folder: Path) -> None:
+    listed = {}
+    for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        listed[name] = digest
+    for name in sorted({*_REQUIRED, *listed} - {"SHA256SUMS"}):
+        path = folder / name
+        if name not in listed:
+            raise PresetError(f"preset {str(folder)!r}: SHA256SUMS does not list {name!r}.")
+        if Path(name).name != name:
+            raise PresetError(f"preset {str(folder)!r}: SHA256SUMS names {name!r}, which is not in the folder.")
+        if not path.is_file():
+            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
+        if path.stat().st_size > MAX_WEIGHT_BYTES:
+            raise PresetError(f"preset {str(folder)!r}: {name!r} is over {MAX_WEIGHT_BYTES} bytes.")
+        found = sha256(path)
+        if found != listed[name]:
+            raise PresetError(
+                f"preset {str(folder)!r}: {name!r} was altered. SHA-256 received: {found[:16]}…, "
+                f"listed: {listed[name][:16]}…. Fetch or train the preset again."
+            )
+
+
+def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier of a preset folder, and its configuration.
+
+    Raises PresetError for a folder that is incomplete, altered, of a newer format, or whose plugin is not installed.
+    """
+    from facefeat.classifier import Classifier
+
+    folder = Path(folder)
+    config = read_config(folder)
+    try:
+        parts = {kind: config[kind] for kind in _WEIGHTS}
+        for kind, part in parts.items():
+            _require_component(folder, kind, part)
+        classifier = Classifier.build(
+            schema=Schema.from_dict(config["schema"]),
+            image_size=int(config["image_size"]),
+            alignment=Alignment.from_dict(config["alignment"]),
+            backbone=_qualified(parts["backbone"]),
+            head=_qualified(parts["head"]),
+            backbone_config=parts["backbone"]["config"],
+            head_config=parts["head"]["config"],
+        )
+        classifier.temperatures = {k: float(v) for k, v in config["temperatures"].items()}
+    except (KeyError, TypeError, ValueError) as e:
+        if isinstance(e, FacefeatError):
+            raise PresetError(f"preset {str(folder)!r}: {e}") from None
+        raise PresetError(f"preset {str(folder)!r}: config.json is incomplete or has a wrong type: {e!r}") from None
+    for kind, name in _WEIGHTS.items():
+        model = getattr(classifier, f"{kind}_model")
+        try:
+            model.load_weights(folder / name)
+        except (OSError, ValueError, KeyError) as e:
+            first = str(e).strip().splitlines()[0]
+            raise PresetError(f"preset {str(folder)!r}: {name!r} does not fit the {kind}: {first}") from None
+    return classifier, config
+
+
+def _qualified(part: Mapping[str, Any]) -> str:
+    return f"{part['distribution']}:{part['name']}"
+
+
+def _require_component(folder: Path, kind: str, part: Mapping[str, Any]) -> None:
+    try:
+        get_registry().get(kind, _qualified(part))
+    except PluginError:
+        name, distribution, version = part["name"], part["distribution"], part["version"]
+        raise PresetError(
+            f"preset {str(folder)!r} needs the {kind} {name!r} of {distribution} {version}, which is not installed. "
+            f"Next: pip install '{distribution}=={version}'"
+        ) from None
+
+
+def save_preset(
+    folder: str | Path,
+    classifier: Classifier,
+    *,
+    name: str,
+    summary: str = "",
+    licence: str = "",
+    card: str | None = None,
+    training: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a preset folder: beside its place first, then renamed, so that it is there whole or not at all.
+
+    An existing preset at that place is replaced. Raises InputError for a folder that holds something else or cannot
+    be written.
+    """
+    from facefeat import __version__
+
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file())):
+        raise InputError(f"{str(target)!r} exists and is not a preset. Give a new or empty folder.")
+    config = {
+        "format": FORMAT,
+        "facefeat": __version__,
+        "name": name,
+        "summary": summary,
+        "licence": licence,
+        "schema": classifier.schema.to_dict(),
+        "image_size": classifier.image_size,
+        "alignment": classifier.alignment.to_dict(),
+        "backbone": classifier.backbone.to_dict(),
+        "head": classifier.head.to_dict(),
+        "temperatures": {k: round(v, 6) for k, v in classifier.temperatures.items()},
+        "parameters": classifier.parameters,
+        **(extra or {}),
+    }
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as made:
+            new = Path(made) / "new"
+            new.mkdir()
+            for kind, file in _WEIGHTS.items():
+                _save_weights(getattr(classifier, f"{kind}_model"), new / file)
+            _write_json(new / "config.json", config)
+            _write_json(new / "training.json", dict(training or {}))
+            (new / "model_card.md").write_text(card or f"# {name}\n\n{summary}\n", "utf-8")
+            files = sorted(p.name for p in new.iterdir())
+            (new / "SHA256SUMS").write_text("".join(f"{sha256(new / n)}  {n}\n" for n in files), "utf-8")
+            if target.exists():
+                os.replace(target, Path(made) / "old")
+            os.replace(new, target)
+    except OSError as e:
+        raise InputError(f"cannot write the preset {str(target)!r}: {e.strerror or e}") from None
+    return target
+
+
+def update_card(folder: str | Path, card: str) -> None:
+    """Replace the model card of a preset, and its line in SHA256SUMS."""
+    folder = Path(folder)
+    (folder / "model_card.md").write_text(card, "utf-8")
+    names = sorted(p.name for p in folder.iterdir() if p.name != "SHA256SUMS" and p.is_file())
+    (folder / "SHA256SUMS").write_text("".join(f"{sha256(folder / n)}  {n}\n" for n in names), "utf-8")
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=False) + "\n", "utf-8")
+
+
+def _save_weights(model: Any, path: Path) -> None:
+    """Keras' own weights file, its kernels in float16.
+
+    Vectors (biases, batch-norm statistics) stay float32: they are few, and small variances lose digits in float16.
+    """
+    import h5py
+    import numpy as np
+
+    full = path.with_name(f"full-{path.name}")
+    model.save_weights(full)
+    with h5py.File(full, "r") as source, h5py.File(path, "w") as target:
+
+        def copy(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Group):
+                made = target.require_group(name)
+            else:
+                value = item[()]
+                half = isinstance(value, np.ndarray) and value.dtype == np.float32 and value.ndim >= 2
+                # A kernel beyond float16's range keeps its 32 bits.
+                half = half and bool(np.all(np.abs(value) < 65504))
+                made = target.create_dataset(name, data=value.astype("float16") if half else value)
+            made.attrs.update(item.attrs)
+
+        target.attrs.update(source.attrs)
+        source.visititems(copy)
+    full.unlink()

@@ -1,0 +1,6 @@
+"""Training: recipes, losses, augmentation and the loop."""
+
+from facefeat.training.recipe import Recipe, list_recipes, load_recipe
+from facefeat.training.trainer import train
+
+__all__ = ["Recipe", "list_recipes", "load_recipe", "train"]
