@@ -58,8 +58,8 @@ class Batches:
         for name, target in targets.items():
             if np.ndim(target) < 1 or len(target) != len(images):
                 raise InputError(
-                    f"target {name!r} has shape {np.shape(target)}, but there are {len(images):,} images. Where pictures"
-                    " could not be decoded, a data set has fewer rows after crops(): take its labels after it."
+                    f"target {name!r} has shape {np.shape(target)}, but there are {len(images):,} images. Where"
+                    " pictures could not be decoded, a data set has fewer rows after crops(): take its labels after it."
                 )
         self.images = images
         self.targets = {k: np.asarray(v) for k, v in targets.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import operator
 import os
 import shutil
 import sys
@@ -90,9 +91,9 @@ class CropView:
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         if isinstance(key, tuple):
             inner = self[key[0]]
-            return inner[key[1:]] if np.ndim(key[0]) == 0 and not isinstance(key[0], slice) else inner[:, *key[1:]]
+            return inner[key[1:]] if inner.ndim == 3 else inner[(slice(None), *key[1:])]
         if not isinstance(key, slice) and np.ndim(key) == 0:
-            return self.take([int(key)])[0]
+            return self.take([operator.index(key)])[0]
         if not isinstance(key, slice) and len(key) == 0:
             key = np.zeros(0, np.int64)
         return self._read(self._rows[key])

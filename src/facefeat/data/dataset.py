@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from facefeat.schema import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facefeat.data.crops import CropView
+    from facefeat.data.crops import CropView, DecodedCrops
     from facefeat.data.sources import Source
     from facefeat.types import FloatArray
 
@@ -40,6 +40,7 @@ class _Shared:
     home: Path | None = None
     source: Source | None = None
     bad: dict[int, str] = field(default_factory=dict)
+    decoded: dict[tuple[int, tuple[Path, ...]], tuple[tuple[int, int], DecodedCrops]] = field(default_factory=dict)
 
 
 class FaceDataset:
@@ -145,7 +146,8 @@ class FaceDataset:
         exact = [n for n, a in self.schema.attributes.items() if a.exact]
         if not exact:
             return np.full(len(self), np.nan, "float32")
-        return self.table[f"{exact[0]}_years"].to_numpy().astype("float32")
+        years: FloatArray = self.table[f"{exact[0]}_years"].to_numpy().astype("float32")
+        return years
 
     def crops(
         self, size: int, cache_dir: str | os.PathLike[str] | None = None, progress: Progress | None = None
@@ -157,13 +159,8 @@ class FaceDataset:
         Pictures that cannot be decoded are skipped with one warning that names them. Raises DataError where the source
         has moved, no picture can be read, or nowhere has room; InputError for an impossible size.
         """
-        from facefeat.data.crops import decoded_crops
-
         shared = self._shared
-        if shared.source is None:
-            shared.source = shared.open()
-        names = [shared.prefix + f for f in shared.table["file"]]
-        decoded = decoded_crops(shared.source, names, size, self._cache_dirs(cache_dir), progress)
+        decoded = self._decoded(size, self._cache_dirs(cache_dir), progress)
         new = {r: why for r, why in decoded.bad.items() if r not in shared.bad}
         if new:
             shared.bad.update(new)
@@ -177,6 +174,20 @@ class FaceDataset:
             raise DataError(f"no picture of this part of data set {self.name!r} can be read")
         return decoded.view.rows(self._rows)
 
+    def _decoded(self, size: int, folders: Sequence[Path], progress: Progress | None) -> DecodedCrops:
+        """All rows' crops; those of the last call where their file has not been touched since."""
+        from facefeat.data.crops import decoded_crops
+
+        shared, key = self._shared, (size, tuple(folders))
+        if key in shared.decoded and shared.decoded[key][0] == _touched(shared.decoded[key][1].view.path):
+            return shared.decoded[key][1]
+        if shared.source is None:
+            shared.source = shared.open()
+        names = [shared.prefix + f for f in shared.table["file"]]
+        decoded = decoded_crops(shared.source, names, size, folders, progress)
+        shared.decoded[key] = (_touched(decoded.view.path), decoded)
+        return decoded
+
     def _cache_dirs(self, cache_dir: str | os.PathLike[str] | None) -> list[Path]:
         from facefeat.data.crops import default_cache_dir
 
@@ -188,6 +199,10 @@ class FaceDataset:
         return [self._shared.home / "cache", user]
 
 
-def class_counts(counts: Mapping[str, Mapping[str, int]], attribute: str) -> str:
-    """ "Male 10, Female 12": the classes of one attribute with their rows."""
-    return ", ".join(f"{name or 'unknown'} {n:,}" for name, n in counts[attribute].items())
+def _touched(path: Path) -> tuple[int, int]:
+    """Size and time of the last change; zeros where the file is gone."""
+    try:
+        info = path.stat()
+    except OSError:
+        return (0, 0)
+    return (info.st_size, info.st_mtime_ns)

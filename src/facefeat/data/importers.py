@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facefeat.data.rows import Collector, Skipped, Splits, hashed_split, split_name
 from facefeat.data.labels import LabelReader, repair_warning
+from facefeat.data.rows import Collector, Skipped, Splits, hashed_split, split_name
 from facefeat.data.sources import (
     PICTURE_SUFFIXES,
     FolderSource,
@@ -49,7 +49,7 @@ class Import:
     """A data set before its pictures are decoded.
 
     table: see FaceDataset.table. prefix: what stands before a file's name inside the source. notes: what the reader
-    had to repair or decide, one sentence each.
+    decided, one sentence each. repaired: one sentence on labels that a spreadsheet had damaged, or "".
     """
 
     name: str
@@ -61,6 +61,7 @@ class Import:
     prefix: str
     licence: str
     notes: tuple[str, ...] = ()
+    repaired: str = ""
 
 
 def read_raw(
@@ -91,14 +92,30 @@ def read_raw(
     return found
 
 
+def _made(name: str, format: str, rows: Collector, source: Source, prefix: str, notes: Sequence[str]) -> Import:
+    repaired = repair_warning(rows.readers.values())
+    return Import(
+        name=name,
+        format=format,
+        schema=rows.schema,
+        table=rows.frame(),
+        skipped=tuple(rows.skipped),
+        source=source,
+        prefix=prefix,
+        licence=LICENCES[format],
+        notes=tuple(notes),
+        repaired=repaired,
+    )
+
+
 def _nothing(path: Path, found: Import) -> str:
     if not found.skipped:
         return f"{str(path)!r} lists no picture"
     first = found.skipped[0]
     looked = f"{found.source.path}/{found.prefix}"
     return (
-        f"none of the {len(found.skipped):,} rows of {str(path)!r} can be used. The first: {first.file}: {first.reason}."
-        f" Pictures were looked for in {looked!r}."
+        f"none of the {len(found.skipped):,} rows of {str(path)!r} can be used."
+        f" The first: {first.file}: {first.reason}. Pictures were looked for in {looked!r}."
     )
 
 
@@ -175,17 +192,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
         _skip_absent(rows, splits, files)
     if progress:
         progress(len(files), len(files))
-    return Import(
-        "utkface",
-        "utkface",
-        schema,
-        rows.frame(),
-        tuple(rows.skipped),
-        source,
-        prefix,
-        LICENCES["utkface"],
-        tuple(notes),
-    )
+    return _made("utkface", "utkface", rows, source, prefix, notes)
 
 
 def _skip_absent(rows: Collector, splits: Splits, files: Sequence[str]) -> None:
@@ -248,18 +255,7 @@ def _fairface(path: Path, schema: Schema | None, splits: Splits | None, progress
             rows.add(file, (splits.get(file) or "") if splits else _fairface_split(file, table), row)
     if progress:
         progress(len(listed), len(listed))
-    notes = [n for n in [repair_warning(rows.readers.values())] if n]
-    return Import(
-        "fairface",
-        "fairface",
-        schema,
-        rows.frame(),
-        tuple(rows.skipped),
-        source,
-        prefix,
-        LICENCES["fairface"],
-        tuple(notes),
-    )
+    return _made("fairface", "fairface", rows, source, prefix, [])
 
 
 def _fairface_split(file: str, table: Table) -> str:
@@ -366,10 +362,7 @@ def _csv(
             rows.add(file, hashed_split(file) if hashed else split_name(row["split"]), row)
     if progress:
         progress(len(files), len(files))
-    notes += [n for n in [repair_warning(rows.readers.values())] if n]
-    return Import(
-        path.stem, "csv", schema, rows.frame(), tuple(rows.skipped), source, prefix, LICENCES["csv"], tuple(notes)
-    )
+    return _made(path.stem, "csv", rows, source, prefix, notes)
 
 
 def _relative(file: str, source: Source) -> str:

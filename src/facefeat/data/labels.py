@@ -1,4 +1,4 @@
-"""From the text in a table to a class of the schema: by name, by years, or through a spreadsheet's damage. Never a guess.
+"""From the text in a table to a class of the schema: by name, years or a spreadsheet's damaged form. Never a guess.
 
 A spreadsheet that opens a FairFace table takes the ages 3-9 and 10-19 for dates and saves `9-Mar`, `03-Sep`, `19-Oct`
 or `Oct-19`. Each class "a-b" of the schema has few such forms; those that belong to one class only are read as it.

@@ -136,22 +136,20 @@ class Collector:
 
     def frame(self) -> pd.DataFrame:
         """The table: file, split, one column per attribute and, where it is exact, one of years; see FaceDataset."""
-        import numpy as np
         import pandas as pd
 
-        columns: dict[str, object] = {
-            "file": np.array(list(self._rows), dtype=object),
-            "split": np.array([split for split, _ in self._rows.values()], dtype=object),
+        rows = self._rows.values()
+        columns = {
+            "file": pd.Series(list(self._rows), dtype="str"),
+            "split": pd.Series([split for split, _ in rows], dtype="str"),
         }
         for name, a in self.schema.attributes.items():
-            names = np.array([*a.classes, ""], dtype=object)  # -1, unknown, is the last
-            columns[name] = names[[read[name][0] for _, read in self._rows.values()]]
+            names = [*a.classes, ""]  # -1, unknown, is the last
+            columns[name] = pd.Series([names[read[name][0]] for _, read in rows], dtype="str")
         for name, a in self.schema.attributes.items():
             if a.exact:
-                columns[f"{name}_years"] = np.array([read[name][1] for _, read in self._rows.values()], "float64")
-        return pd.DataFrame(
-            {k: pd.Series(v, dtype="str" if v.dtype == object else v.dtype) for k, v in columns.items()}
-        )  # type: ignore[attr-defined]
+                columns[f"{name}_years"] = pd.Series([read[name][1] for _, read in rows], dtype="float64")
+        return pd.DataFrame(columns)
 
 
 def fingerprint(frame: pd.DataFrame, schema: Schema) -> str:

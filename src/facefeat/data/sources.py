@@ -146,7 +146,7 @@ class TarSource:
             with path.open("rb") as f:
                 head = f.read(6)
             self.sequential = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head == b"\xfd7zXZ\x00"
-            self._tar = tarfile.open(path, "r:*" if self.sequential else "r:")
+            self._tar = tarfile.open(path, "r:*" if self.sequential else "r:")  # noqa: SIM115 - kept open to read from
             for member in self._tar:
                 name = clean_name(member.name)
                 if member.isreg() and not member.issparse() and is_inside(name) and _visible(name):

@@ -48,9 +48,8 @@ def load_dataset(
     if (place / "dataset.json").is_file() or (place.name == "dataset.json" and place.is_file()):
         return _load_imported(place if place.is_dir() else place.parent, chosen, splits is not None or root is not None)
     found = read_raw(place, chosen, _path(splits), progress, format, _path(root))
-    for note in found.notes:
-        if note.startswith("a spreadsheet"):
-            warnings.warn(note, stacklevel=2)
+    if found.repaired:
+        warnings.warn(f"{place}: {found.repaired}", stacklevel=2)
     return as_dataset(found)
 
 
@@ -87,7 +86,7 @@ def check_pictures(found: Import, progress: Progress | None = None) -> Import:
 
 
 def write_dataset(found: Import, output: str | os.PathLike[str]) -> FaceDataset:
-    """Write an import to a folder and load it from there. An earlier import in that folder is replaced; its cache stays.
+    """Write an import to a folder and load it from there. An earlier import there is replaced; its cache stays.
 
     Raises DataError where the folder holds other things or cannot be written.
     """
@@ -140,7 +139,7 @@ def _write(found: Import, beside: Path, folder: Path) -> None:
         "counts": dataset.counts,
         "skipped": len(found.skipped),
         "fingerprint": dataset.fingerprint,
-        "notes": list(found.notes),
+        "notes": [*found.notes, *([found.repaired] if found.repaired else [])],
     }
     found.table.to_csv(beside / "faces.csv", index=False, encoding="utf-8", lineterminator="\n")
     with (beside / "skipped.csv").open("w", encoding="utf-8", newline="") as f:
@@ -167,9 +166,10 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
         raise DataError(
             f"{str(folder / 'dataset.json')!r} is not what `facefeat data import` writes ({e}). {_AGAIN}"
         ) from None
-    if schema is not None and schema.to_dict() != own.to_dict():
+    if schema is not None and _classes(schema) != _classes(own):
         raise DataError(
-            f"{str(folder)!r} was imported with schema {own.name!r}, not {schema.name!r}. Import it again with --schema."
+            f"{str(folder)!r} was imported with schema {own.name!r}, which has other classes than {schema.name!r}."
+            " Import it again with --schema."
         )
     if other:
         raise DataError(f"{str(folder)!r} is imported already: splits and root are for `facefeat data import`.")
@@ -188,6 +188,11 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
             stacklevel=3,
         )
     return dataset
+
+
+def _classes(schema: Schema) -> dict[str, object]:
+    """What two schemas must agree on for their labels to mean the same: all but names and spellings."""
+    return {n: (a.classes, a.ordered, a.years, a.exact) for n, a in schema.attributes.items()}
 
 
 _AGAIN = "Run `facefeat data import SOURCE --output DIR` again."
