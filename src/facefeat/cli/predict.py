@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facefeat.cli._inputs import expand
+from facefeat.cli._quiet import start_keras
 from facefeat.cli._results import CsvWriter, JsonWriter, Writer, terminal_writer
 from facefeat.cli._show import progress, warn
 from facefeat.errors import FacefeatError, InputError, PresetError
@@ -113,6 +114,7 @@ def _check(preset: str | None, detector: str | None) -> None:
 
 
 def _load(preset: str | None, detector: str | None) -> FaceFeatureModel:
+    start_keras()
     from facefeat import FaceFeatureModel
 
     if detector is None:
