@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from facefeat.types import FloatArray
 
 BUILTIN_SCHEMAS = ("fairface", "utkface")
+MAX_YEARS = 150
+"""No age lies above it."""
 _FOLDER = Path(__file__).parent / "schemas"
 _ATTRIBUTE_KEYS = ("classes", "ordered", "years", "exact", "aliases")
 
@@ -64,15 +66,22 @@ class Attribute:
         folded = [_fold(c) for c in self.classes]
         if len(folded) < 2 or len(set(folded)) != len(folded):
             raise SchemaError(f"{where}: needs at least two classes of different names. Received: {self.classes}.")
+        if "" in folded:  # in a table, an empty cell is an unknown label
+            raise SchemaError(f"{where}: a class needs a name. Received: {self.classes}.")
+        meant = dict(zip(folded, self.classes, strict=True))
         for alias, target in self.aliases.items():
             if target not in self.classes:
                 raise SchemaError(f"{where}: alias {alias!r} names no class. {did_you_mean(target, self.classes)}")
+            if not _fold(alias) or meant.setdefault(_fold(alias), target) != target:
+                raise SchemaError(f"{where}: alias {alias!r} of {target!r} is empty or the name of another class.")
         if self.years:
             if len(self.years) != len(self.classes):
                 raise SchemaError(f"{where}: {len(self.classes)} classes but {len(self.years)} ranges of years.")
             for (first, last), (nxt, _) in zip(self.years, [*self.years[1:], (self.years[-1][1] + 1, 0)], strict=True):
                 if first > last or nxt != last + 1 or first < 0:
                     raise SchemaError(f"{where}: ranges of years must be consecutive. Received: {self.years}.")
+            if self.years[-1][1] > MAX_YEARS:  # an exact attribute has one output per year
+                raise SchemaError(f"{where}: years go up to {MAX_YEARS} at most. Received: {self.years[-1]}.")
         elif self.exact:
             raise SchemaError(f"{where}: exact = true needs the years of each class.")
 
@@ -241,7 +250,7 @@ def get_schema(value: str | Path | Mapping[str, Any] | Schema) -> Schema:
     if path.suffix != ".toml":
         raise SchemaError(f"no such schema. {did_you_mean(str(value), BUILTIN_SCHEMAS)} Or the path of a .toml file.")
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads(path.read_text("utf-8-sig"))  # Windows' editors put a mark first
     except OSError as e:
         raise SchemaError(f"cannot read the schema {str(path)!r}: {e.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:

@@ -13,10 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from facefeat.errors import LabelError
-from facefeat.schema import Attribute
-
-MAX_YEARS = 150.0
-"""A number above it is no age (a year of birth, perhaps)."""
+from facefeat.schema import MAX_YEARS, Attribute
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _RANGE = re.compile(r"(\d{1,3})-(\d{1,3})")
@@ -90,8 +87,8 @@ class LabelReader:
             raise
 
     def _index_of_years(self, text: str, years: float) -> int:
-        if years > MAX_YEARS:
-            raise LabelError(f"no such {self.attribute.name}. Received: {text!r}. Valid: years up to {MAX_YEARS:g}.")
+        if years > MAX_YEARS:  # a year of birth, perhaps
+            raise LabelError(f"no such {self.attribute.name}. Received: {text!r}. Valid: years up to {MAX_YEARS}.")
         return self.attribute.index_of_years(years)
 
 
