@@ -171,6 +171,8 @@ class _Annotator:
 
     def save(self, result: ImageResult) -> ImageResult:
         """The result, or one with an error where the copy could not be written."""
+        from PIL import Image
+
         from facefeat.annotate import annotate
         from facefeat.image import open_image
 
@@ -178,7 +180,7 @@ class _Annotator:
             return result
         target = self._target(Path(result.source).stem)
         try:
-            annotate(open_image(result.source), result).save(target, quality=92)
+            Image.fromarray(annotate(open_image(result.source), result)).save(target, quality=92)
         except FacefeatError as e:
             return replace(result, error=str(e))
         except OSError as e:
