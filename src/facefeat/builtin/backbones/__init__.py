@@ -1,8 +1,17 @@
-"""The built-in backbones, one file each: crops (B, S, S, 3) float 0..255 -> feature map (B, h, w, C)."""
+"""The built-in backbones: crops (B, S, S, 3) float 0..255 -> feature map (B, h, w, C).
+
+A backbone whose configuration has `weights` reads or fetches published weights when it is built. A preset brings its
+own weights, so it is rebuilt with `weights = null`.
+"""
 
 from __future__ import annotations
 
-from facefeat.builtin.backbones import compact
+from facefeat.builtin.backbones import applications, compact, squeezenet, vggface
 from facefeat.component import Component
 
-COMPONENTS: list[Component] = [compact.COMPONENT]
+COMPONENTS: list[Component] = [
+    compact.COMPONENT,
+    vggface.COMPONENT,
+    *applications.COMPONENTS,
+    squeezenet.COMPONENT,
+]
