@@ -1,6 +1,6 @@
 """The command line. It uses the public API only, and each command is imported when it is asked for.
 
-Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted, 141 the reader of our output went away.
+Exit codes: 0 done, 1 something failed (also where the reader of our output went away), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from facefeat.cli._group import Commands, Lazy
 from facefeat.errors import AmbiguousComponentError, FacefeatError, InputError, UnknownComponentError
 
 INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 # In the order of `facefeat --help`: what most people want comes first.
 COMMANDS = {
@@ -75,9 +74,10 @@ def run(args: Sequence[str] | None = None) -> int:
     except FacefeatError as e:
         return _failed(str(e), 2 if isinstance(e, InputError | UnknownComponentError | AmbiguousComponentError) else 1)
     except BrokenPipeError:
-        # `facefeat ... | head` has read enough. The interpreter flushes at exit: give it somewhere to write.
+        # `facefeat ... | head` has read enough; click says so by exit code 1 itself where it notices first. The
+        # interpreter flushes at exit: give it somewhere to write.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return 1
     except OSError as e:
         where = f": {os.fsdecode(e.filename)!r}" if isinstance(e.filename, str | bytes) else ""
         return _failed(f"{e.strerror or e}{where}", 1)
