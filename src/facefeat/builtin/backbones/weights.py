@@ -52,7 +52,7 @@ def read_convolutions(path: Path, wanted: dict[str, tuple[int, ...]], what: str)
             groups = {name: root[name] for name in _names(root, "layer_names") if _is_group(root, name)}
             found = {name: _datasets(group) for name, group in groups.items()}
             layers = {name: sets for name, sets in found.items() if len(sets) == 2 and len(sets[0].shape) == 4}
-            if not set(wanted) <= set(layers):
+            if not set(wanted) & set(layers) and "layer_names" in root.attrs:
                 layers = dict(zip(wanted, layers.values(), strict=False))
             return {name: _read(layers.get(name), name, shape, path, what) for name, shape in wanted.items()}
     except (OSError, KeyError, RuntimeError) as e:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facefeat.builtin.heads import three_head
+from facefeat.builtin.heads import attention, single, three_head
 from facefeat.component import Component
 
-COMPONENTS: list[Component] = [three_head.COMPONENT]
+COMPONENTS: list[Component] = [single.COMPONENT, three_head.COMPONENT, attention.COMPONENT]
