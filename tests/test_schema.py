@@ -167,8 +167,8 @@ def test_a_schema_of_one_s_own(tmp_path: Path) -> None:
     )
     marked = tmp_path / "marked.toml"
     marked.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    for given in (path, str(path), marked):
-        schema = get_schema(given)
+    for form in (path, str(path), marked):
+        schema = get_schema(form)
         assert schema.name == "office" and schema["gender"].index("M") == 0 and schema["age"].outputs == 117
     with pytest.raises(SchemaError, match="no such attribute in schema 'office'.*Valid: age, gender"):
         schema["race"]

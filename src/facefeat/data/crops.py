@@ -265,7 +265,12 @@ def _build(
 
 
 def _crop(data: bytes, size: int) -> bytes:
-    return np.ascontiguousarray(np.asarray(resize_crop(open_image(data), size), np.uint8)).tobytes()
+    image = open_image(data)
+    side = min(
+        image.shape[:2]
+    )  # a picture that is not square gives its central square, as the whole-image detector does
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return resize_crop(np.ascontiguousarray(image[top : top + side, left : left + side]), size).tobytes()
 
 
 _publishing = threading.Lock()

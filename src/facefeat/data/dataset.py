@@ -128,7 +128,7 @@ class FaceDataset:
 
     def take(self, rows: ArrayLike) -> FaceDataset:
         """The rows at these positions of `table`, in this order. Raises DataError where there is none."""
-        chosen = self._rows[np.asarray(rows)]
+        chosen = self._rows[np.asarray(rows, None if np.size(rows) else np.int64)]
         if not len(chosen):
             raise DataError(f"no row of data set {self.name!r} was taken")
         return FaceDataset(self._shared, chosen)

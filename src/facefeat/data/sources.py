@@ -264,16 +264,18 @@ def open_source(path: Path, outside: bool = False) -> Source:
 def find_prefix(source: Source, files: Sequence[str]) -> str:
     """The folder inside the source that the files' names start from, such as "UTKFace/" or ""; "" where none fits.
 
-    Of several that fit, the one that holds most of the files' own folders; of those, the shortest.
+    Of several that fit, the one that holds most of the files' own folders, then most of a sample of the files; of
+    those, the shortest. (Folders first: few of the pictures may be there.)
     """
     wanted = {f.rpartition("/")[0] for f in files}
     folders = set(_folders(source))
-    best, most = "", 0
-    for prefix in sorted({"", *(f"{f}/" for f in folders)}, key=lambda p: (p.count("/"), p)):
-        held = sum((prefix + w).rstrip("/") in folders for w in wanted)
-        if held > most:
-            best, most = prefix, held
-    return best
+    held = {p: sum((p + w).rstrip("/") in folders for w in wanted) for p in ("", *(f"{f}/" for f in folders if f))}
+    most = max(held.values())
+    prefixes = sorted((p for p, n in held.items() if n == most), key=lambda p: (p.count("/"), p))
+    if not most or len(prefixes) == 1:
+        return prefixes[0] if most else ""
+    sample = files[:: -(-len(files) // 256)]
+    return max(prefixes, key=lambda p: sum(source.has(p + f) for f in sample))
 
 
 def _folders(source: Source, depth: int = 3) -> Iterator[str]:

@@ -1,0 +1,507 @@
+"""The importers: UTKFace, FairFace and any CSV, from folders and archives, on made pictures; the real ones if there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facefeat.data import check_pictures, load_dataset, read_raw, write_dataset
+from facefeat.data.rows import hashed_split
+from facefeat.errors import DataError, InputError, SchemaError
+from facefeat.schema import get_schema
+
+UTK = [
+    f"{age}_{i % 2}_{i % 5}_2017011622{i:07d}.jpg.chip.jpg" for i, age in enumerate((1, 5, 12, 25, 33, 47, 58, 66, 90))
+]
+BROKEN = ["39_1_20170116174525125.jpg.chip.jpg", "portrait.jpg", "20_3_0_2017.jpg.chip.jpg", "20_0_7_2017.jpg.chip.jpg"]
+
+
+def jpeg(colour: int = 0, size: int = 12) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (size, size), (colour % 256, 90, 30)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def fill(folder: Path, files: Mapping[str, bytes] | Sequence[str]) -> Path:
+    for i, name in enumerate(files):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(files[name] if isinstance(files, Mapping) else jpeg(i))
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def tar(path: Path, files: Sequence[str], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for i, name in enumerate(files):
+            info = tarfile.TarInfo(name)
+            data = jpeg(i)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def table(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+# -- UTKFace ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["folder", "nested", "tar", "tar.gz"])
+def test_utkface_from_a_folder_or_a_tar_is_the_same_data_set(tmp_path: Path, kind: str) -> None:
+    files = [*BROKEN, *reversed(UTK)]
+    if kind in ("folder", "nested"):
+        path = fill(tmp_path / "UTKFace", [n if kind == "folder" else f"deep/er/{n}" for n in files])
+    else:
+        path = tar(tmp_path / f"UTKFace.{kind}", [f"UTKFace/{n}" for n in files], "w" if kind == "tar" else "w:gz")
+    ds = load_dataset(path)
+    assert ds.name == "utkface" and ds.schema == get_schema("utkface") and "non-commercial" in ds.licence
+    assert list(ds.table.columns) == ["file", "split", "age", "gender", "race", "age_years"]
+    assert list(ds.table["file"]) == sorted(UTK)
+    assert {s.file for s in ds.skipped} == set(BROKEN)
+    first = ds.table.set_index("file").loc[UTK[1]]
+    assert (first["age"], first["gender"], first["race"], first["age_years"]) == ("3-9", "Female", "Black", 5.0)
+    assert dict(zip(ds.table["file"], ds.table["split"], strict=True)) == {n: hashed_split(n) for n in UTK}
+    assert ds.fingerprint == load_dataset(fill(tmp_path / "again", UTK)).fingerprint
+
+
+def test_utkface_takes_its_splits_from_the_table_beside_it(tmp_path: Path) -> None:
+    path = tar(tmp_path / "UTKFace.tar", [f"UTKFace/{n}" for n in UTK])
+    rows = "".join(f"{n},{'Validation' if i < 2 else 'train'}\n" for i, n in enumerate(UTK[:-1]))
+    table(tmp_path / "splits.csv", f"file,split\n{rows}gone_0_0_1.jpg,val\n")
+    ds = load_dataset(path)
+    assert ds.splits == {"train": 6, "val": 2}
+    assert {s.file: s.reason.split(" in ")[0] for s in ds.skipped} == {
+        UTK[-1]: "not listed",
+        "gone_0_0_1.jpg": "listed",
+    }
+    other = table(tmp_path / "other.csv", "file,split\n" + "".join(f"{n},test\n" for n in UTK))
+    assert load_dataset(path, splits=other).splits == {"test": 9}
+
+
+def test_a_splits_table_about_other_pictures_is_left_alone(tmp_path: Path) -> None:
+    path = fill(tmp_path / "UTKFace", UTK)
+    table(tmp_path / "splits.csv", "file,split\nx.jpg,train\n")
+    assert len(load_dataset(path)) == len(UTK)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,fold\na,train\n", "no column 'split'"),
+        ("file,split\na,\n", "line 2 has no split"),
+        ("file,split\na,train\na,val\n", "second split"),
+    ],
+)
+def test_a_splits_table_that_is_none_says_so(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(fill(tmp_path / "u", UTK), splits=table(tmp_path / "s.csv", text))
+
+
+def test_utkface_into_a_schema_of_one_s_own(tmp_path: Path) -> None:
+    own = {"name": "own", "attributes": {"gender": {"classes": ["female", "male"]}}}
+    ds = load_dataset(fill(tmp_path / "u", UTK), schema=get_schema(own))
+    assert ds.labels()["gender"].tolist() == [1 if n.split("_")[1] == "0" else 0 for n in sorted(UTK)]
+    assert np.isnan(ds.years()).all()
+    mood = {"name": "mood", "attributes": {"mood": {"classes": ["good", "bad"]}}}
+    with pytest.raises(DataError, match=r"UTKFace has no labels for 'mood'.*It has: age, gender, race"):
+        load_dataset(tmp_path / "u", schema=get_schema(mood))
+
+
+def test_the_hashed_split_depends_on_the_bare_name_only() -> None:
+    names = [f"{i}.jpg" for i in range(3000)]
+    share = np.mean([hashed_split(n) == "val" for n in names])
+    assert 0.08 < share < 0.12
+    assert all(hashed_split(n) == hashed_split(f"a/b/{n}") for n in names[:50])
+
+
+def test_the_real_utkface(shared_data: Path) -> None:
+    ds = load_dataset(shared_data / "utkface" / "UTKFace.tar")
+    assert ds.splits == {"train": 18003, "val": 2000}
+    assert sorted(s.file.split("_")[0] for s in ds.skipped) == ["39", "61", "61"]
+    with (shared_data / "utkface" / "splits.csv").open(newline="") as f:
+        truth = {r["file"]: r for r in csv.DictReader(f)}
+    labels, years = ds.labels(), ds.years()
+    for i, file in enumerate(ds.table["file"]):
+        row = truth[file]
+        assert (years[i], labels["gender"][i], labels["race"][i]) == (
+            int(row["age"]), int(row["gender"]), int(row["race"]),
+        )  # fmt: skip
+
+
+# -- FairFace --------------------------------------------------------------------------------------------------------
+
+HEADER = "file,age,gender,race,service_test\n"
+TRAIN = HEADER + "train/1.jpg,9-Mar,Male,East Asian,TRUE\ntrain/2.jpg,19-Oct,Female,Indian,FALSE\n"
+VAL = HEADER + "val/1.jpg,03-Sep,Male,East Asian,FALSE\nval/2.jpg,more than 70,Female,Latino_Hispanic,TRUE\n"
+PICTURES = {n: jpeg(i) for i, n in enumerate(("train/1.jpg", "train/2.jpg", "val/1.jpg"))}
+
+
+def fairface(tmp_path: Path, form: str) -> Path:
+    tables = {"fairface_label_train.csv": TRAIN.encode(), "fairface_label_val.csv": VAL.encode()}
+    deep = {f"fairface-img-margin025-trainval/{k}": v for k, v in PICTURES.items()}
+    match form:
+        case "folder":
+            return fill(tmp_path / "ff", {**tables, **PICTURES})
+        case "deep folder":
+            return fill(tmp_path / "ff", {**tables, **deep})
+        case "tables below":
+            return fill(tmp_path / "ff", {**{f"labels/{k}": v for k, v in tables.items()}, **PICTURES})
+        case "zip with tables":
+            return zipped(tmp_path / "ff.zip", {**tables, **PICTURES})
+        case "tables beside the zip":
+            fill(tmp_path, tables)
+            return zipped(tmp_path / "ff.zip", deep)
+        case "folder with zip":
+            zipped(fill(tmp_path / "ff", tables) / "pictures.zip", deep)
+            return tmp_path / "ff"
+    raise AssertionError(form)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["folder", "deep folder", "tables below", "zip with tables", "tables beside the zip", "folder with zip"],
+)
+def test_fairface_in_every_form(tmp_path: Path, form: str) -> None:
+    path = fairface(tmp_path, form)
+    with pytest.warns(UserWarning) as caught:
+        ds = load_dataset(path)
+    assert len(caught) == 1, "one warning for all damaged ages"
+    assert "9-Mar as 3-9 (1 rows)" in str(caught[0].message) and "03-Sep as 3-9" in str(caught[0].message)
+    assert list(ds.table.columns) == ["file", "split", "age", "gender", "race"]
+    assert ds.table["file"].tolist() == list(PICTURES) and ds.splits == {"train": 2, "val": 1}
+    assert ds.table["age"].tolist() == ["3-9", "10-19", "3-9"]
+    assert ds.labels()["race"].tolist() == [3, 5, 3]
+    assert [(s.file, s.reason) for s in ds.skipped] == [("val/2.jpg", "no such picture")]
+    assert "CC BY" in ds.licence
+    assert ds.crops(16, cache_dir=tmp_path / "cache").shape == (3, 16, 16, 3)
+
+
+def test_fairface_rows_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    rows = "train/1.jpg,40-49,Male,Martian,TRUE\ntrain/2.jpg,10-Oct,Female,Indian,FALSE\nval/1.jpg,,Male,Indian,TRUE\n"
+    rows += "../secret.jpg,0-2,Male,Indian,TRUE\n/etc/passwd,0-2,Male,Indian,TRUE\nC:\\x.jpg,0-2,Male,Indian,TRUE\n"
+    rows += "train/1.jpg,0-2,Male,Indian\n"
+    path = fill(
+        tmp_path / "ff", {"fairface_label_train.csv": (HEADER + rows).encode(), **PICTURES, "../secret.jpg": b"x"}
+    )
+    with pytest.raises(DataError, match="none of the 7 rows"):
+        load_dataset(path)
+    found = {}
+    table(path / "fairface_label_val.csv", HEADER + "val/1.jpg,0-2,Male,Indian,TRUE\n")
+    for skipped in load_dataset(path).skipped:
+        found[skipped.file.rpartition(os.sep)[2] if ":" in skipped.file[2:] else skipped.file] = skipped.reason
+    assert found["train/1.jpg"].startswith("no such race. Received: 'Martian'")
+    assert found["train/2.jpg"].startswith("no such age. Received: '10-Oct'")
+    assert found["val/1.jpg"] == "no age"
+    assert {found["../secret.jpg"], found["/etc/passwd"], found["C:/x.jpg"]} == {
+        "the name leads outside the folder or archive of pictures"
+    }
+    assert found["fairface_label_train.csv:8"] == "line 8 has 4 fields, the header 5"
+
+
+def test_one_label_table_of_fairface(tmp_path: Path) -> None:
+    path = fill(tmp_path, {"train.csv": TRAIN.replace("9-Mar", "3-9").replace("19-Oct", "0-2").encode(), **PICTURES})
+    ds = load_dataset(path / "train.csv")
+    assert ds.name == "fairface" and ds.splits == {"train": 2}
+
+
+def test_fairface_without_tables_or_with_two_archives_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no label tables in .*put fairface_label_train.csv"):
+        load_dataset(zipped(tmp_path / "ff.zip", PICTURES), format="fairface")
+    folder = fill(tmp_path / "two", {"fairface_label_val.csv": VAL.encode()})
+    zipped(folder / "a.zip", PICTURES)
+    zipped(folder / "b.zip", PICTURES)
+    with pytest.raises(DataError, match=r"several archives of pictures: a.zip, b.zip"):
+        load_dataset(folder)
+
+
+def test_the_real_fairface_tables_with_a_few_made_pictures(shared_data: Path, tmp_path: Path) -> None:
+    names = [*(f"train/{i}.jpg" for i in range(1, 41)), *(f"val/{i}.jpg" for i in range(1, 11))]
+    pictures = {n: jpeg(i) for i, n in enumerate(names)}
+    prints = set()
+    for form in ("fairface", "fairface/excel_damaged"):
+        folder = tmp_path / form.replace("/", "-")
+        zipped(fill(folder, {}) / "img.zip", {f"fairface-img-margin025-trainval/{k}": v for k, v in pictures.items()})
+        for split in ("train", "val"):
+            shutil.copy(shared_data / form / f"fairface_label_{split}.csv", folder)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ds = load_dataset(folder)
+        assert len(caught) == (1 if "damaged" in form else 0)
+        assert ds.splits == {"train": 40, "val": 10} and len(ds.skipped) == 86744 + 10954 - 50
+        prints.add(ds.fingerprint)
+    assert len(prints) == 1, "damaged and sound tables are the same data"
+
+
+# -- any CSV ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_csv_with_years_a_class_and_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, [f"{n}.jpg" for n in "abcd"])
+    path = table(
+        tmp_path / "mine.csv", "file;age;gender;split\na.jpg;34;male;Train\nb.jpg;0-2;F;val\nc.jpg;;;val\nd.jpg;5;1;\n"
+    )
+    ds = load_dataset(path, schema="utkface")
+    assert ds.name == "mine" and ds.table["file"].tolist() == ["a.jpg", "c.jpg"]
+    assert ds.labels()["age"].tolist() == [4, -1] and ds.labels()["race"].tolist() == [-1, -1]
+    assert ds.table["race"].tolist() == ["", ""]
+    years = ds.years()
+    assert years[0] == 34 and np.isnan(years[1])
+    assert {s.file: s.reason[:9] for s in ds.skipped} == {"b.jpg": "no such g", "d.jpg": "no split"}
+
+
+@pytest.mark.parametrize(
+    ("text", "schema"),
+    [
+        ("file,gender\na.jpg,Male\n", "fairface"),
+        ("file,age\na.jpg,34\n", "utkface"),
+        ("file,age\na.jpg,30-39\n", "fairface"),
+        ("file,race\na.jpg,Asian\n", "utkface"),
+        ("file,race\na.jpg,East Asian\n", "fairface"),
+        ("file,gender,race\na.jpg,0,3\n", "utkface"),
+    ],
+)
+def test_the_schema_that_fits_is_taken_and_said(tmp_path: Path, text: str, schema: str) -> None:
+    fill(tmp_path, ["a.jpg"])
+    found = read_raw(table(tmp_path / "x.csv", text))
+    assert found.schema.name == schema and any(schema in n for n in found.notes)
+
+
+def test_duplicate_rows_count_once_and_contradictions_not_at_all(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    rows = "a.jpg,Male\na.jpg,Male\nb.jpg,Male\nb.jpg,Female\nb.jpg,Male\nc.jpg,Female\n"
+    ds = load_dataset(table(tmp_path / "x.csv", f"file,gender\n{rows}"))
+    assert ds.table["file"].tolist() == ["a.jpg", "c.jpg"]
+    assert [s.file for s in ds.skipped] == ["a.jpg", "b.jpg", "b.jpg", "b.jpg"]
+
+
+def test_names_with_backslashes_spaces_and_absolute_paths(tmp_path: Path) -> None:
+    fill(tmp_path / "in", ["sub/a.jpg", "my face.jpg", "c.jpg"])
+    fill(tmp_path / "out", ["d.jpg"])
+    rows = (
+        f"sub\\a.jpg,Male\n./my face.jpg,Male\n{tmp_path}/in/c.jpg,Male\n{tmp_path}/out/d.jpg,Male\n../out/d.jpg,Male\n"
+    )
+    ds = load_dataset(table(tmp_path / "in" / "x.csv", f"file,gender\n{rows}"))
+    assert ds.table["file"].tolist()[:3] == ["sub/a.jpg", "my face.jpg", "c.jpg"] and len(ds) == 5
+    assert len(ds.crops(8, cache_dir=tmp_path / "cache")) == 5
+
+
+def test_a_root_may_be_a_folder_or_an_archive_that_nothing_leaves(tmp_path: Path) -> None:
+    fill(tmp_path / "pictures", ["a.jpg"])
+    (tmp_path / "secret.jpg").write_bytes(jpeg())
+    path = table(tmp_path / "t" / "x.csv", f"file,gender\na.jpg,Male\n../secret.jpg,Male\n{tmp_path}/secret.jpg,Male\n")
+    assert load_dataset(path, root=tmp_path / "pictures").table["file"].tolist()[0] == "a.jpg"
+    archive = zipped(tmp_path / "p.zip", {"all/a.jpg": jpeg(), "../secret.jpg": jpeg()})
+    ds = load_dataset(path, root=archive)
+    assert ds.table["file"].tolist() == ["a.jpg"]
+    assert [s.reason for s in ds.skipped] == ["no such picture"] * 2
+    assert (
+        load_dataset(path, root=tar(tmp_path / "p.tar", ["all/a.jpg", "../secret.jpg"])).fingerprint == ds.fingerprint
+    )
+
+
+def test_a_link_in_a_tar_is_not_followed(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            info = tarfile.TarInfo(f"{kind.decode()}_0_0_1.jpg")
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    with pytest.raises(DataError, match="is empty"):
+        load_dataset(tmp_path / "p.tar")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,gender\na.jpg,Male\n", r"no column 'file'. Columns found: image, gender"),
+        ("file,mood\na.jpg,good\n", r"no column for any attribute.*Expected: age, gender, race. Found: file, mood"),
+        ("file,gender\n", "lists no picture"),
+        ("file,gender\nnone.jpg,Male\n", "none of the 1 rows .* The first: none.jpg: no such picture"),
+        ("file,gender\n,Male\n", "no file name"),
+    ],
+)
+def test_a_csv_that_gives_nothing_says_why(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(table(tmp_path / "x.csv", text))
+
+
+def test_what_is_no_data_set_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        load_dataset(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is empty"):
+        load_dataset(tmp_path / "empty")
+    with pytest.raises(DataError, match="not a data set that facefeat knows"):
+        load_dataset(fill(tmp_path / "photos", ["a.jpg", "b.jpg"]))
+    for name, start in (("x.tar", b"not a tar"), ("x.zip", b"PK not a zip"), ("x.bin", b"?"), ("y.tar", b"")):
+        (tmp_path / name).write_bytes(start)
+        with pytest.raises(DataError, match="archive"):
+            load_dataset(tmp_path / name)
+    with pytest.raises(DataError, match="no pictures"):
+        load_dataset(tmp_path / "empty", format="utkface")
+    with pytest.raises(InputError, match="Did you mean 'fairface'"):
+        load_dataset(tmp_path / "photos", format="fareface")
+    with pytest.raises(SchemaError, match="no such schema"):
+        load_dataset(tmp_path / "photos", schema="none")
+
+
+def test_a_truncated_archive_loses_its_last_pictures_at_most(tmp_path: Path) -> None:
+    whole = tar(tmp_path / "UTKFace.tar", UTK).read_bytes()
+    short = tmp_path / "short.tar"
+    short.write_bytes(whole[: 1024 * 5 + 600])
+    try:
+        ds = load_dataset(short)
+    except DataError as e:
+        assert "not a whole tar" in str(e)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert 0 < len(ds.crops(8, cache_dir=tmp_path / "c")) < len(UTK)
+
+
+# -- the data set ----------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_by_name_and_never_by_order_of_appearance(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    one = load_dataset(table(tmp_path / "x.csv", "file,gender\na.jpg,Female\nb.jpg,Male\nc.jpg,female\n"))
+    two = load_dataset(table(tmp_path / "y.csv", "gender,file\nMale,b.jpg\nFemale,c.jpg\nFEMALE,a.jpg\n"))
+    assert one.labels()["gender"].tolist() == [1, 0, 1] and two.labels()["gender"].tolist() == [0, 1, 1]
+    assert one.labels()["gender"].dtype == np.int32 and one.years().dtype == np.float32
+    assert one.fingerprint == two.fingerprint, "the order of rows is no part of the data"
+
+
+def test_the_fingerprint_sees_files_splits_and_labels(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.jpg", "b.jpg"])
+    texts = [
+        "file,gender,split\na.jpg,Male,train\nb.jpg,Male,train\n",
+        "file,gender,split\na.jpg,Male,train\nb.jpg,Male,val\n",
+        "file,gender,split\na.jpg,Male,train\nb.jpg,Female,train\n",
+        "file,gender,split\na.jpg,Male,train\n",
+        "file,gender,split,age\na.jpg,Male,train,30-39\nb.jpg,Male,train,\n",
+    ]
+    prints = [load_dataset(table(tmp_path / "x.csv", t), schema="fairface").fingerprint for t in texts]
+    assert len(set(prints)) == len(texts)
+
+
+def test_splits_and_rows_of_a_data_set(tmp_path: Path) -> None:
+    fill(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    ds = load_dataset(
+        table(tmp_path / "x.csv", "file,gender,split\na.jpg,Male,train\nb.jpg,,val\nc.jpg,Female,train\n")
+    )
+    assert ds.splits == {"train": 2, "val": 1} and len(ds.split("train")) == 2
+    assert ds.split("validation").table["file"].tolist() == ["b.jpg"]
+    assert ds.take([2, 0]).table["file"].tolist() == ["c.jpg", "a.jpg"]
+    assert ds.counts["gender"] == {"Male": 1, "Female": 1, "": 1}
+    assert "train 2, val 1" in repr(ds)
+    with pytest.raises(DataError, match=r"no such split. Received: 'tran'. Did you mean 'train'\? Valid: train, val"):
+        ds.split("tran")
+    with pytest.raises(DataError, match="no row"):
+        ds.take([])
+
+
+# -- on disk ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_import_survives_the_disk(tmp_path: Path) -> None:
+    raw = tar(tmp_path / "UTKFace.tar", [f"UTKFace/{n}" for n in [*UTK, *BROKEN]])
+    found = read_raw(raw)
+    written = write_dataset(found, tmp_path / "data")
+    assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["dataset.json", "faces.csv", "skipped.csv"]
+    for ds in (written, load_dataset(tmp_path / "data"), load_dataset(tmp_path / "data" / "dataset.json")):
+        assert ds.fingerprint == load_dataset(raw).fingerprint
+        assert ds.table.equals(load_dataset(raw).table) and ds.skipped == found.skipped
+        assert ds.schema == found.schema and ds.licence == found.licence
+    assert len(load_dataset(tmp_path / "data", schema="utkface").crops(8)) == len(UTK)
+    with pytest.raises(DataError, match="imported with schema 'utkface'"):
+        load_dataset(tmp_path / "data", schema="fairface")
+    assert write_dataset(found, tmp_path / "data").fingerprint == written.fingerprint, "importing again replaces it"
+    assert (tmp_path / "data" / "cache").is_dir()
+
+
+def test_folders_moved_together_still_find_their_pictures(tmp_path: Path) -> None:
+    fill(tmp_path / "a" / "UTKFace", UTK)
+    ds = write_dataset(read_raw(tmp_path / "a" / "UTKFace"), tmp_path / "a" / "data")
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = load_dataset(tmp_path / "b" / "data")
+    assert moved.fingerprint == ds.fingerprint and len(moved.crops(8)) == len(UTK)
+    (tmp_path / "b" / "UTKFace").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"have moved: there is no .*facefeat data import NEW_PLACE --output"):
+        load_dataset(tmp_path / "b" / "data").crops(8)
+
+
+def test_broken_pictures_are_found_when_checked(tmp_path: Path) -> None:
+    fill(tmp_path, {"a.jpg": jpeg(size=64), "b.jpg": b"text", "c.jpg": b"", "d.jpg": jpeg(size=64)[:300]})
+    path = table(tmp_path / "x.csv", "file,gender\na.jpg,Male\nb.jpg,Male\nc.jpg,Male\nd.jpg,Male\n")
+    seen: list[tuple[int, int]] = []
+    found = check_pictures(read_raw(path), lambda done, total: seen.append((done, total)))
+    assert found.table["file"].tolist() == ["a.jpg"] and [s.file for s in found.skipped] == ["b.jpg", "c.jpg", "d.jpg"]
+    assert seen[-1] == (4, 4)
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of the 4 pictures can be read. The first: a.jpg: "):
+        check_pictures(read_raw(path))
+
+
+def test_a_folder_with_other_things_is_not_written_to(tmp_path: Path) -> None:
+    found = read_raw(fill(tmp_path / "u", UTK))
+    with pytest.raises(DataError, match="not empty and not an imported data set"):
+        write_dataset(found, fill(tmp_path / "other", {"thesis.txt": b"!"}))
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError):
+        write_dataset(found, tmp_path / "file")
+    with pytest.raises(DataError, match="cannot write"):
+        write_dataset(found, tmp_path / "file" / "below")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other", "u"], "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("dataset.json", "{", "cannot read .*dataset.json"),
+        ("dataset.json", "[]", "format version None"),
+        ("dataset.json", '{"format_version": 99}', "format version 99; this facefeat reads 1"),
+        ("dataset.json", '{"format_version": 1}', "not what `facefeat data import` writes"),
+        ("faces.csv", "", "is empty"),
+        ("faces.csv", "file,split,age,gender\n", "no column 'race'"),
+        ("faces.csv", "file,split,age,gender,race\n", "lists no picture"),
+        (
+            "faces.csv",
+            "file,split,age,gender,race\na,train,0-2,Male,Martian\n",
+            "cannot be used. The first: a: ",
+        ),
+    ],
+)
+def test_an_altered_import_says_what_is_wrong(tmp_path: Path, name: str, text: str, message: str) -> None:
+    write_dataset(read_raw(fill(tmp_path / "u", UTK)), tmp_path / "data")
+    (tmp_path / "data" / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path / "data")
+
+
+def test_a_shortened_table_is_noticed(tmp_path: Path) -> None:
+    write_dataset(read_raw(fill(tmp_path / "u", UTK)), tmp_path / "data")
+    path = tmp_path / "data" / "faces.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.warns(UserWarning, match=r"changed after the import \(9 rows then, 7 now\)"):
+        assert len(load_dataset(tmp_path / "data")) == 7
