@@ -87,15 +87,6 @@ def test_a_view_is_indexed_like_an_array(folder: Path) -> None:
     assert view[0].any(), "what is returned is a copy"
 
 
-def test_a_picture_that_is_not_square_gives_its_central_square(folder: Path) -> None:
-    wide = np.zeros((20, 60, 3), np.uint8)
-    wide[:, 20:40] = np.asarray(picture(0))
-    Image.fromarray(wide).save(folder / "00.png")
-    Image.fromarray(wide.transpose(1, 0, 2)).save(folder / "01.png")
-    view = load(folder).crops(20, folder / "cache")
-    assert np.array_equal(view[0], picture(0)) and np.array_equal(view[1], np.asarray(picture(0)).transpose(1, 0, 2))
-
-
 def test_splits_share_one_cache_and_know_their_rows(folder: Path) -> None:
     ds = load(folder)
     val, train = ds.split("val").crops(S, folder / "cache"), ds.split("train").crops(S, folder / "cache")
