@@ -28,7 +28,7 @@ def annotate(image: UInt8Array, result: ImageResult) -> UInt8Array:
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     height, width = image.shape[:2]
-    line = max(1, round((width + height) / 700))
+    line = max(1, round((width + height) / 600))
     for number, face in reversed(list(enumerate(result.faces, 1))):  # the first and largest face ends up on top
         colour = _COLOURS[(number - 1) % len(_COLOURS)]
         left, top, right, bottom = face.box
@@ -62,10 +62,10 @@ def _grown(box: tuple[float, float, float, float], by: int, width: int, height: 
 def _font(
     draw: ImageDraw.ImageDraw, text: str, width: int, height: int
 ) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font at about 2.4 % of the picture's mean side, or smaller where the label would not fit in it."""
+    """Pillow's own font at about 2.6 % of the picture's mean side, or smaller where the label would not fit in it."""
     from PIL import ImageFont
 
-    size = max(10.0, 0.024 * (width + height) / 2)
+    size = max(11.0, 0.026 * (width + height) / 2)
     while True:
         font = ImageFont.load_default(size)
         left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font=font)

