@@ -140,8 +140,11 @@ def _shrink(image: UInt8Array, max_side: int) -> UInt8Array:
     if ratio >= 1:
         return image
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    # reducing_gap: whole-number box reduction first, down to twice the size: many times faster on large photos.
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+    # From more than four times too large, every second, third ... pixel is enough to average over: on a photo of
+    # 12 megapixels, handing all of them to Pillow takes as long as finding the faces.
+    step = max(1, int(1 / ratio) // 2)
+    picture = Image.fromarray(np.ascontiguousarray(image[::step, ::step]))
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def _normalised(images: UInt8Array) -> Floats:
