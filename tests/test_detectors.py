@@ -105,7 +105,7 @@ def test_whole_image() -> None:
 
 def test_the_portrait_has_one_face_with_landmarks_in_order(portrait: UInt8Array) -> None:
     (face,) = Mtcnn().detect(portrait)
-    np.testing.assert_allclose(face.box, (181, 66, 267, 177), atol=8)  # read off the picture by eye
+    np.testing.assert_allclose(face.box, (181, 66, 267, 177), atol=8)  # forehead to chin
     assert face.score > 0.95 and face.landmarks is not None
     at = dict(zip(LANDMARK_NAMES, face.landmarks, strict=True))
     eyes, nose, mouth = ((203, 101), (247, 103)), (222, 127), ((203, 140), (244, 141))
@@ -229,7 +229,9 @@ def test_the_portrait_comes_back_from_larger_scaled_and_turned_scenes(
     (face,) = Mtcnn().detect(picture)
     aligned = align_face(picture, face, UTKFACE, 96)
     middle = slice(16, 80)
-    assert np.abs(aligned.astype(int) - resize_crop(crop, 96))[middle, middle].mean() < 14  # of 255; unaligned: 50
+    assert (
+        np.abs(aligned.astype(int) - resize_crop(crop, 96))[middle, middle].mean() < 10
+    )  # of 255; by the box alone: 17 to 35
 
 
 def test_utkface_pictures_come_back_from_scenes(shared_data: Path) -> None:

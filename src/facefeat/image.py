@@ -35,8 +35,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 _READABLE = "Readable: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF"
 _ORIENTATION_TAG = 0x0112
 
-# What Pillow's readers raise on damaged data. The first line was seen on 22,000 pictures of 19 kinds, damaged at
-# random; the second is what such code raises when it believes a wrong number.
+# What Pillow's readers raise on damaged data. On 22,000 pictures of 19 kinds, damaged at random, no error was seen
+# but those of the first line; the second is what such code may raise when it believes a wrong number.
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error),
     *(LookupError, ArithmeticError, TypeError, AttributeError),

@@ -5,8 +5,8 @@ Networks". The weights are those in the `mtcnn` distribution (MIT); the cascade 
 operations, because the distribution's own one (1.0.0)
   * works with Keras on TensorFlow only, while here Keras may run on JAX or PyTorch;
   * rounds landmarks to whole pixels, which costs accuracy in the alignment of small faces;
-  * shifts the boxes of a batch wrongly where one of its images has no face;
-  * takes every error of TensorFlow's for "no faces".
+  * gives a padded batch's images each other's offsets where one of them has no face;
+  * takes every InvalidArgumentError of TensorFlow's for "no faces".
 """
 
 from __future__ import annotations
@@ -228,8 +228,9 @@ def _run(net: str, pixels: Any) -> tuple[Floats, ...]:
 def _patches(pixels: Floats, owner: NDArray[np.intp], boxes: Floats, side: int) -> Any:
     """pixels (B, H, W, 3), owner (n,), boxes (n, 4) -> (n, side, side, 3) float32; grey, 0, outside the image.
 
-    The first and last samples lie on a box's edges. Samples inset by half their distance, or antialiased ones, found
-    no more faces among 200 UTKFace crops and put the landmarks no better.
+    The first and last samples lie on a box's edges, as in the distribution's own cascade. On 200 UTKFace crops and 100
+    scenes made of them this found 198 faces in the crops, with samples inset by half their distance 196, with
+    antialiased inset ones 197; the errors of the alignment differed by too little to tell the three apart.
     """
     tf = _tensorflow()
     height, width = pixels.shape[1:3]
