@@ -3,7 +3,7 @@
 | kind | `build(...)` gives |
 |---|---|
 | detector | an object with `detect(image)` and `detect_batch(images)` |
-| backbone | `build(*, image_size, **config)`: Keras model, crops (B, S, S, 3) float 0..255 -> feature map (B, h, w, C) |
+| backbone | `build(*, image_size, **config)`: Keras model, crops (B, S, S, 3) 0..255 -> feature map (B, h, w, C) |
 | head | `build(*, feature_shape, schema, **config)`: Keras model, feature map -> {attribute: logits} |
 | decoder | `build(*, latent_dim, image_size, **config)`: Keras model, latents (B, D) -> crops (B, S, S, 3) in 0..1 |
 | analyzer | an object with `analyze(latents, labels, model=None) -> Analysis` |

@@ -1,10 +1,10 @@
 """The hooks that a plugin may implement. Every hook is called by keyword; a hook grows by new arguments only.
 
-    from facefeat import Component, hookimpl
+from facefeat import Component, hookimpl
 
-    @hookimpl
-    def facefeat_backbones():
-        return [Component("tiny", build, "a backbone of three layers")]
+@hookimpl
+def facefeat_backbones():
+    return [Component("tiny", build, "a backbone of three layers")]
 """
 
 from __future__ import annotations

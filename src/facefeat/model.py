@@ -223,17 +223,16 @@ class FaceFeatureModel:
         """
         import numpy as np
 
-        from facefeat.image import align_face, open_image, resize_crop
+        from facefeat.image import align_face, open_image
 
         listed = [images] if _is_one(images) else _as_list(images)
         crops = []
         for start in range(0, len(listed), PHOTOS_AT_ONCE):
             opened = [open_image(i) for i in listed[start : start + PHOTOS_AT_ONCE]]  # type: ignore[arg-type]
             for image, faces in zip(opened, self.detector.detect_batch(opened), strict=True):
-                if faces:
-                    crops.append(align_face(image, faces[0], self.alignment, self.image_size))
-                else:
-                    crops.append(resize_crop(image, self.image_size))
+                height, width = image.shape[:2]
+                face = faces[0] if faces else Face((0, 0, width, height))
+                crops.append(align_face(image, face, self.alignment, self.image_size))
         s = self.image_size
         return np.stack(crops) if crops else np.zeros((0, s, s, 3), "uint8")
 

@@ -41,7 +41,7 @@ def find_preset(value: str | Path | None) -> Path:
     text = DEFAULT_PRESET if value is None else str(value)
     registry = get_registry()
     names = registry.names("preset")
-    if text in names or ":" in text and not Path(text).exists():
+    if text in names or (":" in text and not Path(text).exists()):
         return Path(registry.build("preset", text))
     folder = Path(text)
     if folder.is_dir():

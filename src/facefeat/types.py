@@ -222,7 +222,8 @@ class Analysis:
             raise InputError(f"cannot make the folder {str(out)!r}: {e.strerror}") from None
         self.table.to_csv(out / "table.csv", index=False)
         if self.directions:
-            np.savez(out / "directions.npz", **{k: np.asarray(v) for k, v in self.directions.items()})
+            arrays: dict[str, Any] = {k: np.asarray(v) for k, v in self.directions.items()}
+            np.savez(out / "directions.npz", **arrays)
         for name, figure in self.figures.items():
             figure.savefig(out / f"{name}.png", dpi=120, bbox_inches="tight")
         return out

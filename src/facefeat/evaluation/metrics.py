@@ -33,27 +33,30 @@ def score_batch(
     <attribute>_accuracy: share of right classes. <attribute>_balanced_accuracy: mean recall of the classes present.
     <attribute>_ece: expected calibration error. For an ordered attribute <attribute>_one_off_accuracy: share at most
     one class away. age_mae: mean absolute error in years, where exact years are known (otherwise left out).
-    score: mean of the accuracies, by which an epoch is chosen.
+    score: by which an epoch is chosen. The mean over the attributes of the accuracy, or, where exact years are known,
+    of the share of the error that the model takes off guessing everyone's median age: 1 - MAE / MAE of the median.
     """
     out: dict[str, float] = {}
-    accuracies = []
+    skills = []
     for name, attribute in schema.attributes.items():
         known = labels[name] >= 0
         if not known.any():
             continue
         p, y = batch.probabilities[name][known], labels[name][known]
         guess = p.argmax(axis=1)
-        accuracies.append(float((guess == y).mean()))
-        out[f"{name}_accuracy"] = accuracies[-1]
+        skill = out[f"{name}_accuracy"] = float((guess == y).mean())
         out[f"{name}_balanced_accuracy"] = float(np.mean([(guess[y == k] == k).mean() for k in np.unique(y)]))
         if attribute.ordered:
             out[f"{name}_one_off_accuracy"] = float((np.abs(guess - y) <= 1).mean())
         if attribute.years and batch.age_years is not None:
             exact = np.isfinite(years)
             if exact.any():
-                out[f"{name}_mae"] = float(np.abs(batch.age_years[exact] - years[exact]).mean())
+                mae = out[f"{name}_mae"] = float(np.abs(batch.age_years[exact] - years[exact]).mean())
+                spread = float(np.abs(np.median(years[exact]) - years[exact]).mean())
+                skill = 1 - mae / spread if spread else skill
         out[f"{name}_ece"] = expected_calibration_error(p, y)
-    out["score"] = float(np.mean(accuracies)) if accuracies else 0.0
+        skills.append(skill)
+    out["score"] = float(np.mean(skills)) if skills else 0.0
     return out
 
 

@@ -114,7 +114,7 @@ def _score(
 
 def _join(parts: list[FaceBatch]) -> FaceBatch:
     first = parts[0]
-    years = None if first.age_years is None else np.concatenate([p.age_years for p in parts])  # type: ignore[misc]
+    years = None if first.age_years is None else np.concatenate([p.age_years for p in parts])
     return FaceBatch(
         {k: np.concatenate([p.labels[k] for p in parts]) for k in first.labels},
         {k: np.concatenate([p.probabilities[k] for p in parts]) for k in first.probabilities},

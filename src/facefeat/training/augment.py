@@ -15,7 +15,8 @@ def augmentation_layers(augment: Augment, seed: int) -> list[Any]:
     """
     from keras import layers
 
-    a, out = augment, []
+    a = augment
+    out: list[Any] = []
     pixels = {"value_range": (0, 255)}
 
     def add(layer: Any, amount: float, *args: Any, **kwargs: Any) -> None:

@@ -72,7 +72,7 @@ def train(
 ) -> TrainingLog:
     """Train `classifier` in place; it ends with the weights of the best epoch, calibrated on the validation set.
 
-    The best epoch is the one with the highest mean of the attributes' validation accuracies.
+    The best epoch is the one with the highest validation score (see `evaluation.metrics.score_batch`).
     folder: where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
     resume: go on from the folder's checkpoint, where there is one.
 
@@ -207,7 +207,7 @@ def _seed_layers(model: Any, seed: int, epoch: int) -> None:
 def _callbacks(reporter: TrainingReporter | None, batches: int) -> list[Any]:
     import keras
 
-    class Progress(keras.callbacks.Callback):  # type: ignore[misc]
+    class Progress(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.current = epoch
 
@@ -251,7 +251,7 @@ class _State:
         state = json.dumps({"key": self.key, "best_epoch": log.best_epoch, "epochs": log.epochs})
         self._write("checkpoint.npz", arrays | {"state": np.asarray(state)})
 
-    def _write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+    def _write(self, name: str, arrays: dict[str, Any]) -> None:
         assert self.folder is not None
         made = self.folder / f".{name}.{os.getpid()}"
         try:
@@ -271,7 +271,7 @@ class _State:
             state = json.loads(str(arrays["state"]))
             if state["key"] != self.key:
                 raise TrainingError(
-                    f"{str(path)!r} belongs to another recipe or data set. Give another --output, or leave out --resume."
+                    f"{str(path)!r} belongs to another recipe or data set. Give another --output, or omit --resume."
                 )
             for i, v in enumerate(self.variables):
                 v.assign(arrays[f"w{i:04d}"])

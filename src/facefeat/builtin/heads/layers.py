@@ -99,7 +99,9 @@ class AttributeQuery(keras.layers.Layer):
         split = (-1, n, self.heads, width // self.heads)
         keys, values = ops.reshape(keys, split), ops.reshape(values, split)  # (B, n, heads, d)
         scores = ops.einsum("bnhd,hd->bhn", keys, self.query) / (split[-1] ** 0.5)
-        attention = ops.softmax(ops.cast(scores, "float32"), axis=-1)  # (B, heads, n)
+        scores = ops.cast(scores, "float32")
+        # Keras warns of a softmax over one place; there is nothing to choose there.
+        attention = ops.softmax(scores, axis=-1) if n > 1 else ops.ones_like(scores)  # (B, heads, n)
         found = ops.einsum("bhn,bnhd->bhd", ops.cast(attention, values.dtype), values)
         return ops.reshape(found, (-1, width)), attention
 

@@ -1,0 +1,58 @@
+"""Small things that several tests make: coloured squares that a tiny model can learn, and the recipe that does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from facefeat.data import FaceDataset
+    from facefeat.training import Recipe
+
+RACES = ("White", "Black", "Asian", "Indian", "Others")
+TINY = {"widths": [8, 8], "blocks": [1, 1], "stem": 8}
+
+
+def squares(folder: Path, faces: int = 48) -> Path:
+    """A CSV of `faces` pictures of 40 pixels: their colour tells race, their stripes gender, their brightness age."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["file,split,age,gender,race"]
+    for i in range(faces):
+        race, gender, age = i % 5, (i // 5) % 2, int(rng.integers(1, 90))
+        picture = np.zeros((40, 40, 3))
+        picture[..., race % 3] = 120 + 60 * (race // 3)
+        picture[:: 2 + 4 * gender] += 60
+        picture = picture * (0.6 + age / 225) + rng.normal(0, 4, picture.shape)
+        Image.fromarray(picture.clip(0, 255).astype("uint8")).save(folder / f"{i}.png")
+        split = "val" if i % 4 == 3 else "train"
+        rows.append(f"{i}.png,{split},{age},{('Male', 'Female')[gender]},{RACES[race]}")
+    table = folder / "faces.csv"
+    table.write_text("\n".join(rows) + "\n", "utf-8")
+    return table
+
+
+def dataset(folder: Path, faces: int = 48) -> FaceDataset:
+    """The squares as a data set of the utkface schema."""
+    from facefeat.data import load_dataset
+
+    return load_dataset(squares(folder, faces), schema="utkface")
+
+
+def tiny_recipe(**changes: Any) -> Recipe:
+    """Two epochs of a network of a few thousand weights at 32 pixels, with every kind of augmentation."""
+    from facefeat.training.recipe import recipe_from_dict
+
+    table: dict[str, Any] = {
+        "name": "tiny",
+        "image_size": 32,
+        "backbone": {"name": "compact", "config": TINY},
+        "head": {"name": "three-head", "config": {"trunk": [], "dropout": 0.1}},
+        "train": {"epochs": 2, "batch_size": 12, "warmup_epochs": 0.5},
+        "augment": {"rotation": 5.0, "shift": 0.05, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1},
+        "loss": {"age": {"kind": "distribution", "sigma": 3.0}, "race": {"label_smoothing": 0.1}},
+    }
+    return recipe_from_dict(table).replace(**changes)

@@ -1,0 +1,96 @@
+"""Readout, metrics and calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facefeat.evaluation import calibrate, expected_calibration_error
+from facefeat.evaluation.metrics import score_batch
+from facefeat.readout import class_probabilities, median_years, read_logits, softmax
+from facefeat.schema import get_schema
+
+UTK, FAIR = get_schema("utkface"), get_schema("fairface")
+
+
+class Labelled:
+    """As much of a FaceDataset as metrics need."""
+
+    def __init__(self, labels: dict[str, np.ndarray], years: np.ndarray | None = None) -> None:
+        self._labels, n = labels, len(next(iter(labels.values())))
+        self._years = np.full(n, np.nan, "float32") if years is None else years
+
+    def labels(self) -> dict[str, np.ndarray]:
+        return self._labels
+
+    def years(self) -> np.ndarray:
+        return self._years
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
+def test_probabilities_sum_to_one_and_temperature_keeps_the_order(seed: int, temperature: float) -> None:
+    z = np.random.default_rng(seed).normal(0, 3, (4, 5))
+    p = class_probabilities(UTK["race"], z, temperature)
+    assert p.dtype == np.float32 and p.shape == (4, 5)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(p.argmax(axis=1), z.argmax(axis=1))
+
+
+@given(st.integers(0, 116))
+def test_years_follow_a_peak(year: int) -> None:
+    z = np.full((1, 117), -30.0)
+    z[0, year] = 0
+    assert median_years(UTK["age"], z)[0] == pytest.approx(year, abs=0.01)
+    assert (
+        UTK["age"].classes[int(class_probabilities(UTK["age"], z).argmax())]
+        == (UTK["age"].classes[UTK["age"].index_of_years(year)])
+    )
+
+
+def test_years_of_classes_are_inside_their_class() -> None:
+    for k, (first, last) in enumerate(FAIR["age"].years):
+        z = np.full((1, 9), -30.0)
+        z[0, k] = 0
+        assert first <= median_years(FAIR["age"], z)[0] <= min(last, first + 12)
+
+
+def test_read_logits_names_labels_by_the_schema() -> None:
+    z = {"age": np.zeros((2, 117)), "gender": np.array([[0.0, 2.0], [2.0, 0.0]]), "race": np.eye(5)[[3, 0]]}
+    batch = read_logits(UTK, z, {"gender": 2.0})
+    assert list(batch.labels["gender"]) == ["Female", "Male"]
+    assert list(batch.labels["race"]) == ["Indian", "White"]
+    assert batch.probabilities["gender"][0, 1] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert len(batch) == 2 and batch.row(0)["gender"].label == "Female"
+    assert set(batch.to_dict()) == {"labels", "probabilities", "classes", "age_years"}
+
+
+def test_metrics_by_hand() -> None:
+    z = {"age": np.full((4, 117), -30.0), "gender": np.full((4, 2), 0.0), "race": np.full((4, 5), 0.0)}
+    z["age"][range(4), [25, 25, 35, 80]] = 0
+    z["gender"][:, 0] = 30
+    z["race"][range(4), [0, 1, 2, 2]] = 30
+    labels = {"age": np.array([3, 4, 3, 3]), "gender": np.array([0, 0, 0, 1]), "race": np.array([0, 1, 2, -1])}
+    years = np.array([25, 30, np.nan, 20], "float32")
+    m = score_batch(UTK, read_logits(UTK, z, {}), labels, years)
+    assert m["age_accuracy"] == 0.25 and m["age_one_off_accuracy"] == 0.75
+    assert m["age_mae"] == pytest.approx((0 + 5 + 60) / 3, abs=0.01)
+    assert m["gender_accuracy"] == 0.75 and m["gender_balanced_accuracy"] == 0.5
+    assert m["race_accuracy"] == 1.0  # the row without a label does not count
+    # Everyone's median, 25, is off by 0, 5 and 5 years.
+    assert m["score"] == pytest.approx(((1 - 65 / 10) + 0.75 + 1) / 3, abs=0.01)
+
+
+def test_calibration_finds_the_temperature_of_overconfident_logits() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 1.5, (4000, 5))
+    y = np.array([rng.choice(5, p=p) for p in softmax(z)])
+    labels = {"age": np.full(4000, -1), "gender": np.full(4000, -1), "race": y}
+    logits = {"age": np.zeros((4000, 117)), "gender": np.zeros((4000, 2)), "race": 3 * z}
+    found = calibrate(UTK, logits, Labelled(labels))  # type: ignore[arg-type]
+    assert found["race"] == pytest.approx(3, rel=0.1)
+    assert found["gender"] == 1.0
+    before = expected_calibration_error(class_probabilities(UTK["race"], 3 * z), y)
+    after = expected_calibration_error(class_probabilities(UTK["race"], 3 * z, found["race"]), y)
+    assert after < 0.03 < before

@@ -1,0 +1,73 @@
+"""Losses against their definition, computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facefeat import RecipeError
+from facefeat.schema import get_schema
+from facefeat.training.losses import build_losses, encode_targets
+from facefeat.training.recipe import AttributeLoss
+
+UTK, FAIR = get_schema("utkface"), get_schema("fairface")
+
+
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def test_targets_hold_class_and_years_with_minus_one_for_unknown() -> None:
+    labels = {"age": np.array([3, -1]), "gender": np.array([0, 1]), "race": np.array([-1, 4])}
+    made = encode_targets(UTK, labels, np.array([25.0, np.nan], "float32"))
+    np.testing.assert_array_equal(made["age"], [[3, 25], [-1, -1]])
+    np.testing.assert_array_equal(made["race"], [[-1, -1], [4, -1]])
+
+
+def test_plain_cross_entropy_and_unknown_labels() -> None:
+    z = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    loss = build_losses(UTK, {})["race"](np.array([[1, -1], [4, -1], [-1, -1]], "float32"), z)
+    want = -log_softmax(z)[[0, 1], [1, 4]]
+    np.testing.assert_allclose(np.asarray(loss), [*want, 0.0], rtol=1e-5)
+
+
+def test_smoothing_and_weight() -> None:
+    z = np.random.default_rng(1).normal(size=(1, 2)).astype("float32")
+    choice = AttributeLoss(weight=3.0, label_smoothing=0.2)
+    loss = build_losses(UTK, {"gender": choice})["gender"](np.array([[1, -1]], "float32"), z)
+    np.testing.assert_allclose(np.asarray(loss), -3 * (log_softmax(z) @ [0.1, 0.9]), rtol=1e-5)
+
+
+def test_age_distribution_is_centred_on_the_year_and_falls_back_to_the_class() -> None:
+    choice = AttributeLoss(kind="distribution", sigma=2.0)
+    loss = build_losses(UTK, {"age": choice})["age"]
+    target = np.array([[3, 25], [3, -1], [-1, -1], [8, 150]], "float32")
+
+    # Logits that put nearly all mass on one output: the loss is then -log of the target's fit to it.
+    def at(year: int) -> np.ndarray:
+        z = np.full((4, 117), -20.0, "float32")
+        z[:, year] = 0
+        return np.asarray(loss(target, z))
+
+    assert at(25)[0] < at(26)[0] < at(28)[0] < at(40)[0]
+    np.testing.assert_allclose(at(23)[0], at(27)[0], rtol=1e-5)
+    np.testing.assert_allclose(at(24)[1], at(25)[1], rtol=1e-4)  # class 20-29: flat inside
+    assert at(25)[1] < at(50)[1]
+    assert at(25)[2] == 0
+    assert at(116)[3] < at(100)[3]  # past the grid counts as its end
+
+
+def test_ordered_classes_without_years_use_the_distribution_too() -> None:
+    loss = build_losses(FAIR, {"age": AttributeLoss(kind="distribution", sigma=1.0)})["age"]
+    z = np.full((1, 9), -20.0, "float32")
+    near, far = z.copy(), z.copy()
+    near[0, 4], far[0, 8] = 0, 0
+    target = np.array([[3, -1]], "float32")
+    assert float(loss(target, near)[0]) < float(loss(target, far)[0])
+
+
+def test_a_choice_that_does_not_fit_the_schema_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"loss\.rase: no such attribute.*Did you mean 'race'"):
+        build_losses(UTK, {"rase": AttributeLoss()})
+    with pytest.raises(RecipeError, match="needs an ordered attribute"):
+        build_losses(UTK, {"race": AttributeLoss(kind="distribution")})
