@@ -1,0 +1,111 @@
+"""The bundled preset as a user meets it: it loads, is small, reads the portrait, and its accuracy carries to photos."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_detectors import scene
+
+from facefeat import FaceFeatureModel, ImageError
+from facefeat.data import load_dataset
+from facefeat.preset import find_preset
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceFeatureModel:
+    return FaceFeatureModel.from_preset()
+
+
+def test_size_and_parameters(model: FaceFeatureModel) -> None:
+    assert sum(p.stat().st_size for p in find_preset(None).iterdir()) < 10e6
+    assert model.parameters < 2e6
+    assert (model.name, model.schema.name, model.image_size) == ("utkface-compact", "utkface", 96)
+
+
+def test_the_portrait(model: FaceFeatureModel, repo: Path) -> None:
+    (face,) = model.predict(repo / "docs" / "assets" / "portrait.jpg").faces
+    assert face.attributes["gender"].label == "Female"
+    assert face.attributes["race"].label == "White"
+    assert face.age_years == pytest.approx(43, abs=12)  # Eileen Collins in 1999
+    assert sum(face.attributes["age"].probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert face.face.crop is not None and face.face.crop.shape == (96, 96, 3)
+
+
+def test_a_batch_is_what_single_images_are_and_a_bad_one_costs_only_itself(model: FaceFeatureModel, repo: Path) -> None:
+    path = repo / "docs" / "assets" / "portrait.jpg"
+    picture = Image.open(path)
+    array = np.asarray(picture)
+    results = model.predict([path, "absent.jpg", array, b"no picture", picture, np.zeros((1, 1, 3), "uint8")])
+    assert [len(r.faces) for r in results] == [1, 0, 1, 0, 1, 0]
+    assert [r.error is None for r in results] == [True, False, True, False, True, True]
+    assert results[0].faces[0].to_dict() == results[2].faces[0].to_dict() == results[4].faces[0].to_dict()
+    assert results[0].source == str(path) and results[2].source == "image 2"
+    assert model.predict([]) == []
+    with pytest.raises(ImageError, match="absent"):
+        model.predict("absent.jpg")
+
+
+def test_predictions_do_not_depend_on_the_batch(model: FaceFeatureModel) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (70, 96, 96, 3), dtype="uint8")
+    whole = model.predict_faces(crops)
+    for rows in (slice(0, 1), slice(3, 9), slice(60, 70)):
+        part = model.predict_faces(crops[rows])
+        np.testing.assert_allclose(part.probabilities["race"], whole.probabilities["race"][rows], atol=1e-4)
+    assert len(model.predict_faces(crops[:0])) == 0
+    assert model.encode(crops[:5]).shape == (5, model.latent_dim)
+    assert model.encode(crops[:0]).shape == (0, model.latent_dim)
+
+
+def test_accuracy_on_the_validation_split(model: FaceFeatureModel, shared_data: Path) -> None:
+    """A slice of it, with room for chance: a model with mixed-up labels or geometry would be far below."""
+    data = load_dataset(shared_data / "utkface" / "UTKFace.tar", schema="utkface").split("val")
+    rows = np.random.default_rng(0).choice(len(data.table), 200, replace=False)
+    crops = np.stack(_pictures(shared_data, list(data.table["file"].iloc[rows])))
+    batch = model.predict_faces(crops)
+    gender = np.asarray(model.schema["gender"].classes)[data.labels()["gender"][rows]]
+    race = np.asarray(model.schema["race"].classes)[data.labels()["race"][rows]]
+    assert (batch.labels["gender"] == gender).mean() > 0.85
+    assert (batch.labels["race"] == race).mean() > 0.72
+    assert batch.age_years is not None
+    assert np.abs(batch.age_years - data.years()[rows]).mean() < 7.5
+
+
+def test_faces_in_larger_turned_scenes_get_the_answers_of_their_crops(
+    model: FaceFeatureModel, shared_data: Path
+) -> None:
+    data = load_dataset(shared_data / "utkface" / "UTKFace.tar", schema="utkface").split("val")
+    rows = np.random.default_rng(1).choice(len(data.table), 60, replace=False)
+    crops = _pictures(shared_data, list(data.table["file"].iloc[rows]))
+    dice = np.random.default_rng(2)
+    scenes = [
+        scene(c, np.exp(dice.uniform(-0.7, 0.75)), dice.uniform(-20, 20), dice.uniform(220, 420), dice.uniform(200, 280))
+        for c in crops
+    ]
+    results = model.predict([picture for picture, _ in scenes])
+    found = [i for i, r in enumerate(results) if r.faces]
+    assert len(found) >= 56
+    direct = model.predict_faces(np.stack(crops))
+    seen = [results[i].faces[0] for i in found]
+    for name, least in (("gender", 0.9), ("race", 0.8)):
+        same = np.mean([f.attributes[name].label == direct.labels[name][i] for f, i in zip(seen, found, strict=True)])
+        assert same >= least, (name, same)
+    # And, as in the crops themselves, against the truth.
+    gender = np.asarray(model.schema["gender"].classes)[data.labels()["gender"][rows]]
+    assert np.mean([f.attributes["gender"].label == gender[i] for f, i in zip(seen, found, strict=True)]) > 0.85
+
+
+def _pictures(shared_data: Path, names: list[str]) -> list[np.ndarray]:
+    wanted, out = set(names), {}
+    with tarfile.open(shared_data / "utkface" / "UTKFace.tar") as tar:
+        for member in tar:
+            name = member.name.split("/")[-1]
+            if name in wanted:
+                file = tar.extractfile(member)
+                assert file is not None
+                out[name] = np.asarray(Image.open(io.BytesIO(file.read())).convert("RGB"))
+    return [out[n.split("/")[-1]] for n in names]
