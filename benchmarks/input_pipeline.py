@@ -12,8 +12,6 @@ every file again, in one thread. This takes the same pictures, as files in a tem
 each until a batch is a float array on the device. Then it reads an epoch of the whole data set and shows the memory.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import argparse

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_detectors import scene
 
 from facefeat import FaceFeatureModel, ImageError
 from facefeat.data import load_dataset
 from facefeat.preset import find_preset
+from test_detectors import scene
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,9 @@ def test_faces_in_larger_turned_scenes_get_the_answers_of_their_crops(
     crops = _pictures(shared_data, list(data.table["file"].iloc[rows]))
     dice = np.random.default_rng(2)
     scenes = [
-        scene(c, np.exp(dice.uniform(-0.7, 0.75)), dice.uniform(-20, 20), dice.uniform(220, 420), dice.uniform(200, 280))
+        scene(
+            c, np.exp(dice.uniform(-0.7, 0.75)), dice.uniform(-20, 20), dice.uniform(220, 420), dice.uniform(200, 280)
+        )
         for c in crops
     ]
     results = model.predict([picture for picture, _ in scenes])

@@ -102,7 +102,7 @@ def get(urls: Any, target: Path, sha256: str | None = SHA256, **kwargs: Any) -> 
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+    return sorted(p.name for p in folder.iterdir() if p.suffix != ".lock") if folder.exists() else []
 
 
 def test_fetches_checks_reports_and_does_not_ask_twice(serve: Callable[..., Site], tmp_path: Path) -> None:

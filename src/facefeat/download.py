@@ -25,7 +25,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from facefeat.errors import DownloadError, InputError
 
@@ -77,7 +77,7 @@ def fetch(
     max_bytes: refuse more. attempts: tries of one address without any progress before the next address.
     timeout: seconds that the server may be silent. pause: seconds before the second try, doubling from there.
 
-    Several processes may fetch the same target on a POSIX system: one downloads, the others wait.
+    Several processes may fetch the same target: one downloads, the others wait.
     Raises DownloadError where no address gives the right file, and for a target with the wrong hash (which is left as
     it is); InputError for an address that is not http(s).
     """
@@ -205,7 +205,12 @@ def _attempt(job: _Job, url: str, progress: Progress | None, timeout: float, fre
     headers = {"User-Agent": "facefeat", "Accept-Encoding": "identity"}
     if start:
         headers |= {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
-    with _open(url, headers, timeout) as response:
+    # The lock comes after the answer: without a connection nothing is made on disk.
+    with _open(url, headers, timeout) as response, _lock(job):
+        if job.target.exists():  # another process has finished it meanwhile
+            return job.ready()
+        if start and _size(job.part) != start:
+            raise _Interrupted("another process is downloading the same file")
         if response.status == 416:
             return _give_up_part(job)
         if response.status == 206:
@@ -216,44 +221,42 @@ def _attempt(job: _Job, url: str, progress: Progress | None, timeout: float, fre
             start, total = 0, _number(response.headers.get("Content-Length"))
         if job.max_bytes is not None and (total or 0) > job.max_bytes:
             raise _Refused(f"offers {total} bytes; at most {job.max_bytes} are expected")
-        with _locked_part(job) as file:
-            if job.target.exists():  # another process has finished it meanwhile
-                return job.ready()
-            if start and file.seek(0, os.SEEK_END) != start:
-                raise _Interrupted("another process is downloading the same file")
-            if not start:
-                with _writing(job.part):
-                    file.truncate(0)
-                    job.note.write_text(json.dumps({"url": url, "validator": _validator(response)}), "utf-8")
-            _copy(job, response, file, start, total, progress)
-            return _finish(job, file, resumed=start > 0)
+        if not start:
+            with _writing(job.part):
+                job.part.write_bytes(b"")
+                job.note.write_text(json.dumps({"url": url, "validator": _validator(response)}), "utf-8")
+        _copy(job, response, start, total, progress)
+        return _finish(job, resumed=start > 0)
 
 
-def _copy(job: _Job, response: Any, file: IO[bytes], start: int, total: int | None, progress: Progress | None) -> None:
+def _copy(job: _Job, response: Any, start: int, total: int | None, progress: Progress | None) -> None:
     done = start
     if progress:
         progress(done, total)
-    while True:
-        try:
-            block = response.read(CHUNK)
-        except (OSError, http.client.HTTPException) as e:
-            raise _Interrupted(f"broke off after {done} bytes ({_why(e)})") from None
-        if not block:
-            break
-        done += len(block)
-        if job.max_bytes is not None and done > job.max_bytes:
-            file.truncate(0)
-            raise _Refused(f"sends more than the {job.max_bytes} bytes that are expected")
-        with _writing(job.part):
-            file.write(block)
-            file.flush()
-        if progress:
-            progress(done, total)
+    with _writing(job.part):
+        file = job.part.open("ab")
+    with file:
+        while True:
+            try:
+                block = response.read(CHUNK)
+            except (OSError, http.client.HTTPException) as e:
+                raise _Interrupted(f"broke off after {done} bytes ({_why(e)})") from None
+            if not block:
+                break
+            done += len(block)
+            if job.max_bytes is not None and done > job.max_bytes:
+                file.truncate(0)
+                raise _Refused(f"sends more than the {job.max_bytes} bytes that are expected")
+            with _writing(job.part):
+                file.write(block)
+                file.flush()
+            if progress:
+                progress(done, total)
     if total is not None and done < total:  # http.client ends quietly when the connection does
         raise _Interrupted(f"broke off after {done} of {total} bytes")
 
 
-def _finish(job: _Job, file: IO[bytes], *, resumed: bool) -> bool:
+def _finish(job: _Job, *, resumed: bool) -> bool:
     """Check the whole part and give it its name. False where a resumed one is wrong: the halves may not belong."""
     problem = job.mismatch(job.part)
     if not problem and job.check:
@@ -262,7 +265,7 @@ def _finish(job: _Job, file: IO[bytes], *, resumed: bool) -> bool:
         except DownloadError as e:
             problem = str(e)
     if problem:
-        file.truncate(0)
+        job.part.write_bytes(b"")
         if resumed:
             return False
         raise _Refused(f"what came {problem}")
@@ -287,28 +290,28 @@ def _resume_point(job: _Job, url: str) -> tuple[int, str | None]:
 
 def _give_up_part(job: _Job) -> bool:
     """The server has no bytes past ours: the part is whole, or it is of another file."""
-    with _locked_part(job) as file:
-        if (job.wanted() or job.md5) and not job.mismatch(job.part):
-            return _finish(job, file, resumed=True)
-        file.truncate(0)
+    if (job.wanted() or job.md5) and not job.mismatch(job.part):
+        return _finish(job, resumed=True)
+    job.part.write_bytes(b"")
     return False
 
 
 @contextlib.contextmanager
-def _locked_part(job: _Job) -> Iterator[IO[bytes]]:
-    """The part, open for appending and locked against other processes where the system can (not on Windows)."""
-    with _writing(job.part):
-        job.part.parent.mkdir(parents=True, exist_ok=True)
-        file = job.part.open("ab")
-    with file:
-        if sys.platform != "win32":
-            import fcntl
+def _lock(job: _Job) -> Iterator[None]:
+    """Alone with the target among all processes. The lock is a file of its own: HDF5 locks what it reads, too."""
+    from filelock import FileLock
 
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held the lock may have renamed or removed the file that we opened.
-            if not job.target.exists() and not _same_file(job.part, file):
-                raise _Interrupted("another process was downloading the same file")
-        yield file
+    path = job.target.with_name(job.target.name + ".lock")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+        if job.target.exists():  # whoever waits for the lock finds the target; before that it must stay
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -378,13 +381,6 @@ def _content_range(value: str) -> tuple[int, int | None]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.strip().isdecimal() else None
-
-
-def _same_file(path: Path, file: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except OSError:
-        return False
 
 
 def _size(path: Path) -> int:
