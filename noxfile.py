@@ -66,9 +66,12 @@ def readme(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks behind docs/benchmarks.md. They take minutes, and want an otherwise idle machine."""
+    """The benchmarks behind docs/benchmarks.md: `nox -s bench -- UTKFace.tar PHOTOS`, on an otherwise idle machine."""
+    data, photos = (*session.posargs, None, None)[:2]
     session.install(".[test]")
-    session.run("python", "-m", "pytest", "tests/bench", "-s", *session.posargs, env=QUIET)
+    session.run("python", "benchmarks/speed.py", *([photos] if photos else []), env=QUIET)
+    if data:
+        session.run("python", "benchmarks/input_pipeline.py", data, env=QUIET)
 
 
 def _project_files() -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,8 +139,11 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
     for kind, name in _WEIGHTS.items():
         model = getattr(classifier, f"{kind}_model")
         try:
-            model.load_weights(folder / name)
-        except (OSError, ValueError, KeyError) as e:
+            with warnings.catch_warnings():
+                # Keras would only warn that a layer keeps its random weights.
+                warnings.filterwarnings("error", message="Skipping nested container")
+                model.load_weights(folder / name)
+        except (OSError, ValueError, KeyError, UserWarning) as e:
             first = str(e).strip().splitlines()[0]
             raise PresetError(f"preset {str(folder)!r}: {name!r} does not fit the {kind}: {first}") from None
     return classifier, config

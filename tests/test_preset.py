@@ -1,0 +1,169 @@
+"""Preset folders: what is wrong with one is said in a sentence that names the file, the plugin or the version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facefeat import FaceFeatureModel, InputError, PresetError
+from facefeat.preset import find_preset, load_classifier, read_config, save_preset
+from made import TINY
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceFeatureModel:
+    return FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32, detector="whole-image")
+
+
+@pytest.fixture
+def folder(model: FaceFeatureModel, tmp_path: Path) -> Path:
+    return model.save(tmp_path / "preset", name="tiny")
+
+
+def sign(folder: Path) -> None:
+    names = sorted(p.name for p in folder.iterdir() if p.name != "SHA256SUMS")
+    lines = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    """Edit config.json and sign the folder again, as a careless or hostile author would."""
+    config = json.loads((folder / "config.json").read_text())
+    edit(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    sign(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "SHA256SUMS", "backbone.weights.h5", "head.weights.h5"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(PresetError, match=f"the file '{name}' is missing"):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "backbone.weights.h5", "head.weights.h5", "model_card.md"])
+def test_one_changed_byte_is_noticed(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(bytes(data))
+    with pytest.raises(PresetError, match=f"'{name}' was altered|not valid JSON|format"):
+        load_classifier(folder)
+
+
+def edit_backbone(**changes: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda c: c["backbone"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c.update(format=99, facefeat="9.1"), r"format 99, made by facefeat 9\.1.*pip install -U facefeat"),
+        (lambda c: c.pop("format"), "has format None"),
+        (lambda c: c.pop("schema"), "incomplete or has a wrong type: KeyError"),
+        (lambda c: c.update(image_size="large"), "incomplete or has a wrong type"),
+        (lambda c: c.update(image_size=17), "image_size"),
+        (edit_backbone(name="compakt"), r"needs the backbone 'compakt' of facefeat .*not installed"),
+        (
+            edit_backbone(name="resnext", distribution="facefeat-more", version="1.2"),
+            r"needs the backbone 'resnext' of facefeat-more 1\.2.*pip install 'facefeat-more==1\.2'",
+        ),
+        (edit_backbone(config={"widths": [4]}), r"'blocks' must be equally long|do not fit|does not fit"),
+        (edit_backbone(config={**TINY, "widths": [8, 16]}), r"'backbone.weights.h5' does not fit the backbone"),
+        (edit_backbone(config={**TINY, "blocks": [1, 2]}), r"'backbone.weights.h5' does not fit the backbone"),
+        (edit_backbone(config={"wdths": [4]}), "wdths"),
+    ],
+    ids=["newer", "no-format", "no-schema", "type", "size", "name", "plugin", "config", "weights", "more", "key"],
+)
+def test_what_does_not_fit_is_said(folder: Path, edit: Callable[[dict[str, Any]], Any], message: str) -> None:
+    change(folder, edit)
+    with pytest.raises(PresetError, match=message):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "\x00\xff"])
+def test_a_config_that_is_no_table(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text, "latin-1")
+    sign(folder)
+    with pytest.raises(PresetError, match="config.json (is not valid JSON|must hold a table)"):
+        read_config(folder)
+
+
+def test_a_list_of_hashes_cannot_point_outside(folder: Path) -> None:
+    with (folder / "SHA256SUMS").open("a") as f:
+        f.write(f"{'0' * 64}  ../../etc/passwd\n")
+    with pytest.raises(PresetError, match="which is not in the folder"):
+        read_config(folder)
+
+
+def test_unknown_names_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(PresetError, match=r"no such preset.*Did you mean 'utkface-compact'"):
+        find_preset("utkface-compct")
+    with pytest.raises(PresetError, match=r"the file 'config.json' is missing"):
+        load_classifier(tmp_path)
+
+
+def test_saving_replaces_a_preset_but_nothing_else(model: FaceFeatureModel, folder: Path, tmp_path: Path) -> None:
+    model.save(folder, name="again")
+    assert read_config(folder)["name"] == "again"
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "a.jpg").write_bytes(b"x")
+    for target in (other, other / "a.jpg"):
+        with pytest.raises(InputError, match="exists and is not a preset"):
+            model.save(target)
+    assert [p.name for p in other.iterdir()] == ["a.jpg"]
+    with pytest.raises(InputError, match="cannot write the preset"):
+        model.save(other / "a.jpg" / "deeper")
+
+
+def test_a_save_that_fails_leaves_the_old_preset(
+    model: FaceFeatureModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("facefeat.preset._save_weights", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        save_preset(folder, model._classifier, name="new")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert [p.name for p in folder.parent.iterdir()] == ["preset"]
+
+
+@pytest.mark.parametrize(
+    ("crops", "message"),
+    [
+        (np.zeros((2, 32, 32, 3), "float32") + np.nan, "uint8"),
+        (np.zeros((32, 32, 3), "uint8"), r"\(N, H, W, 3\)"),
+        (np.zeros((2, 32, 32, 1), "uint8"), r"\(N, H, W, 3\)"),
+        ("a.jpg", r"\(N, H, W, 3\)|array"),
+        (np.zeros((2, 0, 32, 3), "uint8"), "0"),
+    ],
+    ids=["nan", "one", "grey", "path", "no-pixels"],
+)
+def test_crops_that_are_none_are_refused(model: FaceFeatureModel, crops: Any, message: str) -> None:
+    for ask in (model.predict_faces, model.encode):
+        with pytest.raises(InputError, match=message):
+            ask(crops)
+
+
+def test_no_crops_and_no_images_give_empty_answers(model: FaceFeatureModel) -> None:
+    batch = model.predict_faces(np.zeros((0, 50, 50, 3), "uint8"))
+    assert len(batch) == 0 and batch.probabilities["race"].shape == (0, 5) and batch.age_years is not None
+    assert model.encode(np.zeros((0, 32, 32, 3), "uint8")).shape == (0, 8)
+    assert len(model.predict_faces([])) == 0
+    assert model.predict([]) == [] and model.align([]).shape == (0, 32, 32, 3)
+
+
+def test_a_bad_array_is_an_error_of_its_own_only(model: FaceFeatureModel) -> None:
+    good = np.zeros((40, 40, 3), "uint8")
+    results = model.predict([good, np.full((40, 40, 3), np.nan), np.zeros((3,), "uint8"), None, good])
+    assert [r.error is None for r in results] == [True, False, False, False, True]
+    assert all("Received" in (r.error or "Received") for r in results)
