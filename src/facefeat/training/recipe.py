@@ -37,21 +37,37 @@ class AttributeLoss:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random changes of the training crops, drawn anew for every crop and epoch.
+    """Random changes of the training crops, drawn anew for every crop and epoch. All are off but the mirror.
 
     flip: mirror half of the crops. rotation: degrees either way. shift: fraction of the side. zoom: fraction of the
-    size either way. brightness, contrast, saturation: fraction either way. erase: share of crops that lose a
-    rectangle (Zhong et al., "Random erasing", AAAI 2020).
+    size either way. shear: how far the top moves against the bottom, and left against right, as a fraction of the side.
+    brightness, contrast, saturation: fraction either way. hue: fraction of half the colour circle either way.
+    randaugment: how many of nine changes each crop gets, at `magnitude`, 0 to 1 (Cubuk et al., "RandAugment", 2020).
+    jpeg: share of crops compressed as a JPEG of a quality between jpeg_low and jpeg_high.
+    erase: share of crops that lose a rectangle (Zhong et al., "Random erasing", AAAI 2020).
+    coarse_dropout: share of the squares of an 8 x 8 grid that turn black.
+    mixup, cutmix: alpha of the Beta distribution that says how much of another crop comes in, blended (Zhang et al.,
+    "mixup", ICLR 2018) or as a rectangle (Yun et al., "CutMix", ICCV 2019); with both, each crop draws one of them.
     """
 
     flip: bool = True
     rotation: float = 0.0
     shift: float = 0.0
     zoom: float = 0.0
+    shear: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    hue: float = 0.0
+    randaugment: int = 0
+    magnitude: float = 0.3
+    jpeg: float = 0.0
+    jpeg_low: int = 25
+    jpeg_high: int = 40
     erase: float = 0.0
+    coarse_dropout: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -222,9 +238,14 @@ def _check_values(recipe: Recipe, reader: _Reader) -> None:
         (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
         (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
         (("augment", "rotation"), a.rotation, 0 <= a.rotation <= 180, "0 to 180 degrees"),
+        (("augment", "randaugment"), a.randaugment, 0 <= a.randaugment <= 9, "0 to 9 changes"),
+        (("augment", "jpeg_low"), a.jpeg_low, 1 <= a.jpeg_low <= 100, "1 to 100"),
+        (("augment", "jpeg_high"), a.jpeg_high, a.jpeg_low <= a.jpeg_high <= 100, "jpeg_low to 100"),
     ]
-    for key in ("shift", "zoom", "brightness", "contrast", "saturation", "erase"):
+    for key in ("shift", "zoom", "shear", "brightness", "contrast", "saturation", "coarse_dropout"):
         checks.append((("augment", key), getattr(a, key), 0 <= getattr(a, key) < 1, "0 to under 1"))
+    for key in ("hue", "magnitude", "jpeg", "erase", "mixup", "cutmix"):
+        checks.append((("augment", key), getattr(a, key), 0 <= getattr(a, key) <= 1, "0 to 1"))
     for name, loss in recipe.loss.items():
         checks += [
             (("loss", name, "kind"), loss.kind, loss.kind in LOSSES, " or ".join(LOSSES)),
