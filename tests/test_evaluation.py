@@ -63,7 +63,7 @@ def test_read_logits_names_labels_by_the_schema() -> None:
     assert list(batch.labels["race"]) == ["Indian", "White"]
     assert batch.probabilities["gender"][0, 1] == pytest.approx(1 / (1 + np.exp(-1)))
     assert len(batch) == 2 and batch.row(0)["gender"].label == "Female"
-    assert set(batch.to_dict()) == {"labels", "probabilities", "classes", "age_years"}
+    assert set(batch.to_dict()) == {"labels", "probabilities", "classes", "age_years", "age_interval", "age_coverage"}
 
 
 def test_metrics_by_hand() -> None:
@@ -88,7 +88,7 @@ def test_calibration_finds_the_temperature_of_overconfident_logits() -> None:
     y = np.array([rng.choice(5, p=p) for p in softmax(z)])
     labels = {"age": np.full(4000, -1), "gender": np.full(4000, -1), "race": y}
     logits = {"age": np.zeros((4000, 117)), "gender": np.zeros((4000, 2)), "race": 3 * z}
-    found = calibrate(UTK, logits, Labelled(labels))  # type: ignore[arg-type]
+    found = calibrate(UTK, logits, Labelled(labels)).temperatures  # type: ignore[arg-type]
     assert found["race"] == pytest.approx(3, rel=0.1)
     assert found["gender"] == 1.0
     before = expected_calibration_error(class_probabilities(UTK["race"], 3 * z), y)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError
+from facefeat.readout import Calibration, read_logits
 from facefeat.registry import get_registry
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Classifier:
 
     backbone_model: Keras model, crops (B, S, S, 3) float 0..255 -> feature map (B, h, w, C).
     head_model: Keras model, feature map -> {attribute: logits (B, outputs)}.
-    temperatures: attribute -> what its logits are divided by, fitted on validation data; 1 where absent.
+    calibration: what turns its logits into probabilities and an age interval, fitted on validation data.
     """
 
     schema: Schema
@@ -54,7 +55,7 @@ class Classifier:
     head: ComponentRef
     backbone_model: Any
     head_model: Any
-    temperatures: dict[str, float] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
     _runners: dict[str, Callable[[np.ndarray], Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -82,6 +83,11 @@ class Classifier:
         shape = tuple(backbone_model.output_shape[1:])
         head_model = registry.build("head", head, feature_shape=shape, schema=schema, **(head_config or {}))
         return cls(schema, image_size, alignment, refs["backbone"], refs["head"], backbone_model, head_model)
+
+    @property
+    def temperatures(self) -> Mapping[str, float]:
+        """Attribute -> what its logits are divided by; 1 where absent."""
+        return self.calibration.temperatures
 
     @property
     def latent_dim(self) -> int:
@@ -127,9 +133,7 @@ class Classifier:
 
     def predict(self, crops: UInt8Array) -> FaceBatch:
         """(N, S, S, 3) uint8 -> calibrated predictions."""
-        from facefeat.readout import read_logits
-
-        return read_logits(self.schema, self.logits(crops), self.temperatures)
+        return read_logits(self.schema, self.logits(crops), self.calibration)
 
     def _run(self, what: str, crops: UInt8Array) -> Any:
         import numpy as np

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import DataError, ImageError, InputError, did_you_mean
-from facefeat.types import Face, FaceBatch, FaceResult, ImageResult
+from facefeat.types import Face, FaceBatch, ImageResult
 
 if TYPE_CHECKING:
     import os
@@ -188,6 +188,7 @@ class FaceFeatureModel:
         import numpy as np
 
         from facefeat.image import align_face, open_image
+        from facefeat.readout import face_result
 
         opened: dict[int, UInt8Array] = {}
         errors: dict[int, str] = {}
@@ -208,9 +209,8 @@ class FaceFeatureModel:
             faces = []
             for face in found[i]:
                 assert batch is not None
-                years = None if batch.age_years is None else float(batch.age_years[row])
                 with_crop = Face(face.box, face.score, face.landmarks, crops[row])
-                faces.append(FaceResult(with_crop, batch.row(row), years))
+                faces.append(face_result(with_crop, batch, row))
                 row += 1
             height, width = opened[i].shape[:2]
             results.append(ImageResult(source, tuple(faces), (width, height)))

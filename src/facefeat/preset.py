@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, did_you_mean
+from facefeat.readout import Calibration
 from facefeat.registry import get_registry
 from facefeat.schema import Schema
 from facefeat.types import Alignment
@@ -131,8 +132,10 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
             backbone_config=parts["backbone"]["config"],
             head_config=parts["head"]["config"],
         )
-        classifier.temperatures = {k: float(v) for k, v in config["temperatures"].items()}
-    except (KeyError, TypeError, ValueError) as e:
+        # Presets of before 0.1.0's calibration have temperatures alone.
+        stored = {**config.get("calibration", {}), "temperatures": config["temperatures"]}
+        classifier.calibration = Calibration.from_dict(stored, classifier.schema)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
         if isinstance(e, FacefeatError):
             raise PresetError(f"preset {str(folder)!r}: {e}") from None
         raise PresetError(f"preset {str(folder)!r}: config.json is incomplete or has a wrong type: {e!r}") from None
@@ -185,6 +188,7 @@ def save_preset(
     target = Path(folder)
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file())):
         raise InputError(f"{str(target)!r} exists and is not a preset. Give a new or empty folder.")
+    calibration = classifier.calibration.to_dict()
     config = {
         "format": FORMAT,
         "facefeat": __version__,
@@ -196,7 +200,8 @@ def save_preset(
         "alignment": classifier.alignment.to_dict(),
         "backbone": classifier.backbone.to_dict(),
         "head": classifier.head.to_dict(),
-        "temperatures": {k: round(v, 6) for k, v in classifier.temperatures.items()},
+        "temperatures": calibration.pop("temperatures"),
+        "calibration": calibration,
         "parameters": classifier.parameters,
         **(extra or {}),
     }

@@ -76,13 +76,15 @@ class Alignment:
 class AttributePrediction:
     """What the model says of one attribute of one face.
 
-    label: the most probable class. probability: its calibrated probability.
+    label: the most probable class, or "unsure". probability: the calibrated probability of the most probable class.
     probabilities: every class in the schema's order, summing to 1.
+    abstained: whether that was less than asked for (`facefeat predict --min-confidence`), so that there is no label.
     """
 
     label: str
     probability: float
     probabilities: Mapping[str, float]
+    abstained: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -90,7 +92,24 @@ class AttributePrediction:
             "label": self.label,
             "probability": round(self.probability, 4),
             "probabilities": {k: round(float(v), 4) for k, v in self.probabilities.items()},
+            "abstained": self.abstained,
         }
+
+
+@dataclass(frozen=True)
+class AgeInterval:
+    """From `low` to `high` years, both included: such intervals hold the labelled age of `coverage` (0 to 1) of faces.
+
+    That holds on average over faces like those that the model was calibrated on, not for each group of them.
+    """
+
+    low: float
+    high: float
+    coverage: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"low": self.low, "high": self.high, "coverage": self.coverage}
 
 
 @dataclass(frozen=True)
@@ -98,11 +117,13 @@ class FaceResult:
     """One face of an image: where it is and what the model reads from it.
 
     age_years: the expected age in years, or None where the schema has no age.
+    age_interval: the years between which it lies, or None where the model was not calibrated for that.
     """
 
     face: Face
     attributes: Mapping[str, AttributePrediction]
     age_years: float | None = None
+    age_interval: AgeInterval | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -121,6 +142,7 @@ class FaceResult:
             **self.face.to_dict(),
             "attributes": {k: v.to_dict() for k, v in self.attributes.items()},
             "age_years": years,
+            "age_interval": None if self.age_interval is None else self.age_interval.to_dict(),
         }
 
 
@@ -153,12 +175,16 @@ class FaceBatch:
 
     labels: attribute -> (N,) str. probabilities: attribute -> (N, K) float32, calibrated, rows sum to 1.
     classes: attribute -> the K class names. age_years: (N,) float32, or None where the schema has no age.
+    age_interval: (N, 2) float32, first and last year that the labelled age of `age_coverage` (0 to 1) of the faces lies
+    between; both None where the model was not calibrated for that.
     """
 
     labels: Mapping[str, NDArray[np.str_]]
     probabilities: Mapping[str, FloatArray]
     classes: Mapping[str, tuple[str, ...]]
     age_years: FloatArray | None = None
+    age_interval: FloatArray | None = None
+    age_coverage: float | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.labels.values())))
@@ -180,6 +206,8 @@ class FaceBatch:
             "probabilities": {k: v.tolist() for k, v in self.probabilities.items()},
             "classes": {k: list(v) for k, v in self.classes.items()},
             "age_years": None if self.age_years is None else self.age_years.tolist(),
+            "age_interval": None if self.age_interval is None else self.age_interval.tolist(),
+            "age_coverage": self.age_coverage,
         }
 
 

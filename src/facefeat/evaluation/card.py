@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from facefeat.evaluation.report import SMALL_GROUP
+
 if TYPE_CHECKING:
     from facefeat.evaluation.report import Report
     from facefeat.model import FaceFeatureModel
@@ -29,7 +31,7 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
         "",
         "## Data and licence",
         "",
-        f"Trained on {data['train']['faces']:,} faces of {data['name']}; the epoch and the temperatures were chosen on "
+        f"Trained on {data['train']['faces']:,} faces of {data['name']}; the epoch and the calibration were chosen on "
         f"the {data['validation']['faces']:,} faces of its validation split, on which the figures below were measured, "
         "too: they are a little better than on unseen data.",
         "",
@@ -61,5 +63,5 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
     for row in report.by_group.to_dict(orient="records"):
         cells = " | ".join(f"{row[c]:.3f}" if row[c] == row[c] else "" for c in columns)
         lines.append(f"| {row['attribute']} | {row['group']} | {row['faces']} | {cells} |")
-    lines += ["", "Groups under 50 faces say little.", "", "## Limits", "", _LIMITS, ""]
+    lines += ["", f"Groups under {SMALL_GROUP} faces say little.", "", "## Limits", "", _LIMITS, ""]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import DataError, InputError
-from facefeat.evaluation.metrics import score_batch
+from facefeat.evaluation.metrics import resamples, weighted_scores
 from facefeat.types import FaceBatch
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from facefeat.classifier import Classifier
     from facefeat.data import FaceDataset
+    from facefeat.schema import Schema
 
-SMALL_GROUP = 20
+SMALL_GROUP = 50
 """Groups with fewer faces are shown, but their figures say little; the table carries the count."""
 
 
@@ -64,8 +66,12 @@ def evaluate(classifier: Classifier, dataset: FaceDataset, *, bootstrap: int = 5
 
     Raises DataError for an empty data set or one whose classes are not the model's.
     """
-    import pandas as pd
+    batch = predict_dataset(classifier, dataset)
+    return report_on(dataset.name, classifier.schema, batch, dataset.labels(), dataset.years(), bootstrap, seed)
 
+
+def predict_dataset(classifier: Classifier, dataset: FaceDataset) -> FaceBatch:
+    """Predictions for every row of a data set. Raises DataError as `evaluate`."""
     ours = {n: a.classes for n, a in classifier.schema.attributes.items()}
     theirs = {n: a.classes for n, a in dataset.schema.attributes.items()}
     if ours != theirs:
@@ -73,51 +79,58 @@ def evaluate(classifier: Classifier, dataset: FaceDataset, *, bootstrap: int = 5
             f"the data set has schema {dataset.schema.name!r} ({theirs}); the model reads "
             f"{classifier.schema.name!r} ({ours}). Import the data with --schema {classifier.schema.name}."
         )
-    n = len(dataset.table)
-    if not n:
+    if not len(dataset.table):
         raise DataError(f"the data set {dataset.name!r} has no faces in this split.")
     crops = dataset.crops(classifier.image_size)
     # In slices, so that a data set larger than memory can be evaluated.
-    parts = [classifier.predict(crops[i : i + 1024]) for i in range(0, n, 1024)]
-    batch = _join(parts)
-    labels, years = dataset.labels(), dataset.years()
-    metrics = score_batch(classifier.schema, batch, labels, years)
+    return _join([classifier.predict(crops[i : i + 1024]) for i in range(0, len(crops), 1024)])
 
-    rows = []
-    for name, attribute in classifier.schema.attributes.items():
-        for k, label in enumerate(attribute.classes):
-            here = np.flatnonzero(labels[name] == k)
-            if len(here):
-                scores = _score(classifier, batch, labels, years, here)
-                rows.append({"attribute": name, "group": label, "faces": len(here), **scores})
+
+def report_on(
+    name: str,
+    schema: Schema,
+    batch: FaceBatch,
+    labels: Mapping[str, np.ndarray],
+    years: np.ndarray,
+    bootstrap: int = 500,
+    seed: int = 0,
+) -> Report:
+    """The report on predictions that are there already; labels: attribute -> (N,), years (N,)."""
+    import pandas as pd
+
+    n = len(years)
+    places = [(a, k, labels[a] == k) for a, v in schema.attributes.items() for k in range(len(v.classes))]
+    present = [(a, k, here) for a, k, here in places if here.any()]
+    # Row 0 weighs everyone alike, the others only the faces of one group.
+    weights = np.stack([np.ones(n), *(here for _, _, here in present)]).astype("float64")
+    found = weighted_scores(schema, batch, labels, years, weights)
+    metrics = {k: float(v[0]) for k, v in found.items() if np.isfinite(v[0])}
+    rows = [
+        {
+            "attribute": attribute,
+            "group": schema[attribute].classes[k],
+            "faces": int(here.sum()),
+            **{m: float(v[i]) for m, v in found.items()},
+        }
+        for i, (attribute, k, here) in enumerate(present, 1)
+    ]
+    blocks = [weighted_scores(schema, batch, labels, years, w) for w in resamples(n, bootstrap, seed)]
     intervals = {}
-    if bootstrap:
-        rng = np.random.default_rng(seed)
-        draws = [_score(classifier, batch, labels, years, rng.integers(0, n, n)) for _ in range(bootstrap)]
-        for key in metrics:
-            values = [d[key] for d in draws if key in d]
-            intervals[key] = (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
-    return Report(dataset.name, n, metrics, pd.DataFrame(rows), intervals)
-
-
-def _score(
-    classifier: Classifier, batch: FaceBatch, labels: dict[str, np.ndarray], years: np.ndarray, rows: np.ndarray
-) -> dict[str, float]:
-    part = FaceBatch(
-        {k: v[rows] for k, v in batch.labels.items()},
-        {k: v[rows] for k, v in batch.probabilities.items()},
-        batch.classes,
-        None if batch.age_years is None else batch.age_years[rows],
-    )
-    return score_batch(classifier.schema, part, {k: v[rows] for k, v in labels.items()}, years[rows])
+    for key in metrics if blocks else ():
+        low, high = np.nanquantile(np.concatenate([b[key] for b in blocks]), (0.025, 0.975))
+        intervals[key] = (float(low), float(high))
+    return Report(name, n, metrics, pd.DataFrame(rows), intervals)
 
 
 def _join(parts: list[FaceBatch]) -> FaceBatch:
     first = parts[0]
     years = None if first.age_years is None else np.concatenate([p.age_years for p in parts])
+    interval = None if first.age_interval is None else np.concatenate([p.age_interval for p in parts])
     return FaceBatch(
         {k: np.concatenate([p.labels[k] for p in parts]) for k in first.labels},
         {k: np.concatenate([p.probabilities[k] for p in parts]) for k in first.probabilities},
         first.classes,
         years,
+        interval,
+        first.age_coverage,
     )

@@ -137,7 +137,7 @@ def train(
     state.load_best()
     if worker is not classifier:
         classifier.copy_weights(worker)
-    classifier.temperatures = calibrate(classifier.schema, classifier.logits(val_crops[:]), validation_set)
+    classifier.calibration = calibrate(classifier.schema, classifier.logits(val_crops[:]), validation_set)
     return log
 
 
