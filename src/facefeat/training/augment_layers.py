@@ -1,0 +1,190 @@
+"""Layers of augmentation that Keras lacks, or has in a form that does not suit faces.
+
+All change crops (B, S, S, 3) of 0..255 while training and pass them through otherwise. Their randomness comes from
+`SeedGenerator`s, so that the trainer can set it for every epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import KerasTensor, layers, ops, random
+
+from facefeat.training.jpeg import jpeg
+
+
+class RandomJpeg(layers.Layer):
+    """Compresses a share of the crops as JPEG of a quality drawn from low..high, both included."""
+
+    def __init__(self, share: float, low: int, high: int, *, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.share, self.low, self.high = share, low, high
+        self.generator = random.SeedGenerator(seed)
+
+    def call(self, crops: Any, training: bool = False) -> Any:
+        """crops (B, S, S, 3) -> (B, S, S, 3)."""
+        if not training:
+            return crops
+        batch = ops.shape(crops)[0]
+        quality = random.randint((batch,), self.low, self.high + 1, seed=self.generator)
+        chosen = random.uniform((batch, 1, 1, 1), seed=self.generator) < self.share
+        return ops.where(chosen, ops.cast(jpeg(crops, quality), crops.dtype), crops)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """As the input."""
+        return input_shape
+
+
+class CoarseDropout(layers.Layer):
+    """Turns a share of the squares of a grid x grid black, drawn square by square."""
+
+    def __init__(self, share: float, grid: int = 8, *, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.share, self.grid = share, grid
+        self.generator = random.SeedGenerator(seed)
+
+    def call(self, crops: Any, training: bool = False) -> Any:
+        """crops (B, S, S, 3) -> (B, S, S, 3)."""
+        if not training:
+            return crops
+        batch = ops.shape(crops)[0]
+        kept = random.uniform((batch, self.grid, self.grid, 1), seed=self.generator) >= self.share
+        for axis in (1, 2):
+            side = crops.shape[axis]
+            kept = ops.take(kept, [i * self.grid // side for i in range(side)], axis=axis)
+        return crops * ops.cast(kept, crops.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """As the input."""
+        return input_shape
+
+
+class FaceRandAugment(layers.Layer):
+    """RandAugment for faces: every crop gets `changes` of nine changes of keras.layers, at one magnitude of 0..1.
+
+    Not keras.layers.RandAugment, which draws one change for the whole batch, turns and shifts one way only, spends a
+    single number on all changes (0.5 is half a turn), inverts the tones (solarisation: the lower the number, the more)
+    and equalises by a histogram of the whole batch. Skin tone is what a label here may rest on, so these two are left
+    out. The changes of a crop are drawn without repetition and come in a fixed order: each is computed once.
+    """
+
+    def __init__(self, changes: int, magnitude: float, *, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        m = magnitude
+        pixels: dict[str, Any] = {"value_range": (0, 255)}
+        moved: dict[str, Any] = {"fill_mode": "nearest"}
+        self.changes = changes
+        self.generator = random.SeedGenerator(seed)
+        # At magnitude 1 the reach of the paper, but half of it for shifts and brightness.
+        self.parts = [
+            layers.RandomShear(0.3 * m, 0.0, seed=seed + 1, **moved),
+            layers.RandomShear(0.0, 0.3 * m, seed=seed + 2, **moved),
+            layers.RandomTranslation(0.2 * m, 0.2 * m, seed=seed + 3, **moved),
+            layers.RandomRotation(30 * m / 360, seed=seed + 4, **moved),
+            layers.RandomBrightness(0.45 * m, seed=seed + 5, **pixels),
+            layers.RandomContrast((0.9 * m, 0.9 * m), seed=seed + 6, **pixels),
+            layers.RandomColorDegeneration((0.0, 0.9 * m), seed=seed + 7, **pixels),
+            layers.RandomSharpness((0.5 - 0.45 * m, 0.5 + 0.45 * m), seed=seed + 8, **pixels),
+            layers.AutoContrast(**pixels),
+        ]
+
+    def build(self, input_shape: Any) -> None:
+        """Build the parts."""
+        for part in self.parts:
+            part.build(input_shape)
+
+    def call(self, crops: Any, training: bool = False) -> Any:
+        """crops (B, S, S, 3) -> (B, S, S, 3)."""
+        if not training:
+            return crops
+        scores = random.uniform((ops.shape(crops)[0], len(self.parts)), seed=self.generator)
+        least = ops.top_k(scores, self.changes)[0][:, -1:]
+        chosen = ops.reshape(scores >= least, (-1, len(self.parts), 1, 1, 1))
+        for i, part in enumerate(self.parts):
+            crops = ops.where(chosen[:, i], part(crops, training=True), crops)
+        return crops
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """As the input."""
+        return input_shape
+
+
+class Mixing(layers.Layer):
+    """MixUp and CutMix of keras.layers, giving what a loss needs instead of mixed labels.
+
+    Keras mixes labels that are one row of probabilities; ours are a class and years per attribute, and become
+    probabilities in the loss. So: crops (B, S, S, 3) -> (mixed crops, partner (B,) int32, own (B,) float32). Crop i of
+    the output is made of crop i, by the share own[i], and of crop partner[i]; the loss of a row is then
+    own * loss(its target) + (1 - own) * loss(its partner's target). Outside training nothing is mixed and own is 1.
+
+    mixup, cutmix: alphas in 0..1, at least one above 0; where both are, each crop draws which.
+    """
+
+    def __init__(self, mixup: float, cutmix: float, *, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.blend: Any = layers.MixUp(alpha=mixup, seed=seed) if mixup else None
+        self.paste: Any = layers.CutMix(factor=(cutmix, cutmix), seed=seed + 1) if cutmix else None
+        self.generator = random.SeedGenerator(seed + 2)
+
+    def build(self, input_shape: Any) -> None:
+        """Build the parts."""
+        for part in (self.blend, self.paste):
+            if part is not None:
+                part.build(input_shape)
+
+    def call(self, crops: Any, training: bool = False) -> Any:
+        """crops (B, S, S, 3) -> (crops, partner (B,) int32, own (B,) float32)."""
+        batch = ops.shape(crops)[0]
+        if not training:
+            return crops, ops.arange(batch, dtype="int32"), ops.ones((batch,), "float32")
+        if self.blend and self.paste:
+            drawn = random.uniform((batch,), seed=self.generator) < 0.5
+            both = zip(self._blended(crops), self._pasted(crops), strict=True)
+            mixed, partner, own = (ops.where(_like(drawn, a), a, b) for a, b in both)
+        else:
+            mixed, partner, own = self._blended(crops) if self.blend else self._pasted(crops)
+        # A small alpha underflows now and then, and Keras divides 0 by 0: such a crop stays as it was.
+        sound = ops.logical_not(ops.isnan(own))
+        mixed = ops.where(_like(sound, mixed), mixed, crops)
+        return mixed, partner, ops.where(sound, own, ops.ones_like(own))
+
+    def _blended(self, crops: Any) -> tuple[Any, Any, Any]:
+        change = self.blend.get_random_transformation(crops, training=True)
+        own = ops.cast(change["mix_weight"], "float32")
+        return self.blend.transform_images(crops, change), ops.cast(change["permutation_order"], "int32"), own
+
+    def _pasted(self, crops: Any) -> tuple[Any, Any, Any]:
+        change = self.paste.get_random_transformation(crops, training=True)
+        # From the pixels that changed; Keras gives the area before it meets the grid.
+        own = 1.0 - ops.mean(ops.cast(change["batch_masks"], "float32"), axis=(1, 2, 3))
+        drawn = ops.reshape(change["mix_weight"], (-1,))
+        own = ops.where(ops.isnan(drawn), ops.full_like(own, float("nan")), own)
+        return self.paste.transform_images(crops, change), ops.cast(change["permutation_order"], "int32"), own
+
+    def compute_output_spec(self, crops: Any, training: bool = False) -> Any:
+        """Shapes and types of the three outputs."""
+        batch = crops.shape[0]
+        return KerasTensor(crops.shape, crops.dtype), KerasTensor((batch,), "int32"), KerasTensor((batch,), "float32")
+
+
+class CarryMix(layers.Layer):
+    """Writes partner and own share behind an attribute's logits, so that they reach its loss: `augment.mixed_loss`.
+
+    [logits (B, K), partner (B,), own (B,)] -> (B, K + 2) float32. Exact: float32 counts to 16 million.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """[logits (B, K), partner (B,), own (B,)] -> (B, K + 2) float32."""
+        logits, partner, own = inputs
+        columns = [ops.cast(partner, "float32")[:, None], ops.cast(own, "float32")[:, None]]
+        return ops.concatenate([ops.cast(logits, "float32"), *columns], axis=-1)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Two columns more than the logits."""
+        batch, outputs = inputs[0].shape
+        return KerasTensor((batch, outputs + 2), "float32")
+
+
+def _like(mask: Any, other: Any) -> Any:
+    """(B,) -> (B, 1, ..., 1) with as many axes as `other`."""
+    return ops.reshape(mask, (-1, *([1] * (len(other.shape) - 1))))
