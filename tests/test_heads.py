@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
-from conformance import check_head
 from facefeat.builtin.heads import COMPONENTS, attention, single, three_head
 from facefeat.component import Component
 from facefeat.errors import InputError, SchemaError
+from facefeat.registry import Registered, get_registry
 from facefeat.schema import Schema, get_schema
+from facefeat.testing import check_head
 
 OWN = get_schema(
     {
@@ -32,22 +33,38 @@ CHANGED: dict[str, dict[str, Any]] = {
 SMALL: dict[str, dict[str, Any]] = {"three-head": {"trunk": []}, "attention": {"heads": 1, "head_dim": 4}}
 
 
+def name_of(thing: Registered | Component | Schema) -> str:
+    return thing.name
+
+
 def build(component: Component, **config: Any) -> Any:
     return component.build(**{"feature_shape": (2, 3, 4), "schema": OWN, **config})
 
 
-@pytest.mark.parametrize("component", COMPONENTS, ids=lambda c: c.name)
-@pytest.mark.parametrize("schema", [get_schema("utkface"), get_schema("fairface"), OWN], ids=lambda s: s.name)
-def test_contract(component: Component, schema: Schema, tmp_path: Path) -> None:
-    check_head(component, tmp_path, feature_shape=(3, 2, 6), schema=schema, **SMALL.get(component.name, {}))
+@pytest.mark.backend
+@pytest.mark.parametrize("item", [i for i in get_registry().all("head") if i.distribution == "facefeat"], ids=name_of)
+@pytest.mark.parametrize("schema", [get_schema("utkface"), get_schema("fairface"), OWN], ids=name_of)
+def test_contract(item: Registered, schema: Schema) -> None:
+    config, changed = SMALL.get(item.name), CHANGED[item.name]
+    # JAX is the business of `nox -s jax`.
+    check_head(item.component, schema=schema, config=config, changed=changed, skip=["backends"])
 
 
-@pytest.mark.parametrize("component", COMPONENTS, ids=lambda c: c.name)
-def test_contract_with_every_default_changed(component: Component, tmp_path: Path) -> None:
-    check_head(component, tmp_path, feature_shape=(1, 1, 3), schema=OWN, **CHANGED[component.name])
+@pytest.mark.parametrize("component", COMPONENTS, ids=name_of)
+def test_a_schema_may_be_a_table_and_the_latent_is_the_pooled_map(component: Component) -> None:
+    import keras
+
+    head = build(component, schema=OWN.to_dict(), **SMALL.get(component.name, {}))
+    features = np.random.normal(size=(3, 2, 3, 4)).astype("float32")
+    latent = keras.Model(head.inputs[0], head.get_layer("latent").output)
+    np.testing.assert_allclose(latent(features), features.mean(axis=(1, 2)), rtol=1e-3, atol=1e-4)
+    clone = keras.Model.from_config(json.loads(json.dumps(head.get_config())))
+    clone.set_weights(head.get_weights())
+    for name, logits in head(features).items():
+        np.testing.assert_allclose(clone(features)[name], logits, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("component", COMPONENTS, ids=lambda c: c.name)
+@pytest.mark.parametrize("component", COMPONENTS, ids=name_of)
 @pytest.mark.parametrize(
     ("config", "message"),
     [

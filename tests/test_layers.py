@@ -20,7 +20,7 @@ LAYERS = (
     ("readout", "classifier", "preset"),
     ("training", "evaluation", "latent"),
     ("model",),
-    ("cli", "__main__"),
+    ("cli", "__main__", "testing"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BUILTIN_MAY = {"component", "hookspecs", "schema", "types", "errors", "image", "download"}

@@ -209,6 +209,13 @@ def reset_registry() -> None:
         _registry = None
 
 
+def use(registry: Registry) -> None:
+    """Make this the registry of the process, until `reset_registry`. For tests: see `facefeat.testing.registered`."""
+    global _registry
+    with _lock:
+        _registry = registry
+
+
 def warn(problem: PluginProblem) -> None:
     """One line on standard error, where there is one."""
     if sys.stderr is not None:

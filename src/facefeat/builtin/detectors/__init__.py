@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facefeat.component import Component
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from facefeat.builtin.detectors.whole_image import WholeImage
 
 
-def _mtcnn(**config: Any) -> Mtcnn:
+def _mtcnn(*, max_side: int = 640, min_face: int = 20, score: float = 0.9) -> Mtcnn:
     from facefeat.builtin.detectors.mtcnn import Mtcnn
 
-    return Mtcnn(**config)
+    return Mtcnn(max_side, min_face, score)
 
 
-def _whole_image(**config: Any) -> WholeImage:
+def _whole_image() -> WholeImage:
     from facefeat.builtin.detectors.whole_image import WholeImage
 
-    return WholeImage(**config)
+    return WholeImage()
 
 
 COMPONENTS = [

@@ -1,0 +1,81 @@
+"""For authors of plugins: one check for each kind of component, toy components, and inputs to try them on.
+
+    from facefeat.testing import check_backbone
+    from facefeat_tiny import COMPONENT
+
+    def test_tiny():
+        check_backbone(COMPONENT, changed={"width": 8})
+
+A check builds the component, runs it as facefeat does, and raises `ContractError` with everything that is amiss: what
+the contract wants, and what came. Under pytest the same checks are fixtures, so that nothing need be imported:
+
+    def test_tiny(check_backbone):
+        check_backbone(COMPONENT, changed={"width": 8})
+
+Importing this imports no Keras and no NumPy: each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facefeat.testing.contract import ContractError as ContractError
+    from facefeat.testing.contract import UncheckedWarning as UncheckedWarning
+    from facefeat.testing.networks import check_backbone as check_backbone
+    from facefeat.testing.networks import check_decoder as check_decoder
+    from facefeat.testing.networks import check_head as check_head
+    from facefeat.testing.others import check_analyzer as check_analyzer
+    from facefeat.testing.others import check_detector as check_detector
+    from facefeat.testing.others import check_preset as check_preset
+    from facefeat.testing.toys import TOYS as TOYS
+    from facefeat.testing.toys import toy_crops as toy_crops
+    from facefeat.testing.toys import toy_image as toy_image
+    from facefeat.testing.toys import toy_labels as toy_labels
+    from facefeat.testing.toys import toy_latents as toy_latents
+    from facefeat.testing.toys import toy_preset as toy_preset
+    from facefeat.testing.toys import toy_schema as toy_schema
+    from facefeat.testing.whole import check_plugin as check_plugin
+    from facefeat.testing.whole import registered as registered
+
+_ROOMS = {
+    "contract": ("ContractError", "UncheckedWarning"),
+    "networks": ("check_backbone", "check_decoder", "check_head"),
+    "others": ("check_analyzer", "check_detector", "check_preset"),
+    "toys": ("TOYS", "toy_crops", "toy_image", "toy_labels", "toy_latents", "toy_preset", "toy_schema"),
+    "whole": ("check_plugin", "registered"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - the checks come first, in the order of the kinds
+    "check_detector",
+    "check_backbone",
+    "check_head",
+    "check_decoder",
+    "check_analyzer",
+    "check_preset",
+    "check_plugin",
+    "ContractError",
+    "UncheckedWarning",
+    "TOYS",
+    "registered",
+    "toy_crops",
+    "toy_image",
+    "toy_labels",
+    "toy_latents",
+    "toy_preset",
+    "toy_schema",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,428 @@
+"""The checks of the kinds that are Keras models: backbone, head and decoder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.component import Component
+from facefeat.testing import contract
+from facefeat.testing.contract import BACKENDS, Findings
+from facefeat.testing.toys import toy_crops, toy_latents, toy_schema
+
+if TYPE_CHECKING:
+    import keras
+
+    from facefeat.schema import Schema
+
+RTOL, ATOL = 1e-3, 1e-4
+"""How near two runs of the same weights must be: batches of other sizes and other backends add up in another order."""
+Out = dict[str, np.ndarray]
+
+
+def check_backbone(
+    component: Component,
+    *,
+    image_size: int = 32,
+    config: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Any] | None = None,
+    keep: Collection[str] = (),
+    frozen: bool = False,
+    backends: Sequence[str] = BACKENDS,
+    skip: Collection[str] = (),
+    module: str | None = None,
+) -> keras.Model:
+    """Check a backbone: crops (B, S, S, 3) float32 0..255 -> feature map (B, h, w, C), normalisation inside.
+
+    image_size: S, as small as the backbone takes. config: settings that make it small, or spare a download.
+    changed: another value for every default of `build`; keep: settings that cannot have one here.
+    frozen: it has no weights to train, and no gradient passes through it.
+    backends: where it runs; the others are tried in a process of their own, where they are installed.
+    skip: names in `contract.ASPECTS` to leave out. module: whose import registers the component (default: build's).
+    Gives the model of the defaults. Raises ContractError with all faults.
+    """
+    found = Findings("backbone", component, skip)
+    crops = toy_crops(4, image_size).astype("float32")
+    crops[2], crops[3] = 0, 255  # the ends of the range: what is finite in between may not be there
+    job = _Job(
+        found,
+        {"image_size": image_size},
+        inputs=crops,
+        input_shape=(image_size, image_size, 3),
+        frozen=frozen,
+        look=lambda model, out: _look_at_map(found, model),
+        float32_always=False,
+    )
+    model = _check(job, config, changed, keep, backends, module)
+    if found.wants("batches"):
+        _check_in_classifier(found, model, image_size)
+    found.stop_at_faults()
+    return model
+
+
+def check_head(
+    component: Component,
+    *,
+    feature_shape: tuple[int, int, int] = (3, 2, 6),
+    schema: Schema | None = None,
+    config: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Any] | None = None,
+    keep: Collection[str] = (),
+    backends: Sequence[str] = BACKENDS,
+    skip: Collection[str] = (),
+    module: str | None = None,
+) -> keras.Model:
+    """Check a head: feature map (B, h, w, C) -> {attribute: logits (B, outputs) float32}, one for each of the schema.
+
+    schema: the attributes to answer for; by default `toy_schema`, which has one of every sort.
+    The rest as of `check_backbone`.
+    """
+    labels = schema or toy_schema()
+    found = Findings("head", component, skip)
+    features = np.random.default_rng(0).normal(size=(3, *feature_shape)).astype("float32")
+    job = _Job(
+        found,
+        {"feature_shape": feature_shape, "schema": labels},
+        inputs=features,
+        input_shape=feature_shape,
+        look=lambda model, out: _look_at_logits(found, out, labels),
+    )
+    model = _check(job, config, changed, keep, backends, module)
+    if found.wants("batches"):
+        with found.step("a batch of 0 gives logits of 0 rows"):
+            shapes = {k: v.shape for k, v in outputs_of(model, features[:0]).items()}
+            want = {n: (0, a.outputs) for n, a in labels.attributes.items()}
+            found.expect(shapes == want, f"a batch of 0 must give {want}", shapes)
+    found.stop_at_faults()
+    return model
+
+
+def check_decoder(
+    component: Component,
+    *,
+    latent_dim: int = 8,
+    image_size: int = 32,
+    config: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Any] | None = None,
+    keep: Collection[str] = (),
+    backends: Sequence[str] = BACKENDS,
+    skip: Collection[str] = (),
+    module: str | None = None,
+) -> keras.Model:
+    """Check a decoder: latents (B, D) float32 -> crops (B, S, S, 3) float32 in 0..1, whatever the latents.
+
+    The rest as of `check_backbone`.
+    """
+    found = Findings("decoder", component, skip)
+    latents = toy_latents(4, latent_dim)
+    latents[2:] *= 100  # far from any that an encoder gives: a morph or an edit may go there
+    job = _Job(
+        found,
+        {"latent_dim": latent_dim, "image_size": image_size},
+        inputs=latents,
+        input_shape=(latent_dim,),
+        look=lambda model, out: _look_at_crops(found, model, out, image_size),
+    )
+    model = _check(job, config, changed, keep, backends, module)
+    found.stop_at_faults()
+    return model
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to build, what to feed it, and what its answer must look like.
+
+    given: the arguments that facefeat passes. float32_always: under mixed precision, too.
+    """
+
+    found: Findings
+    given: Mapping[str, Any]
+    inputs: np.ndarray
+    input_shape: tuple[int, ...]
+    look: Callable[[Any, Out], None]
+    frozen: bool = False
+    float32_always: bool = True
+
+    def build(self, config: Mapping[str, Any]) -> Any:
+        """The model of a configuration, from the same seed each time."""
+        import keras
+
+        keras.utils.set_random_seed(1)
+        return self.found.component.build(**self.given, **config)
+
+
+def _check(
+    job: _Job,
+    config: Mapping[str, Any] | None,
+    changed: Mapping[str, Any] | None,
+    keep: Collection[str],
+    backends: Sequence[str],
+    module: str | None,
+) -> Any:
+    """All that the three kinds have in common. Gives the model of the defaults; raises ContractError if it is none."""
+    found = job.found
+    configs = contract.check_settings(found, list(job.given), config or {}, changed or {}, keep)
+    contract.check_import(found, module)
+    models = []
+    for one in configs:
+        with contract.no_files(found, "building and running"), found.step("build must give a keras.Model"):
+            models.append(_check_one(job, one))
+    found.stop_at_faults()
+    _check_backends(job, configs, models, backends)
+    for model in models:
+        # Last, because training changes the weights.
+        if found.wants("gradients"):
+            with found.step("a training step must work"):
+                _check_gradients(job, model)
+    found.stop_at_faults()
+    return models[0]
+
+
+def _check_one(job: _Job, config: Mapping[str, Any]) -> Any:
+    import keras
+
+    found = job.found
+    model = job.build(config)
+    if not found.expect(isinstance(model, keras.Model), "build must give a keras.Model", type(model).__name__):
+        found.stop_at_faults()
+    shape = model.input_shape
+    if not found.expect(shape == (None, *job.input_shape), f"inputs must be (None, *{job.input_shape})", shape):
+        found.stop_at_faults()
+    lambdas = [layer.name for layer in layers_of(model) if type(layer).__name__ == "Lambda"]
+    found.expect(not lambdas, "no Lambda layers: a preset is data, and a Lambda is code", ", ".join(lambdas))
+    out = outputs_of(model, job.inputs)
+    job.look(model, out)
+    found.stop_at_faults()
+    for name, value in out.items():
+        found.expect(value.dtype == np.float32, f"{name} must be float32", value.dtype)
+        found.expect(np.isfinite(value).all(), f"{name} must be finite", "NaN or infinity")
+        alike = len(value) > 1 and np.array_equal(value[0], value[1])
+        found.expect(not alike, f"{name}: different inputs must give different outputs", "the same for both")
+    if found.wants("batches"):
+        with found.step("a batch of 1 must work"):
+            _expect_close(
+                found, outputs_of(model, job.inputs[:1]), _first(out), "a batch of 1 must give what a row of 3 does"
+            )
+    again = job.build(config)
+    if found.wants("determinism"):
+        _expect_close(found, outputs_of(model, job.inputs), out, "outside training, a second call must give the same")
+        _check_same_start(found, model, again)
+    if found.wants("round-trip"):
+        _check_round_trip(job, model, again, out)
+    if found.wants("precision"):
+        with found.step("build and call must work under mixed_bfloat16"):
+            _check_mixed_precision(job, config, out)
+    return model
+
+
+def _first(out: Out) -> Out:
+    return {k: v[:1] for k, v in out.items()}
+
+
+def outputs_of(model: Any, inputs: np.ndarray) -> Out:
+    """The model's answer, outside training, as arrays by name; a single output is called "the output"."""
+    out = model(inputs, training=False)
+    named = out if isinstance(out, Mapping) else {"the output": out}
+    return {str(k): array_of(v) for k, v in named.items()}
+
+
+def array_of(x: Any) -> np.ndarray:
+    """A tensor or variable of any backend as an array."""
+    import keras
+
+    value = np.array(keras.ops.convert_to_numpy(x.value if isinstance(x, keras.Variable) else x))
+    return value.astype("float32") if value.dtype.name == "bfloat16" else value
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Every layer of a model, those of the models within it too."""
+    out = []
+    for layer in getattr(model, "layers", ()):
+        out += [layer, *layers_of(layer)]
+    return out
+
+
+def _expect_close(found: Findings, got: Out, want: Out, wanted: str) -> bool:
+    if not found.expect(set(got) == set(want), wanted, f"outputs {sorted(got)}"):
+        return False
+    for name, value in want.items():
+        if got[name].shape != value.shape:
+            return found.expect(False, wanted, f"{name} of shape {got[name].shape}, not {value.shape}")
+        if not np.allclose(got[name], value, RTOL, ATOL):
+            off = float(np.nanmax(np.abs(got[name].astype("float64") - value))) if value.size else 0.0
+            return found.expect(False, wanted, f"{name} differs by up to {off:.3g}")
+    return True
+
+
+def _check_same_start(found: Findings, model: Any, again: Any) -> None:
+    """A recipe's seed stands for its initial weights, and a preset finds weights by the names of layers."""
+    names, others = [x.name for x in layers_of(model)], [x.name for x in layers_of(again)]
+    odd = sorted(set(names) ^ set(others))
+    found.expect(
+        names == others,
+        "layers must have the same names each time they are built: name those that Keras would number",
+        ", ".join(odd[:5]) or "another order",
+    )
+    for a, b in zip(model.weights, again.weights, strict=False):
+        if a.shape == b.shape and not np.array_equal(array_of(a), array_of(b)):
+            found.fault(f"the same seed must give the same initial weights. Received: two different {a.path!r}.")
+            return
+
+
+def _check_round_trip(job: _Job, model: Any, again: Any, out: Out) -> None:
+    """Weights to a file, and back into a model that the same configuration built: as a preset does it."""
+    found = job.found
+    shapes, others = [tuple(w.shape) for w in model.weights], [tuple(w.shape) for w in again.weights]
+    if not found.expect(shapes == others, "the same configuration must give the same weights", others):
+        return
+    # Other weights first, so that what comes back can only come from the file.
+    again.set_weights([_other(w) for w in again.get_weights()])
+    with tempfile.TemporaryDirectory(prefix="facefeat-check-") as made, found.step("weights must survive a file"):
+        path = Path(made) / "model.weights.h5"
+        model.save_weights(path)
+        again.load_weights(path)
+    lost = [
+        a.path
+        for a, b in zip(model.weights, again.weights, strict=True)
+        if not np.array_equal(array_of(a), array_of(b))
+    ]
+    if found.expect(not lost, "weights must come back from the file that they were saved to", ", ".join(lost[:3])):
+        wanted = "the same configuration and weights must give the same outputs"
+        _expect_close(found, outputs_of(again, job.inputs), out, wanted)
+
+
+def _other(weights: np.ndarray) -> np.ndarray:
+    return weights + 1 if np.issubdtype(weights.dtype, np.number) else weights
+
+
+def _check_mixed_precision(job: _Job, config: Mapping[str, Any], out: Out) -> None:
+    import keras
+
+    found = job.found
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = job.build(config)
+        made = model(job.inputs, training=False)
+        named = made if isinstance(made, Mapping) else {"the output": made}
+        kinds = {str(k): keras.backend.standardize_dtype(v.dtype) for k, v in named.items()}
+        values = {str(k): array_of(v) for k, v in named.items()}
+    finally:
+        keras.config.set_dtype_policy(before)
+    valid = ("float32",) if job.float32_always else ("float32", "bfloat16")
+    for name, kind in kinds.items():
+        found.expect(kind in valid, f"under mixed_bfloat16 {name} must be {' or '.join(valid)}", kind)
+    for name, value in values.items():
+        found.expect(value.shape == out[name].shape, f"under mixed_bfloat16 {name} must keep its shape", value.shape)
+        found.expect(np.isfinite(value).all(), f"under mixed_bfloat16 {name} must be finite", "NaN or infinity")
+    narrow = [w.path for w in model.trainable_weights if keras.backend.standardize_dtype(w.dtype) != "float32"]
+    found.expect(not narrow, "under mixed_bfloat16 weights stay float32", ", ".join(narrow[:3]))
+
+
+def _check_gradients(job: _Job, model: Any) -> None:
+    """Three steps of the optimiser move every kernel, and keep all finite.
+
+    Not one: behind a normalisation that starts at zero, a gate sees its first gradient at the second step.
+    """
+    found = job.found
+    trainable = model.trainable_weights
+    if job.frozen:
+        names = ", ".join(w.path for w in trainable[:3])
+        found.expect(not trainable, "a frozen backbone must have no trainable weights", names)
+        return
+    if not found.expect(trainable, "it must have weights to train, or be checked with frozen=True", "none"):
+        return
+    out = model(job.inputs, training=False)
+    target: Any = {k: np.ones(v.shape, "float32") for k, v in out.items()} if isinstance(out, Mapping) else None
+    if target is None:
+        target = np.ones(out.shape, "float32")
+    before = [array_of(w) for w in trainable]
+    loss = dict.fromkeys(target, "mse") if isinstance(target, Mapping) else "mse"
+    model.compile(optimizer="adam", loss=loss, jit_compile=False, run_eagerly=True)
+    for _ in range(3):
+        model.train_on_batch(job.inputs, target)
+    after = [array_of(w) for w in trainable]
+    broken = [w.path for w, a in zip(trainable, after, strict=True) if not np.isfinite(a).all()]
+    found.expect(not broken, "weights must stay finite in training", ", ".join(broken[:3]))
+    still = [w.path for w, a, b in zip(trainable, after, before, strict=True) if w.ndim >= 2 and np.array_equal(a, b)]
+    found.expect(not still, "a gradient must reach every kernel within three steps", f"none at {', '.join(still[:3])}")
+
+
+def _check_backends(
+    job: _Job, configs: Sequence[Mapping[str, Any]], models: Sequence[Any], backends: Sequence[str]
+) -> None:
+    found = job.found
+    others = contract.other_backends(found, backends)
+    if not others:
+        return
+    where = contract.locate(found.what.split()[0], found.component)
+    if where is None:
+        found.unchecked(
+            "other backends", "the component is neither in its module nor registered, so no other process finds it"
+        )
+        return
+    given = {k: v.to_dict() if hasattr(v, "to_dict") else v for k, v in job.given.items()}
+    with tempfile.TemporaryDirectory(prefix="facefeat-check-") as made:
+        folder = Path(made).resolve()
+        for i, model in enumerate(models):
+            model.save_weights(folder / f"{i}.weights.h5")
+            np.save(folder / f"{i}.inputs.npy", job.inputs)
+        task = {"where": where, "arguments": [{**given, **c} for c in configs]}
+        for backend in others:
+            failed = contract.on_backend(backend, task, folder)
+            if not found.expect(
+                not failed, f"it must run on {backend}, or be checked with backends= without it", failed
+            ):
+                continue
+            for i, model in enumerate(models):
+                with np.load(folder / f"{i}.outputs.npz") as file:
+                    there = {k: file[k] for k in file.files}
+                wanted = f"the same weights must give the same outputs on {backend}"
+                _expect_close(found, there, outputs_of(model, job.inputs), wanted)
+
+
+def _look_at_map(found: Findings, model: Any) -> None:
+    shape = model.output_shape
+    good = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:]
+    found.expect(good, "the output must be a feature map (None, h, w, C) of known size", shape)
+
+
+def _look_at_logits(found: Findings, out: Out, schema: Schema) -> None:
+    shapes = {k: v.shape[1:] for k, v in out.items()}
+    want = {name: (a.outputs,) for name, a in schema.attributes.items()}
+    found.expect(shapes == want, f"the output must be a table of logits, attribute -> (B, outputs): {want}", shapes)
+
+
+def _look_at_crops(found: Findings, model: Any, out: Out, size: int) -> None:
+    shape = model.output_shape
+    if found.expect(shape == (None, size, size, 3), f"the output must be crops (None, {size}, {size}, 3)", shape):
+        low, high = (float(f(v)) for v in out.values() for f in (np.min, np.max))
+        wanted = "crops must lie in 0..1, for latents far from the usual, too"
+        found.expect(low >= 0 and high <= 1, wanted, f"{low:.3g} to {high:.3g}")
+
+
+def _check_in_classifier(found: Findings, model: Any, size: int) -> None:
+    """As facefeat runs it: in a larger model, compiled, in padded batches; of no crop at all, too.
+
+    An empty batch never reaches the backbone: convolutions of some backends refuse it.
+    """
+    from facefeat.classifier import Classifier, ComponentRef
+    from facefeat.image import ALIGNMENTS
+    from facefeat.testing.toys import build_head
+
+    shape = tuple(model.output_shape[1:])
+    schema = toy_schema()
+    with found.step("it must work within a larger model, as facefeat runs it"):
+        head = build_head(feature_shape=shape, schema=schema)
+        ref = ComponentRef("toy")
+        whole = Classifier(schema, size, ALIGNMENTS["utkface"], ref, ref, model, head)
+        crops = toy_crops(1, size)
+        want = outputs_of(model, crops.astype("float32"))["the output"].mean(axis=(1, 2))  # (B, h, w, C) -> (B, C)
+        for n in (0, 1):
+            got = {"latents": whole.encode(crops[:n])}
+            _expect_close(found, got, {"latents": want[:n]}, f"{n} crops must give {n} latents, the mean over places")
