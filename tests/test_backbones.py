@@ -56,10 +56,13 @@ def test_all_are_there() -> None:
 LARGE: dict[str, Any] = {"keep": ["weights"], "skip": ["batches", "precision", "gradients"]}
 CHECKS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(NAMES, LARGE),
-    "compact": {"changed": {**TINY, "activation": "silu", "squeeze_excite": True, "bn_momentum": 0.9}},
-    "vggface": {"keep": ["weights"], "config": {"weights": None}, "skip": ["precision"]},
-    "mobilenetv3-small": {"keep": ["weights"]},
-    "squeezenet": {"changed": {"batch_norm": True}},
+    "compact": {
+        "config": {"widths": [6], "blocks": [1], "stem": 4},
+        "changed": {**TINY, "activation": "silu", "squeeze_excite": True, "bn_momentum": 0.9},
+    },
+    "vggface": {"keep": ["weights"], "config": {"weights": None}, "skip": ["batches", "precision"]},
+    "mobilenetv3-small": {"keep": ["weights"], "skip": ["batches", "precision"]},
+    "squeezenet": {"changed": {"batch_norm": True}, "skip": ["precision"]},
 }
 
 
@@ -271,7 +274,7 @@ def test_a_login_page_is_neither_used_nor_pinned(
     monkeypatch.setattr(vggface, "URL", address + "w.h5")
     with pytest.raises(DownloadError, match="is not the VGG-Face weights"):
         vggface.build(image_size=32)
-    assert list((tmp_path / "cache" / "vggface").iterdir()) == []
+    assert not [p for p in (tmp_path / "cache" / "vggface").iterdir() if p.suffix != ".lock"]
 
 
 def test_without_a_connection_vggface_says_where_to_put_the_file(

@@ -36,6 +36,16 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
         ("train = 3\n", r"line 1: train: must be a table"),
         ("[train]\nlearning_rate = nan\n", r"must be finite"),
         ("= 3\n", "not valid TOML"),
+        ("[train]\ntrainable = 'last'\n", r"line 2: train.trainable: impossible value.*all, head, or last N"),
+        ("[train]\nphases = 3\n", r"line 2: train.phases: must be a list of tables"),
+        (
+            "[[train.phases]]\nepochs = 1\nwarmup_epochs = 0\n[[train.phases]]\nepochs = 0\n",
+            r"line 5: train.phases.2.epochs: impossible",
+        ),
+        ("[[train.phases]]\nepoch = 1\n", r"line 2: train.phases.1.epoch: unknown key.*'epochs'"),
+        ("[loss.rase]\nweight = 1.0\n", r"line 1: loss.rase: no such attribute.*'race'"),
+        ("alignment = 'utkfase'\n", r"line 1: alignment: no such alignment.*'utkface'"),
+        ("schema = 'fairfaces'\n", r"line 1: schema: .*'fairface'"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -55,3 +65,12 @@ def test_a_file_takes_its_name_and_changes_are_checked(tmp_path: Path) -> None:
         recipe.replace(epochs=-3)
     with pytest.raises(RecipeError, match="cannot read the recipe"):
         load_recipe(tmp_path / "absent.toml")
+
+
+def test_epochs_are_shared_out_among_phases(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[train]\nlearning_rate = 0.5\n[[train.phases]]\nepochs = 10\n[[train.phases]]\nepochs = 30\n")
+    recipe = load_recipe(file)
+    assert [p.learning_rate for p in recipe.train.plan()] == [0.5, 0.5]
+    assert [p.epochs for p in recipe.replace(epochs=8).train.plan()] == [2, 6]
+    assert [p.epochs for p in recipe.replace(epochs=1).train.plan()] == [1, 1]

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facefeat import FaceFeatureModel, InputError, TrainingError
+from facefeat import FaceFeatureModel, InputError, RecipeError, TrainingError
+from facefeat.training.freezing import weighted_layers
+from facefeat.training.recipe import Recipe, recipe_from_dict
 from made import TINY, dataset, squares, tiny_recipe
 
 KEPT = ("loss", "gender_accuracy", "race_accuracy", "age_mae")
@@ -81,14 +83,122 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
         FaceFeatureModel.from_recipe(other).fit(*args, other, folder=tmp_path / "run", resume=True)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    data = dataset(tmp_path / "data", 16)
-    recipe = tiny_recipe(learning_rate=10.0, warmup_epochs=0.0)
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data")
+    recipe = tiny_recipe(learning_rate=1.0, warmup_epochs=0.0)
     model = FaceFeatureModel.from_recipe(recipe)
     kernel = model._classifier.head_model.trainable_variables[0]
     kernel.assign(np.full(kernel.shape, np.nan, "float32"))
-    with pytest.raises(TrainingError, match=r"the loss is nan in epoch 1.*learning_rate"):
-        model.fit(data.split("train"), data.split("val"), recipe)
+    train = data.split("train")
+    with pytest.raises(TrainingError, match=r"nan in epoch 1, batch 1\. Its 12 faces .*learning rate \(now 1"):
+        model.fit(train, data.split("val"), recipe, folder=tmp_path / "run")
+    with np.load(tmp_path / "run" / "nan_batch.npz") as saved:
+        rows = [list(train.table["file"]).index(f) for f in saved["files"]]
+        np.testing.assert_array_equal(saved["images"], train.crops(32)[rows])
+        assert saved["target_age"].shape == (12, 2)
+    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_epoch_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, recipe = dataset(tmp_path / "data", 16), tiny_recipe(epochs=2)
+    args, folder = (data.split("train"), data.split("val")), tmp_path / "run"
+    with pytest.raises(Stop):
+        FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=folder, reporter=Recorder(stop_after=1))
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
+        patch.setattr(np, "savez", full)
+        FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=folder, resume=True)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+PHASES = [{"epochs": 2, "trainable": "head"}, {"epochs": 2, "trainable": "last 2", "learning_rate": 1e-3}]
+
+
+def phased(**augment: Any) -> Recipe:
+    table = tiny_recipe().to_dict()
+    table["train"]["phases"] = [dict(p, warmup_epochs=0.5) for p in PHASES]
+    table["augment"] = {"flip": False, **augment}
+    return recipe_from_dict(table)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("augment", [{}, {"rotation": 5.0}], ids=["features", "crops"])
+def test_phases_freeze_what_they_say_and_resume_with_the_same_numbers(
+    tmp_path: Path, augment: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEFEAT_CACHE", str(tmp_path / "cache"))
+    data, recipe = dataset(tmp_path / "data"), phased(**augment)
+    args = data.split("train"), data.split("val")
+    model = FaceFeatureModel.from_recipe(recipe)
+    layers = weighted_layers(model._classifier.backbone_model)
+    start = [[np.asarray(w) for w in layer.get_weights()] for layer in layers]
+
+    def moved() -> list[bool]:
+        pairs = zip(start, layers, strict=True)
+        return [any((a != b).any() for a, b in zip(s, x.get_weights(), strict=True)) for s, x in pairs]
+
+    heads: list[Any] = []
+
+    class Look(Recorder):
+        def epoch(self, record: Mapping[str, Any]) -> None:
+            heads.append((record["phase"], moved()))
+
+    log = model.fit(*args, recipe, reporter=Look())
+    assert [phase for phase, _ in heads] == [0, 0, 1, 1]
+    frozen, thawed = heads[1][1], heads[3][1]
+    # Batch-norm statistics count as weights: a frozen layer's stay, too.
+    assert not any(frozen)
+    assert thawed == [False] * (len(layers) - 2) + [True] * 2
+    cached = list((tmp_path / "cache").glob("features-*.npy"))
+    assert len(cached) == (0 if augment else 2)
+    assert not any(not layer.trainable for layer in layers)
+
+    for stop in (1, 2):
+        folder = tmp_path / f"run{stop}"
+        with pytest.raises(Stop):
+            FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=folder, reporter=Recorder(stop))
+        again = FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=folder, resume=True)
+        assert [[r[k] for k in KEPT] for r in again.epochs] == [[r[k] for k in KEPT] for r in log.epochs]
+
+
+@pytest.mark.backend
+def test_learnt_weights_mixing_and_balance_train(tmp_path: Path) -> None:
+    table = tiny_recipe(weighting="uncertainty", epochs=3).to_dict()
+    table["augment"] = {"mixup": 0.2, "cutmix": 0.5}
+    table["loss"] = {
+        "age": {"kind": "ordinal", "balance": "effective"},
+        "gender": {"kind": "focal", "balance": "inverse"},
+        "race": {"kind": "squared", "weight": 2.0},
+    }
+    recipe, data = recipe_from_dict(table), dataset(tmp_path / "data")
+    log = FaceFeatureModel.from_recipe(recipe).fit(data.split("train"), data.split("val"), recipe)
+    losses = [r["loss"] for r in log.epochs]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+
+
+def test_too_many_layers_and_a_start_that_does_not_fit(tmp_path: Path) -> None:
+    data, recipe = dataset(tmp_path / "data", 16), tiny_recipe(trainable="last 99")
+    args = data.split("train"), data.split("val")
+    with pytest.raises(RecipeError, match=r"'last 99': 'compact' has \d+ layers with weights"):
+        FaceFeatureModel.from_recipe(recipe).fit(*args, recipe)
+    model = FaceFeatureModel(image_size=32, backbone_config=TINY, head_config={"trunk": []})
+    preset = model.save(tmp_path / "preset")
+    recipe = tiny_recipe(start=str(preset), learning_rate=1e-12, epochs=1, trainable="head")
+    started = FaceFeatureModel.from_recipe(recipe)
+    started.fit(*args, recipe)
+    for a, b in zip(
+        started._classifier.backbone_model.get_weights(), model._classifier.backbone_model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=2e-3)
+    other = tiny_recipe(start="utkface-compact")
+    with pytest.raises(TrainingError, match=r"start = 'utkface-compact': its backbone 'compact' .*other weights"):
+        FaceFeatureModel.from_recipe(other).fit(*args, other)
 
 
 def test_patience_stops_early(tmp_path: Path) -> None:

@@ -126,6 +126,16 @@ class Classifier:
         """(N, S, S, 3) uint8 -> attribute -> (N, outputs) float32."""
         return dict(self._run("logits", crops))
 
+    def feature_map(self, crops: UInt8Array) -> FloatArray:
+        """(N, S, S, 3) uint8 -> (N, h, w, D) float32: what the head reads."""
+        features: FloatArray = self._run("features", crops)
+        return features
+
+    def logits_of(self, features: FloatArray) -> dict[str, FloatArray]:
+        """(N, h, w, D) feature maps -> attribute -> (N, outputs) float32."""
+        shape = tuple(self.backbone_model.output_shape[1:])
+        return dict(self._in_batches("head", features, shape))
+
     def encode(self, crops: UInt8Array) -> FloatArray:
         """(N, S, S, 3) uint8 -> (N, D) float32 latents: the feature map averaged over its positions."""
         latents: FloatArray = self._run("encode", crops)
@@ -136,15 +146,19 @@ class Classifier:
         return read_logits(self.schema, self.logits(crops), self.calibration)
 
     def _run(self, what: str, crops: UInt8Array) -> Any:
-        import numpy as np
 
         s = self.image_size
         if crops.ndim != 4 or crops.shape[1:] != (s, s, 3):
             raise InputError(f"crops must be (N, {s}, {s}, 3). Received: an array of shape {crops.shape}.")
+        return self._in_batches(what, crops, (s, s, 3))
+
+    def _in_batches(self, what: str, rows: np.ndarray, shape: tuple[int, ...]) -> Any:
+        import numpy as np
+
         runner = self._runners.get(what) or self._compile(what)
-        parts = [runner(np.asarray(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)]
+        parts = [runner(np.asarray(rows[i : i + BATCH])) for i in range(0, len(rows), BATCH)]
         if not parts:
-            empty = runner(np.zeros((1, s, s, 3), "uint8"))
+            empty = runner(np.zeros((1, *shape), "uint8"))
             return {k: v[:0] for k, v in empty.items()} if isinstance(empty, dict) else empty[:0]
         if isinstance(parts[0], dict):
             return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
@@ -153,12 +167,17 @@ class Classifier:
     def _compile(self, what: str) -> Callable[[np.ndarray], Any]:
         import keras
 
-        inputs = keras.Input((self.image_size, self.image_size, 3), name="crops")
-        features = self.backbone_model(inputs)
-        if what == "logits":
-            model = keras.Model(inputs, self.head_model(features))
+        if what == "head":
+            inputs = keras.Input(self.backbone_model.output_shape[1:], name="features")
+            outputs = self.head_model(inputs)
         else:
-            model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(dtype="float32")(features))
+            inputs = keras.Input((self.image_size, self.image_size, 3), name="crops")
+            outputs = self.backbone_model(inputs)
+        if what == "logits":
+            outputs = self.head_model(outputs)
+        elif what == "encode":
+            outputs = keras.layers.GlobalAveragePooling2D(dtype="float32")(outputs)
+        model = keras.Model(inputs, outputs)
         model.compile(jit_compile=use_jit())
         self._runners[what] = runner = _padded(model)
         return runner

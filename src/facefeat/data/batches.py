@@ -38,7 +38,8 @@ class _Failure:
 class Batches:
     """Epochs of (images (B, S, S, 3) uint8, {target: (B, ...)}); their order depends on `seed` and the epoch alone.
 
-    images: (N, S, S, 3) array or CropView. targets: name -> (N, ...) array; may be empty.
+    images: (N, S, S, 3) uint8 array or CropView, or (N, h, w, C) float array of feature maps.
+    targets: name -> (N, ...) array; may be empty.
     The last batch is smaller unless drop_last. Raises InputError where lengths differ or no batch would come out.
     """
 
@@ -53,7 +54,8 @@ class Batches:
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number from 1. Received: {batch_size!r}.")
-        if len(images.shape) != 4 or images.shape[3] != 3:
+        crops = getattr(images, "dtype", np.uint8) == np.uint8  # else the feature maps of a frozen backbone
+        if len(images.shape) != 4 or (crops and images.shape[3] != 3):
             raise InputError(f"images must be (N, S, S, 3). Received shape: {tuple(images.shape)}.")
         for name, target in targets.items():
             if np.ndim(target) < 1 or len(target) != len(images):

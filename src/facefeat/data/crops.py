@@ -77,6 +77,11 @@ class CropView:
         return (len(self._rows), size, size, 3)
 
     @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """(N,) int64: the positions of these rows in the file."""
+        return self._rows
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all rows."""
         return len(self) * self._row_bytes

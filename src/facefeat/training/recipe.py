@@ -6,33 +6,37 @@ The tables of a recipe are the dataclasses below; their fields are its keys, the
 from __future__ import annotations
 
 import dataclasses
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from facefeat.errors import RecipeError, did_you_mean
 
 _FOLDER = Path(__file__).parent.parent / "recipes"
-LOSSES = ("cross-entropy", "distribution")
+LOSSES = ("cross-entropy", "distribution", "focal", "ordinal", "squared")
+BALANCES = ("none", "inverse", "effective")
+WEIGHTINGS = ("fixed", "uncertainty")
 
 
 @dataclass(frozen=True)
 class AttributeLoss:
     """How one attribute is learnt.
 
-    kind: "cross-entropy" over classes, or "distribution": cross-entropy against a normal distribution around the true
-    year (attribute with exact years) or class (ordered attribute), after Gao et al., "Deep label distribution
-    learning", TIP 2017. sigma: its standard deviation, in years or classes. weight: factor in the total loss.
-    label_smoothing: share of the target spread evenly over all outputs.
+    kind: "cross-entropy" over classes; "distribution": cross-entropy against a normal distribution around the true
+    year (attribute with exact years) or class (ordered attribute); "focal", "ordinal" or "squared": see the table in
+    `training.losses`. sigma: standard deviation of the distribution, in years or classes. gamma: of the focal loss.
+    weight: factor in the total loss. label_smoothing: share of the target spread evenly over all outputs.
+    balance: "none", or weights that make up for rare classes, "inverse" or "effective" (`losses.class_weights`).
     """
 
     kind: str = "cross-entropy"
     weight: float = 1.0
     label_smoothing: float = 0.0
     sigma: float = 2.0
+    gamma: float = 2.0
+    balance: str = "none"
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,29 @@ class Augment:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of a run with an optimiser, a warm-up and a cosine decay of its own.
+
+    trainable: "all", "head" (the backbone is frozen), or "last N": the head and the last N layers of the backbone that
+    have weights. A frozen layer's batch-norm statistics stay as they are.
+    learning_rate: 0 for the one of [train]. warmup_epochs: linear warm-up.
+    """
+
+    epochs: int
+    trainable: str = "all"
+    learning_rate: float = 0.0
+    warmup_epochs: float = 1.0
+
+
+@dataclass(frozen=True)
 class Optimisation:
     """The loop: AdamW (Loshchilov and Hutter, 2019), linear warm-up, cosine decay to zero.
 
-    weight_decay leaves biases and normalisation alone. clip_norm: bound of the global gradient norm, 0 for none.
-    patience: epochs without a better validation score before the run stops, 0 for never.
+    epochs, learning_rate, warmup_epochs, trainable: of a run of one phase; with `phases` (tables [[train.phases]], see
+    Phase) those count instead. weight_decay leaves biases and normalisation alone. clip_norm: bound of the global
+    gradient norm, 0 for none. patience: epochs without a better validation score before the phase ends, 0 for never.
+    weighting: of the attributes' losses, "fixed" (the `weight` of each) or by learnt "uncertainty" (Kendall et al.,
+    "Multi-task learning using uncertainty", CVPR 2018).
     mixed_precision: "auto" is bfloat16 on an accelerator and float32 on CPU; or a Keras dtype policy.
     """
 
@@ -83,10 +105,20 @@ class Optimisation:
     batch_size: int = 128
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
+    trainable: str = "all"
+    phases: tuple[Phase, ...] = ()
     weight_decay: float = 0.05
     clip_norm: float = 5.0
     patience: int = 0
+    weighting: str = "fixed"
     mixed_precision: str = "auto"
+
+    def plan(self) -> tuple[Phase, ...]:
+        """The phases of the run, each with its learning rate: at least one."""
+        one = Phase(self.epochs, self.trainable, self.learning_rate, self.warmup_epochs)
+        return tuple(
+            dataclasses.replace(p, learning_rate=p.learning_rate or self.learning_rate) for p in self.phases or (one,)
+        )
 
 
 @dataclass(frozen=True)
@@ -102,6 +134,7 @@ class Recipe:
     """Everything that a run depends on; see the module's tables.
 
     alignment: the geometry of the crops (`facefeat.image.ALIGNMENTS`). image_size: side of a crop in pixels.
+    start: name or folder of a preset whose backbone weights the run starts from; empty for the backbone's own.
     loss: attribute -> AttributeLoss; attributes left out use plain cross-entropy.
     """
 
@@ -111,6 +144,7 @@ class Recipe:
     alignment: str = "utkface"
     image_size: int = 96
     seed: int = 1
+    start: str = ""
     backbone: ComponentChoice = field(default_factory=lambda: ComponentChoice("compact"))
     head: ComponentChoice = field(default_factory=lambda: ComponentChoice("three-head"))
     train: Optimisation = field(default_factory=Optimisation)
@@ -122,10 +156,18 @@ class Recipe:
         return dataclasses.asdict(self)
 
     def replace(self, **changes: Any) -> Recipe:
-        """A copy with other values: keys of the recipe, or of its [train] table. Checked like a file."""
+        """A copy with other values: keys of the recipe, or of its [train] table. Checked like a file.
+
+        A number of epochs is shared out among the phases in proportion, at least one each.
+        """
         table = self.to_dict()
         for key, value in changes.items():
             (table["train"] if key in table["train"] else table)[key] = value
+        if "epochs" in changes and self.train.phases:
+            whole = sum(p.epochs for p in self.train.phases)
+            for phase in table["train"]["phases"]:
+                phase["epochs"] = max(1, round(phase["epochs"] * changes["epochs"] / whole))
+                phase["warmup_epochs"] = min(phase["warmup_epochs"], phase["epochs"] / 2)
         return recipe_from_dict(table)
 
 
@@ -159,100 +201,6 @@ def load_recipe(value: str | Path | Recipe) -> Recipe:
 
 def recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", text: str = "") -> Recipe:
     """A recipe from a table; `text` lets messages name the line. Raises RecipeError."""
-    reader = _Reader(where, text)
-    recipe: Recipe = reader.read(Recipe, table, ())
-    _check_values(recipe, reader)
-    return recipe
+    from facefeat.training.recipe_reader import read_recipe
 
-
-class _Reader:
-    """Turns tables into the dataclasses above, with messages that name the key and its line."""
-
-    def __init__(self, where: str, text: str) -> None:
-        self.where = where
-        self.lines = text.splitlines()
-
-    def fail(self, keys: tuple[str, ...], message: str) -> RecipeError:
-        return RecipeError(f"{self.where}{self._line(keys)}: {'.'.join(keys)}: {message}")
-
-    def _line(self, keys: tuple[str, ...]) -> str:
-        table = ""
-        for number, line in enumerate(self.lines, 1):
-            bare = line.split("#")[0].strip()
-            if bare.startswith("["):
-                table = bare.strip("[] ")
-                if table == ".".join(keys):
-                    return f", line {number}"
-            elif bare.split("=")[0].strip().strip('"') == keys[-1] and table == ".".join(keys[:-1]):
-                return f", line {number}"
-        return ""
-
-    def read(self, kind: Any, table: Any, keys: tuple[str, ...]) -> Any:
-        if not isinstance(table, Mapping):
-            raise self.fail(keys, f"must be a table. Received: {table!r}.")
-        hints = get_type_hints(kind)
-        for key in table:
-            if key not in hints:
-                raise self.fail((*keys, key), f"unknown key. {did_you_mean(key, hints)}")
-        required = [f.name for f in dataclasses.fields(kind) if _required(f) and f.name not in table]
-        if required:
-            raise self.fail((*keys, required[0]), "is missing.")
-        return kind(**{k: self._value(k, hints[k], v, (*keys, k)) for k, v in table.items()})
-
-    def _value(self, name: str, hint: Any, value: Any, keys: tuple[str, ...]) -> Any:
-        if dataclasses.is_dataclass(hint):
-            return self.read(hint, value, keys)
-        if name == "loss":
-            if not isinstance(value, Mapping):
-                raise self.fail(keys, f"must be a table. Received: {value!r}.")
-            return {k: self.read(AttributeLoss, v, (*keys, k)) for k, v in value.items()}
-        if name == "config":
-            if not isinstance(value, Mapping):
-                raise self.fail(keys, f"must be a table. Received: {value!r}.")
-            return dict(value)
-        if hint is float and type(value) is int:
-            value = float(value)
-        if type(value) is not hint:
-            raise self.fail(keys, f"must be a {_TYPE_NAMES[hint]}. Received: {value!r}.")
-        if hint is float and not math.isfinite(value):
-            raise self.fail(keys, f"must be finite. Received: {value!r}.")
-        return value
-
-
-_TYPE_NAMES = {str: "string", int: "whole number", float: "number", bool: "true or false"}
-
-
-def _required(f: dataclasses.Field[Any]) -> bool:
-    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-
-
-def _check_values(recipe: Recipe, reader: _Reader) -> None:
-    t, a = recipe.train, recipe.augment
-    checks: list[tuple[tuple[str, ...], Any, bool, str]] = [
-        (("image_size",), recipe.image_size, 16 <= recipe.image_size <= 1024, "16 to 1024"),
-        (("train", "epochs"), t.epochs, t.epochs >= 1, "1 or more"),
-        (("train", "batch_size"), t.batch_size, t.batch_size >= 1, "1 or more"),
-        (("train", "learning_rate"), t.learning_rate, 0 < t.learning_rate <= 10, "over 0, at most 10"),
-        (("train", "warmup_epochs"), t.warmup_epochs, 0 <= t.warmup_epochs < t.epochs, "0 to under epochs"),
-        (("train", "weight_decay"), t.weight_decay, 0 <= t.weight_decay < 10, "0 to 10"),
-        (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
-        (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
-        (("augment", "rotation"), a.rotation, 0 <= a.rotation <= 180, "0 to 180 degrees"),
-        (("augment", "randaugment"), a.randaugment, 0 <= a.randaugment <= 9, "0 to 9 changes"),
-        (("augment", "jpeg_low"), a.jpeg_low, 1 <= a.jpeg_low <= 100, "1 to 100"),
-        (("augment", "jpeg_high"), a.jpeg_high, a.jpeg_low <= a.jpeg_high <= 100, "jpeg_low to 100"),
-    ]
-    for key in ("shift", "zoom", "shear", "brightness", "contrast", "saturation", "coarse_dropout"):
-        checks.append((("augment", key), getattr(a, key), 0 <= getattr(a, key) < 1, "0 to under 1"))
-    for key in ("hue", "magnitude", "jpeg", "erase", "mixup", "cutmix"):
-        checks.append((("augment", key), getattr(a, key), 0 <= getattr(a, key) <= 1, "0 to 1"))
-    for name, loss in recipe.loss.items():
-        checks += [
-            (("loss", name, "kind"), loss.kind, loss.kind in LOSSES, " or ".join(LOSSES)),
-            (("loss", name, "weight"), loss.weight, loss.weight >= 0, "0 or more"),
-            (("loss", name, "label_smoothing"), loss.label_smoothing, 0 <= loss.label_smoothing < 1, "0 to under 1"),
-            (("loss", name, "sigma"), loss.sigma, loss.sigma > 0, "over 0"),
-        ]
-    for keys, value, ok, valid in checks:
-        if not ok:
-            raise reader.fail(keys, f"impossible value. Received: {value!r}. Valid: {valid}.")
+    return read_recipe(table, where, text)

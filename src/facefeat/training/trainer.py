@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,11 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facefeat.errors import TrainingError
+from facefeat.training.checkpoint import Checkpoints
+from facefeat.training.freezing import changes_nothing, freeze, frozen_features
+from facefeat.training.graph import seed_layers, start_from, training_model
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
     from facefeat.data import FaceDataset
-    from facefeat.training.recipe import Optimisation, Recipe
+    from facefeat.training.recipe import Phase, Recipe
 
 
 class TrainingReporter(Protocol):
@@ -76,106 +78,193 @@ def train(
     folder: where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
     resume: go on from the folder's checkpoint, where there is one.
 
-    Raises TrainingError where the loss is not finite, or the checkpoint belongs to another recipe or data set.
+    Raises TrainingError where the loss is not finite (the batches that it came from are then in `nan_batch.npz`), or
+    the checkpoint belongs to another recipe or data set.
     """
-    from facefeat.data import Batches
-    from facefeat.evaluation import calibrate, score_logits
-    from facefeat.training.losses import encode_targets
+    from facefeat.evaluation import calibrate
 
     if not len(train_set.table) or not len(validation_set.table):
         raise TrainingError("training needs at least one picture in the train split and one in the validation split.")
-    size, options = recipe.image_size, recipe.train
-    crops, val_crops = train_set.crops(size), validation_set.crops(size)
-    targets = encode_targets(classifier.schema, train_set.labels(), train_set.years())
-    batch_size = min(options.batch_size, len(crops))
-    batches = Batches(crops, targets, batch_size, shuffle=True, seed=recipe.seed, drop_last=True)
+    crops, val_crops = train_set.crops(recipe.image_size), validation_set.crops(recipe.image_size)
     log = TrainingLog(recipe.to_dict(), _describe(train_set, validation_set), _versions())
+    saved = Checkpoints(Path(folder) if folder else None, _key(log))
+    state = saved.read() if resume else None
+    if state:
+        log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
+    elif recipe.start:
+        start_from(classifier, recipe.start)
 
-    worker = _worker(classifier, options.mixed_precision)
-    model = _training_model(worker, recipe, len(batches))
-    state = _State(model, Path(folder) if folder else None, _key(log))
-    first = state.restore(log) if resume else 0
-    callback = _callbacks(reporter, len(batches))
+    worker = _worker(classifier, recipe.train.mixed_precision)
+    # Weights in the order of the models, whatever a phase trains.
+    variables = [*worker.backbone_model.weights, *worker.head_model.weights]
+    if state:
+        saved.restore(variables, None)
+    run = _Run(recipe, train_set, validation_set, classifier, worker, crops, val_crops, saved, log, reporter, variables)
+    plan = recipe.train.plan()
     if reporter:
-        reporter.started(options.epochs, first, len(batches))
-    for epoch in range(first, options.epochs):
-        if _patience_over(log, options.patience):
-            break
-        started = time.perf_counter()
-        _seed_layers(model, recipe.seed, epoch)
-        history = model.fit(
-            batches.epoch(epoch),
-            steps_per_epoch=len(batches),
-            shuffle=False,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            verbose=0,
-            callbacks=callback,
-        )
-        loss = float(history.history["loss"][-1])
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} in epoch {epoch + 1}. Lower train.learning_rate (now {options.learning_rate}), "
-                "then start again."
-            )
-        if worker is not classifier:
-            classifier.copy_weights(worker)
-        scores = score_logits(classifier.schema, classifier.logits(val_crops[:]), validation_set)
-        record = {
-            "epoch": epoch,
-            "loss": round(loss, 5),
-            "seconds": round(time.perf_counter() - started, 1),
-            **{k: round(v, 5) for k, v in scores.items()},
-        }
-        log.epochs.append(record)
-        best = log.best_epoch < 0 or record["score"] > log.epochs[log.best_epoch]["score"]
-        if best:
-            log.best_epoch = epoch
-        state.save(log, best)
-        if reporter:
-            reporter.epoch(record)
-    state.load_best()
+        reporter.started(sum(p.epochs for p in plan), len(log.epochs), run.steps)
+    try:
+        for number, phase in enumerate(plan):
+            run.phase(number, phase, restored=state is not None)
+    finally:
+        freeze(worker, "all")
+    saved.restore_best(variables)
     if worker is not classifier:
         classifier.copy_weights(worker)
     classifier.calibration = calibrate(classifier.schema, classifier.logits(val_crops[:]), validation_set)
     return log
 
 
-def _training_model(classifier: Classifier, recipe: Recipe, steps: int) -> Any:
-    """Augmentation, backbone and head as one compiled model; its weights are the classifier's own."""
-    import keras
+@dataclass
+class _Run:
+    """What the phases of a run share."""
 
-    from facefeat.classifier import use_jit
-    from facefeat.training.augment import augmentation_layers
-    from facefeat.training.losses import build_losses
+    recipe: Recipe
+    train_set: FaceDataset
+    validation_set: FaceDataset
+    classifier: Classifier
+    worker: Classifier
+    crops: Any
+    val_crops: Any
+    saved: Checkpoints
+    log: TrainingLog
+    reporter: TrainingReporter | None
+    variables: list[Any]
 
-    losses = build_losses(classifier.schema, recipe.loss)
-    inputs = keras.Input((recipe.image_size, recipe.image_size, 3), name="crops")
-    x = inputs
-    for layer in augmentation_layers(recipe.augment, recipe.seed):
-        x = layer(x)
-    model = keras.Model(inputs, classifier.head_model(classifier.backbone_model(x)))
-    model.compile(_optimizer(recipe.train, steps), loss=losses, jit_compile=use_jit())
-    model.optimizer.build(model.trainable_variables)
-    return model
+    @property
+    def batch_size(self) -> int:
+        return min(self.recipe.train.batch_size, len(self.crops))
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch; the last, smaller one is left out."""
+        return len(self.crops) // self.batch_size
+
+    def phase(self, number: int, phase: Phase, restored: bool) -> None:
+        """Train one phase, or what is left of it."""
+        from facefeat.data import Batches
+        from facefeat.training.losses import encode_targets
+
+        done = sum(r["phase"] == number for r in self.log.epochs)
+        later = any(r["phase"] > number for r in self.log.epochs)
+        if later or done >= phase.epochs or self._patience_over(number):
+            return
+        worker = self.worker
+        freeze(worker, phase.trainable)
+        # A backbone that never changes, seen without augmentation, gives the same features in every epoch.
+        on_features = phase.trainable == "head" and changes_nothing(self.recipe.augment)
+        images = frozen_features(worker, self.crops) if on_features else self.crops
+        val = frozen_features(worker, self.val_crops) if on_features else None
+        targets = encode_targets(worker.schema, self.train_set.labels(), self.train_set.years())
+        batches = Batches(images, targets, self.batch_size, shuffle=True, seed=self.recipe.seed, drop_last=True)
+        model = training_model(worker, self.recipe, phase, len(batches), self.train_set.counts, on_features=on_features)
+        if done and restored:
+            self.saved.restore((), model.optimizer.variables)
+        watch = _Watch(self.reporter, len(batches))
+        first = len(self.log.epochs) - done
+        for epoch in range(first + done, first + phase.epochs):
+            if self._patience_over(number):
+                break
+            started = time.perf_counter()
+            seed_layers(model, self.recipe.seed, epoch)
+            history = model.fit(
+                batches.epoch(epoch),
+                steps_per_epoch=len(batches),
+                shuffle=False,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                verbose=0,
+                callbacks=[watch.callback()],
+            )
+            loss = float(history.history["loss"][-1])
+            if not math.isfinite(loss):
+                raise self._not_finite(loss, epoch, phase, watch, batches)
+            self._after(epoch, number, loss, started, model, val)
+
+    def _after(self, epoch: int, number: int, loss: float, started: float, model: Any, val: Any) -> None:
+        """Score, log and save an epoch."""
+        from facefeat.evaluation import score_logits
+
+        if self.worker is not self.classifier:
+            self.classifier.copy_weights(self.worker)
+        c = self.classifier
+        logits = c.logits(self.val_crops[:]) if val is None else c.logits_of(val)
+        scores = score_logits(c.schema, logits, self.validation_set)
+        record = {
+            "epoch": epoch,
+            "phase": number,
+            "loss": round(loss, 5),
+            "seconds": round(time.perf_counter() - started, 1),
+            **{k: round(v, 5) for k, v in scores.items()},
+        }
+        log = self.log
+        log.epochs.append(record)
+        best = log.best_epoch < 0 or record["score"] > log.epochs[log.best_epoch]["score"]
+        if best:
+            log.best_epoch = epoch
+        state = {"best_epoch": log.best_epoch, "epochs": log.epochs}
+        self.saved.save(self.variables, model.optimizer.variables, state, best)
+        if self.reporter:
+            self.reporter.epoch(record)
+
+    def _patience_over(self, number: int) -> bool:
+        """Whether this phase went on for `patience` epochs without a better score than the best of it."""
+        patience = self.recipe.train.patience
+        scores = [r["score"] for r in self.log.epochs if r["phase"] == number]
+        return bool(patience and scores) and len(scores) - 1 - scores.index(max(scores)) >= patience
+
+    def _not_finite(self, loss: float, epoch: int, phase: Phase, watch: _Watch, batches: Any) -> TrainingError:
+        """Save what the loss came from, and say where."""
+        rows = np.concatenate([batches.order(epoch)[i * self.batch_size :][: self.batch_size] for i in watch.suspects])
+        files = [str(f) for f in self.train_set.table["file"].iloc[rows]]
+        where = ""
+        if self.saved.folder is not None:
+            path = self.saved.folder / "nan_batch.npz"
+            self.saved.folder.mkdir(parents=True, exist_ok=True)
+            targets = {f"target_{k}": v[rows] for k, v in batches.targets.items()}
+            np.savez(path, images=batches.images[rows], files=np.asarray(files), **targets)
+            where = f" Its {len(rows)} faces are in {str(path)!r}, and begin with {files[0]}."
+        return TrainingError(
+            f"the loss is {loss} in epoch {epoch + 1}, batch {watch.suspects[-1] + 1}.{where} "
+            f"Lower the learning rate (now {phase.learning_rate:g}), then start again."
+        )
 
 
-def _optimizer(options: Optimisation, steps: int) -> Any:
-    import keras
+class _Watch:
+    """Follows the batches of an epoch: tells the reporter, and stops at a loss that is not finite."""
 
-    warmup = round(options.warmup_epochs * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        # A float, not 0: Keras computes the warm-up in the type of the initial rate.
-        options.learning_rate * 1e-3 if warmup else options.learning_rate,
-        max(1, options.epochs * steps - warmup),
-        warmup_target=options.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=options.weight_decay, global_clipnorm=options.clip_norm or None
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    def __init__(self, reporter: TrainingReporter | None, batches: int) -> None:
+        from facefeat.classifier import has_accelerator
+
+        self.reporter, self.batches = reporter, batches
+        # Reading the loss waits for the device: on a CPU that costs nothing, on a GPU it would keep it idle.
+        self.every = 10 if has_accelerator() else 1
+        self.suspects: list[int] = []
+
+    def callback(self) -> Any:
+        """A Keras callback."""
+        import keras
+
+        watch = self
+
+        class Progress(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                self.current, watch.suspects = epoch, []
+
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+                watch.suspects.append(batch)
+                if (batch + 1) % watch.every and batch + 1 != watch.batches:
+                    return
+                loss = float((logs or {}).get("loss", math.nan))
+                if not math.isfinite(loss):
+                    self.model.stop_training = True
+                    return
+                if watch.reporter:
+                    watch.reporter.batch(self.current, batch + 1, loss)
+                if batch + 1 != watch.batches:
+                    watch.suspects = []
+
+        return Progress()
 
 
 def _worker(classifier: Classifier, policy: str) -> Classifier:
@@ -194,99 +283,6 @@ def _worker(classifier: Classifier, policy: str) -> Classifier:
         return classifier.twin()
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _seed_layers(model: Any, seed: int, epoch: int) -> None:
-    """Give every random layer a state that depends on the seed, the epoch and the layer's place alone."""
-    states = [v for v in model.variables if "seed_generator_state" in v.path]
-    for place, variable in enumerate(states):
-        digest = hashlib.sha256(f"{seed}/{epoch}/{place}".encode()).digest()
-        variable.assign(np.asarray([int.from_bytes(digest[:4], "little"), 0], "uint32"))
-
-
-def _callbacks(reporter: TrainingReporter | None, batches: int) -> list[Any]:
-    import keras
-
-    class Progress(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.current = epoch
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            # Reading the loss waits for the device, so not at every step.
-            if batch % 5 and batch + 1 != batches:
-                return
-            loss = float((logs or {}).get("loss", math.nan))
-            if not math.isfinite(loss):
-                self.model.stop_training = True
-            if reporter:
-                reporter.batch(self.current, batch + 1, loss)
-
-    return [Progress()]
-
-
-def _patience_over(log: TrainingLog, patience: int) -> bool:
-    return bool(patience) and log.best_epoch >= 0 and len(log.epochs) - 1 - log.best_epoch >= patience
-
-
-class _State:
-    """Checkpoint and best weights, in a folder or in memory."""
-
-    def __init__(self, model: Any, folder: Path | None, key: str) -> None:
-        self.variables = [v for v in model.variables if "seed_generator_state" not in v.path]
-        self.optimizer = model.optimizer.variables
-        self.folder, self.key = folder, key
-        self.best: list[np.ndarray] = []
-
-    def save(self, log: TrainingLog, best: bool) -> None:
-        weights = [np.asarray(v) for v in self.variables]
-        if best:
-            self.best = weights
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if best:
-            self._write("best.npz", {f"w{i:04d}": w for i, w in enumerate(weights)})
-        arrays = {f"w{i:04d}": w for i, w in enumerate(weights)}
-        arrays |= {f"o{i:04d}": np.asarray(v) for i, v in enumerate(self.optimizer)}
-        state = json.dumps({"key": self.key, "best_epoch": log.best_epoch, "epochs": log.epochs})
-        self._write("checkpoint.npz", arrays | {"state": np.asarray(state)})
-
-    def _write(self, name: str, arrays: dict[str, Any]) -> None:
-        assert self.folder is not None
-        made = self.folder / f".{name}.{os.getpid()}"
-        try:
-            with made.open("wb") as f:
-                np.savez(f, **arrays)
-            os.replace(made, self.folder / name)
-        except OSError as e:
-            made.unlink(missing_ok=True)
-            raise TrainingError(f"cannot write {str(self.folder / name)!r}: {e.strerror or e}") from None
-
-    def restore(self, log: TrainingLog) -> int:
-        """Load the folder's checkpoint, if there is one; returns the epoch to go on with."""
-        path = self.folder / "checkpoint.npz" if self.folder else None
-        if path is None or not path.is_file():
-            return 0
-        with np.load(path, allow_pickle=False) as arrays:
-            state = json.loads(str(arrays["state"]))
-            if state["key"] != self.key:
-                raise TrainingError(
-                    f"{str(path)!r} belongs to another recipe or data set. Give another --output, or omit --resume."
-                )
-            for i, v in enumerate(self.variables):
-                v.assign(arrays[f"w{i:04d}"])
-            for i, v in enumerate(self.optimizer):
-                v.assign(arrays[f"o{i:04d}"])
-        log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
-        return len(log.epochs)
-
-    def load_best(self) -> None:
-        """Put the best epoch's weights into the model."""
-        if self.folder is not None and not self.best:
-            with np.load(self.folder / "best.npz", allow_pickle=False) as arrays:
-                self.best = [arrays[f"w{i:04d}"] for i in range(len(self.variables))]
-        for variable, weight in zip(self.variables, self.best, strict=True):
-            variable.assign(weight)
 
 
 def _describe(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""What a run keeps on disk: the state after every epoch, and the weights of the best one. Each is written beside and
+renamed, so that it is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facefeat.errors import TrainingError
+
+CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of a run, in a folder or, without one, in memory.
+
+    key: a hash of what the run depends on; a checkpoint with another one is refused.
+    """
+
+    folder: Path | None
+    key: str
+    best: Sequence[np.ndarray] = ()
+
+    def save(self, variables: Sequence[Any], optimizer: Sequence[Any], state: dict[str, Any], best: bool) -> None:
+        """After an epoch. state: JSON-able, what `read` gives back. Raises TrainingError where it cannot be written."""
+        weights = [np.asarray(v) for v in variables]
+        if best:
+            self.best = weights
+        if self.folder is None:
+            return
+        arrays = _named("w", weights)
+        if best:
+            self._write(BEST, arrays)
+        text = json.dumps({**state, "key": self.key})
+        self._write(CHECKPOINT, arrays | _named("o", optimizer) | {"state": np.asarray(text)})
+
+    def _write(self, name: str, arrays: dict[str, Any]) -> None:
+        assert self.folder is not None
+        made = self.folder / f".{name}.{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with made.open("wb") as f:
+                np.savez(f, **arrays)
+            os.replace(made, self.folder / name)
+        except OSError as e:
+            raise TrainingError(
+                f"cannot write {str(self.folder / name)!r}: {e.strerror or e}. The epoch before is kept: make room, "
+                "then the same command with --resume."
+            ) from None
+        finally:
+            made.unlink(missing_ok=True)
+
+    def read(self) -> dict[str, Any] | None:
+        """The state of the last epoch, or None where there is no checkpoint.
+
+        Raises TrainingError for one that is of another run or cannot be read.
+        """
+        path = self.folder / CHECKPOINT if self.folder else None
+        if path is None or not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                state: dict[str, Any] = json.loads(str(arrays["state"]))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+            raise TrainingError(f"{str(path)!r} is no checkpoint ({e}). Give another --output.") from None
+        if state["key"] != self.key:
+            raise TrainingError(
+                f"{str(path)!r} belongs to another recipe or data set. Give another --output, or omit --resume."
+            )
+        return state
+
+    def restore(self, variables: Sequence[Any], optimizer: Sequence[Any] | None) -> None:
+        """Put the last epoch's values into the variables; optimizer None leaves the optimiser as it is."""
+        assert self.folder is not None
+        with np.load(self.folder / CHECKPOINT, allow_pickle=False) as arrays:
+            for i, v in enumerate(variables):
+                v.assign(arrays[f"w{i:04d}"])
+            for i, v in enumerate(optimizer or ()):
+                v.assign(arrays[f"o{i:04d}"])
+
+    def restore_best(self, variables: Sequence[Any]) -> None:
+        """Put the best epoch's weights into the variables."""
+        if not self.best and self.folder is not None:
+            with np.load(self.folder / BEST, allow_pickle=False) as arrays:
+                self.best = [arrays[f"w{i:04d}"] for i in range(len(variables))]
+        for variable, weight in zip(variables, self.best, strict=True):
+            variable.assign(weight)
+
+
+def _named(letter: str, arrays: Sequence[Any]) -> dict[str, Any]:
+    return {f"{letter}{i:04d}": np.asarray(a) for i, a in enumerate(arrays)}

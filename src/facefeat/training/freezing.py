@@ -1,0 +1,102 @@
+"""Freezing: which layers a phase trains, and the features of a frozen backbone, computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import RecipeError, TrainingError
+
+if TYPE_CHECKING:
+    from facefeat.classifier import Classifier
+    from facefeat.training.recipe import Augment
+
+FEATURE_BATCH = 64
+
+
+def weighted_layers(model: Any) -> list[Any]:
+    """The layers of a model that have weights of their own, first to last, those of nested models included."""
+    found = []
+    for layer in model.layers:
+        inner = getattr(layer, "layers", None)
+        if inner:
+            found += weighted_layers(layer)
+        elif layer.weights:
+            found.append(layer)
+    return found
+
+
+def freeze(classifier: Classifier, trainable: str) -> None:
+    """Set what trains: "all", "head", or "last N" layers of the backbone. A head always trains.
+
+    A frozen batch normalisation runs on its stored statistics and leaves them alone, which is what Keras does for a
+    layer with trainable = False. Raises RecipeError where the backbone has fewer layers than N.
+    """
+    layers = weighted_layers(classifier.backbone_model)
+    wanted = {"all": len(layers), "head": 0}.get(trainable)
+    if wanted is None:
+        wanted = int(trainable.removeprefix("last "))
+    if wanted > len(layers):
+        raise RecipeError(
+            f"trainable = {trainable!r}: {classifier.backbone.name!r} has {len(layers)} layers with weights."
+        )
+    classifier.backbone_model.trainable = True
+    classifier.head_model.trainable = True
+    for i, layer in enumerate(layers):
+        layer.trainable = i >= len(layers) - wanted
+
+
+def changes_nothing(augment: Augment) -> bool:
+    """Whether crops come through this augmentation as they are."""
+    return not any(
+        (
+            *(augment.flip, augment.rotation, augment.shift, augment.zoom, augment.shear, augment.brightness),
+            *(augment.contrast, augment.saturation, augment.hue, augment.randaugment, augment.jpeg, augment.erase),
+            *(augment.coarse_dropout, augment.mixup, augment.cutmix),
+        )
+    )
+
+
+def frozen_features(classifier: Classifier, crops: Any) -> np.ndarray:
+    """(N, h, w, C) float16: the backbone's feature map of every crop, computed once and kept on disk.
+
+    crops: a CropView; the file lies beside its own and is used again by every run with the same crops and weights.
+    Values beyond float16's range are clipped to it. Raises TrainingError where it cannot be written.
+    """
+    path = crops.path.parent.parent / f"features-{_key(classifier, crops)}.npy"
+    shape = (len(crops), *classifier.backbone_model.output_shape[1:])
+    if path.is_file():
+        stored: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        if stored.shape == shape:
+            return stored
+    made = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+    try:
+        file = np.lib.format.open_memmap(made, "w+", "float16", shape)
+        limit = np.finfo("float16").max
+        for i in range(0, len(crops), FEATURE_BATCH):
+            part = classifier.feature_map(crops[i : i + FEATURE_BATCH])
+            file[i : i + FEATURE_BATCH] = np.clip(part, -limit, limit)
+        file.flush()
+        os.replace(made, path)
+    except OSError as e:
+        raise TrainingError(
+            f"cannot write the features of the frozen backbone to {str(path)!r}: {e.strerror or e}. They take "
+            f"{np.prod(shape) * 2 / 1e9:.1f} GB. FACEFEAT_CACHE names another folder."
+        ) from None
+    finally:
+        made.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _key(classifier: Classifier, crops: Any) -> str:
+    digest = hashlib.sha256(str(Path(crops.path).parent.name).encode())
+    digest.update(repr((classifier.backbone.to_dict(), classifier.image_size)).encode())
+    arrays: Sequence[np.ndarray] = classifier.backbone_model.get_weights()
+    for array in (*arrays, crops.row_numbers):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:20]
