@@ -13,7 +13,7 @@ REPO = Path(__file__).resolve().parent
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 # The tests come last, so that their closing lines are the last thing to be read.
-nox.options.sessions = ["lint", "types", "readme", "tests"]
+nox.options.sessions = ["lint", "types", "readme", "recipes", "tests"]
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": None}
 
@@ -40,6 +40,13 @@ def tests(session: nox.Session) -> None:
     # Not `-n auto`: TensorFlow takes about 1 GB and several threads in each process.
     workers = [] if session.posargs else ["-n", "2", "--dist", "loadfile"]
     session.run("pytest", *workers, *session.posargs, env=QUIET)
+
+
+@nox.session
+def recipes(session: nox.Session) -> None:
+    """Every shipped recipe, trained on a small slice: networks of their true depth take more than a quick suite has."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "recipes", *session.posargs, env=QUIET)
 
 
 @nox.session

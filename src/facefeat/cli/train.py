@@ -44,10 +44,13 @@ def train(
     from facefeat.errors import InputError
     from facefeat.evaluation.card import model_card
     from facefeat.model import FaceFeatureModel
+    from facefeat.registry import get_registry
     from facefeat.training import load_recipe
 
     # The recipe first: its mistakes show before any work starts.
     chosen = load_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
+    for kind, part in (("backbone", chosen.backbone), ("head", chosen.head)):
+        get_registry().get(kind, part.name)
     if (output / "checkpoint.npz").exists() and not resume:
         raise InputError(f"{str(output)!r} holds a run already. Add --resume to go on, or give another --output.")
     console = Console(stderr=True)

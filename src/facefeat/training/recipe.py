@@ -158,16 +158,19 @@ class Recipe:
     def replace(self, **changes: Any) -> Recipe:
         """A copy with other values: keys of the recipe, or of its [train] table. Checked like a file.
 
-        A number of epochs is shared out among the phases in proportion, at least one each.
+        A number of epochs is shared out among the phases in proportion, at least one each; a warm-up shrinks to half
+        of what is left.
         """
         table = self.to_dict()
         for key, value in changes.items():
             (table["train"] if key in table["train"] else table)[key] = value
-        if "epochs" in changes and self.train.phases:
+        if isinstance(changes.get("epochs"), int):
             whole = sum(p.epochs for p in self.train.phases)
             for phase in table["train"]["phases"]:
                 phase["epochs"] = max(1, round(phase["epochs"] * changes["epochs"] / whole))
-                phase["warmup_epochs"] = min(phase["warmup_epochs"], phase["epochs"] / 2)
+            if "warmup_epochs" not in changes:
+                for part in (table["train"], *table["train"]["phases"]):
+                    part["warmup_epochs"] = min(part["warmup_epochs"], max(part["epochs"], 0) / 2)
         return recipe_from_dict(table)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 WHAT = "head 'three-head'"
-KEYS = ("units", "activation", "dropout")
+KEYS = ("units", "activation", "dropout", "batch_norm")
 ORIGINAL_TRUNK: tuple[Mapping[str, Any], ...] = (
     {"units": 640, "activation": "leaky_relu", "dropout": 0.2},
     {"units": 896, "activation": "relu", "dropout": 0.3},
@@ -41,7 +41,8 @@ def build(
 ) -> keras.Model:
     """Feature map (B, h, w, C) -> {attribute: logits (B, attribute.outputs) float32}.
 
-    trunk: dense layers between the latent and the outputs, each a table {units, activation = "relu", dropout = 0}.
+    trunk: dense layers between the latent and the outputs, each a table {units, activation = "relu", dropout = 0,
+    batch_norm = false}; the normalisation comes before the activation.
     dropout: rate on what the outputs read, in addition to the trunk's own.
     A two-class attribute has two logits: their softmax is the sigmoid of their difference.
     Raises InputError for a configuration that is not valid.
@@ -51,8 +52,13 @@ def build(
     rate = checks.real(WHAT, "dropout", dropout, 0.0, 1.0, below=True)
     tables = _tables(trunk)
     features, x, labels = common.start(WHAT, feature_shape, schema)
-    for i, (units, activation, drop) in enumerate(tables, start=1):
-        x = layers.Dense(units, activation=activation, name=f"trunk_{i}")(x)  # (B, units)
+    for i, (units, activation, drop, normed) in enumerate(tables, start=1):
+        if normed:
+            x = layers.Dense(units, use_bias=False, name=f"trunk_{i}")(x)  # (B, units)
+            x = layers.BatchNormalization(name=f"trunk_{i}_bn")(x)
+            x = layers.Activation(activation, name=f"trunk_{i}_act")(x)
+        else:
+            x = layers.Dense(units, activation=activation, name=f"trunk_{i}")(x)  # (B, units)
         if drop:
             x = layers.Dropout(drop, name=f"trunk_{i}_dropout")(x)
     if rate:
@@ -61,8 +67,8 @@ def build(
     return common.finish("three-head", features, outputs)
 
 
-def _tables(trunk: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, float]]:
-    """(units, activation, dropout) of each layer. Raises InputError."""
+def _tables(trunk: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, float, bool]]:
+    """(units, activation, dropout, batch_norm) of each layer. Raises InputError."""
     if isinstance(trunk, str | Mapping) or not isinstance(trunk, Sequence):
         raise InputError(f"{WHAT}: 'trunk' must be a list of tables {KEYS}. Received: {trunk!r}.")
     tables = []
@@ -78,6 +84,7 @@ def _tables(trunk: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, float]]:
                 checks.whole(where, "units", table["units"], 1, 65536),
                 checks.choice(where, "activation", table.get("activation", "relu"), checks.ACTIVATIONS),
                 checks.real(where, "dropout", table.get("dropout", 0.0), 0.0, 1.0, below=True),
+                checks.flag(where, "batch_norm", table.get("batch_norm", False)),
             )
         )
     return tables

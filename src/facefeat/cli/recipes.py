@@ -1,0 +1,84 @@
+"""`facefeat recipes` and `facefeat compare`: what can be trained, and what came out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facefeat.cli._show import rows
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def recipes(name: str | None, as_json: bool) -> None:
+    """List the recipes that ship with facefeat; with NAME, print that one's file.
+
+    To change one: facefeat recipes NAME > mine.toml, edit it, then facefeat train --recipe mine.toml ...
+    """
+    from facefeat.training import list_recipes, load_recipe
+
+    shipped = list_recipes()
+    if name is not None:
+        recipe = load_recipe(name)
+        if as_json:
+            click.echo(json.dumps(recipe.to_dict(), indent=1))
+        else:
+            click.echo(shipped.get(name, Path(name)).read_text("utf-8").rstrip())
+        return
+    found = [load_recipe(n) for n in shipped]
+    if as_json:
+        click.echo(json.dumps([r.to_dict() for r in found], indent=1))
+        return
+    lines = [
+        (
+            r.name,
+            r.schema,
+            r.backbone.name,
+            r.head.name,
+            f"{r.image_size} px",
+            str(sum(p.epochs for p in r.train.plan())),
+            r.summary,
+        )
+        for r in found
+    ]
+    rows(("Name", "Schema", "Backbone", "Head", "Crops", "Epochs", "Summary"), lines)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "markdown", "csv", "json"]), default="table", show_default=True
+)
+def compare(runs: tuple[Path, ...], format_: str) -> None:
+    """Put finished runs side by side, with the original experiment's published figures as the last column.
+
+    RUN is the --output of a `facefeat train`. Figures are those of each run's own validation split.
+    """
+    from facefeat.evaluation.experiments import RunSummary
+    from facefeat.evaluation.experiments import compare as table_of
+
+    found = [RunSummary.read(r) for r in runs]
+    table = table_of(found)
+    cells = [[str(i), *(_cell(v) for v in row)] for i, row in zip(table.index, table.to_numpy(), strict=True)]
+    headers = ["metric", *table.columns]
+    if format_ == "json":
+        click.echo(table.to_json(orient="columns", indent=1))
+    elif format_ == "csv":
+        click.echo(table.to_csv(), nl=False)
+    elif format_ == "markdown":
+        lines = [headers, ["---"] * len(headers), *cells]
+        click.echo("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    else:
+        rows(headers, cells)
+    if len({r.schema for r in found} | {"fairface"}) > 1:
+        click.echo("Columns of different schemas were measured on different faces and classes.", err=True)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,73 @@
+"""`facefeat recipes` and `facefeat compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from facefeat import InputError
+from facefeat.cli import cli
+from facefeat.evaluation.experiments import RunSummary, compare
+from facefeat.training import list_recipes, load_recipe
+
+
+def ask(*args: str) -> Result:
+    return CliRunner().invoke(cli, args)
+
+
+def test_all_recipes_are_listed_and_one_is_printed_as_its_file(tmp_path: Path) -> None:
+    listed = ask("recipes")
+    assert listed.exit_code == 0
+    assert all(f"{name} " in listed.stdout for name in list_recipes())
+    asked_for = {"vgg19", "vggface", "vggface-last7", "vggface-full", "squeezenet", "resnet50", "single", "attention"}
+    assert {f"fairface-{n}" for n in (*asked_for, "convnext")} <= set(list_recipes())
+    # The printed file is a recipe again.
+    mine = tmp_path / "fairface-convnext.toml"
+    mine.write_text(ask("recipes", "fairface-convnext").stdout)
+    assert load_recipe(mine) == load_recipe("fairface-convnext")
+    assert len(json.loads(ask("recipes", "--json").stdout)) == len(list_recipes())
+    assert json.loads(ask("recipes", "utkface-compact", "--json").stdout)["name"] == "utkface-compact"
+
+
+def run_folder(folder: Path, **recipe: Any) -> Path:
+    (folder / "preset").mkdir(parents=True)
+    training = {"recipe": {"name": "mine", "schema": "utkface", "seed": 1, **recipe}, "epochs": [{"seconds": 90.0}] * 2}
+    (folder / "training.json").write_text(json.dumps(training))
+    (folder / "report.json").write_text(json.dumps({"metrics": {"race_accuracy": 0.75, "age_mae": 6.5}}))
+    (folder / "preset" / "config.json").write_text(json.dumps({"parameters": 1234}))
+    return folder
+
+
+def test_runs_stand_beside_the_original(tmp_path: Path) -> None:
+    runs = [run_folder(tmp_path / "a"), run_folder(tmp_path / "b", seed=2), run_folder(tmp_path / "c", name="other")]
+    table = compare([RunSummary.read(r) for r in runs])
+    assert list(table.columns) == ["mine (seed 1)", "mine (seed 2)", "other", "original"]
+    assert table.loc["race accuracy"].tolist() == [0.75, 0.75, 0.75, 0.54]
+    assert table.loc["age error, years", "original"] is None
+    assert table.loc["minutes", "other"] == "3" and table.loc["parameters", "other"] == "1,234"
+    for format_ in ("table", "markdown", "csv", "json"):
+        done = ask("compare", *map(str, runs), "--format", format_)
+        assert done.exit_code == 0 and "0.75" in done.stdout
+    assert (
+        "| race accuracy | 0.750 | 0.750 | 0.750 | 0.540 |"
+        in ask("compare", *map(str, runs), "--format", "markdown").stdout
+    )
+
+
+def test_what_is_no_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is no run: report.json is missing"):
+        RunSummary.read(tmp_path)
+    (tmp_path / "checkpoint.npz").touch()
+    with pytest.raises(InputError, match=r"is not finished.*--resume"):
+        RunSummary.read(tmp_path)
+    broken = run_folder(tmp_path / "a")
+    (broken / "training.json").write_text("[]")
+    with pytest.raises(InputError, match="not facefeat's"):
+        RunSummary.read(broken)
+    (broken / "training.json").write_text("{")
+    with pytest.raises(InputError, match="cannot read"):
+        RunSummary.read(broken)
