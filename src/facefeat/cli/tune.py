@@ -1,0 +1,113 @@
+"""`facefeat tune`: search for a better recipe."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from facefeat.training.recipe import Recipe
+
+
+@click.command()
+@click.option("--recipe", required=True, help="The recipe to start from: a name (`facefeat recipes`) or a .toml file.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the search.")
+@click.option("--trials", default=20, show_default=True, type=click.IntRange(min=1), help="In all, pruned ones too.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Of each trial, instead of the recipe's.")
+@click.option("--space", type=click.Path(path_type=Path), help="TOML file of ranges, instead of the recipe's own.")
+@click.option("--storage", help="Database address, to search on several machines; else a journal file in --output.")
+@click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
+@click.option("--train-split", default="train", show_default=True)
+@click.option("--validation-split", default="val", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of the search; give each process another.")
+def tune(
+    recipe: str,
+    data: Path,
+    output: Path,
+    trials: int,
+    epochs: int | None,
+    space: Path | None,
+    storage: str | None,
+    splits: Path | None,
+    train_split: str,
+    validation_split: str,
+    seed: int,
+) -> None:
+    """Search for a better recipe: OUTPUT/best.toml, and OUTPUT/index.html with plots.
+
+    The same command goes on with a killed search, and joins a running one from another terminal or machine.
+    """
+    from facefeat.data import load_dataset
+    from facefeat.training import load_recipe
+    from facefeat.training.tune import best_recipe, open_study, write_recipe
+    from facefeat.training.tune import tune as search
+    from facefeat.training.tune_page import write_page
+
+    chosen = load_recipe(recipe)
+    if epochs is not None:
+        chosen = chosen.replace(epochs=epochs)
+    ranges = None if space is None else _space(space, chosen)
+    open_study(chosen, output, storage, seed)  # its mistakes show before the data are read
+    console = Console(stderr=True)
+    with console.status("reading the data"):
+        dataset = load_dataset(data, schema=chosen.schema, splits=splits)
+    study = search(
+        chosen,
+        dataset.split(train_split),
+        dataset.split(validation_split),
+        output,
+        trials=trials,
+        space=ranges,
+        storage=storage,
+        seed=seed,
+        reporter=_Lines(console),
+    )
+    best = best_recipe(chosen, study)
+    comment = f"Trial {study.best_trial.number} of a search from {chosen.name}: score {study.best_value:.4f}."
+    write_recipe(best, output / "best.toml", comment)
+    write_page(study, chosen, output)
+    for key, value in study.best_params.items():
+        console.print(f"  {key} = {value:.4g}" if isinstance(value, float) else f"  {key} = {value}", highlight=False)
+    click.echo(str(output / "best.toml"))
+    console.print(f"Plots: {output / 'index.html'}. Next: facefeat train --recipe {output / 'best.toml'} ...")
+
+
+def _space(path: Path, recipe: Recipe) -> Mapping[str, Mapping[str, Any]]:
+    from facefeat.errors import RecipeError
+    from facefeat.training.space import check_space
+
+    try:
+        return check_space(tomllib.loads(path.read_text("utf-8")), recipe)
+    except OSError as e:
+        raise RecipeError(f"cannot read the search space {str(path)!r}: {e.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise RecipeError(f"{str(path)!r} is not valid TOML: {e}") from None
+
+
+class _Lines:
+    """A line per trial, and the epoch under way."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def started(self, done: int, trials: int) -> None:
+        self.trials = trials
+        self.console.print(f"{done} of {trials} trials done before" if done else f"{trials} trials", highlight=False)
+
+    def epoch(self, trial: int, record: Mapping[str, Any]) -> None:
+        self.console.print(
+            f"  trial {trial}, epoch {record['epoch'] + 1}: score {record['score']:.4f}", style="dim", highlight=False
+        )
+
+    def finished(self, study: Any, trial: Any) -> None:
+        how = f"score {trial.value:.4f}" if trial.state.name == "COMPLETE" else trial.state.name.lower()
+        error = trial.user_attrs.get("error", "")
+        complete = [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
+        best = f"  best {study.best_value:.4f}" if complete else ""
+        self.console.print(f"trial {trial.number}: {how}{best}  {error}", highlight=False)
