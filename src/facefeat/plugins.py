@@ -33,6 +33,7 @@ MAX_COMPONENTS = 1000
 """More components than this from one hook, and it is taken for one that never ends."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _SECTION = re.compile(rf"^\s*\[\s*{GROUP}\s*\]", re.MULTILINE)
+_REQUIRES = re.compile(rf"\s*{GROUP}\s*(\[[^]]*\])?\s*(?P<specifier>\(?\s*[<>=!~][^;]*)", re.IGNORECASE)
 _T = TypeVar("_T")
 
 
@@ -72,11 +73,12 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Found:
-    """An entry point that is there to be loaded."""
+    """An entry point that is there to be loaded. requires: the versions of facefeat that its distribution asks for."""
 
     distribution: str
     version: str
     entry_point: EntryPoint
+    requires: str = ""
 
 
 def normalise(name: str) -> str:
@@ -157,7 +159,8 @@ def find() -> tuple[list[Found], list[PluginProblem]]:
             reason = f"entry_points.txt cannot be read: {describe(error)}"
             problems.append(PluginProblem(name, version, "", reason, format_traceback(error)))
             continue
-        found += [Found(name, version, p) for p in points or ()]
+        requires = guarded(_requires_of, dist)[0] or ""
+        found += [Found(name, version, p, requires) for p in points or ()]
     return sorted(found, key=lambda f: (normalise(f.distribution), f.entry_point.name)), problems
 
 
@@ -187,6 +190,15 @@ def _version_of(dist: Distribution) -> str:
     return dist.version or ""
 
 
+def _requires_of(dist: Distribution) -> str:
+    """The version specifier of "Requires-Dist: facefeat>=1.2", such as ">=1.2"; "" where it has none."""
+    for line in dist.requires or ():
+        match = _REQUIRES.fullmatch(line)
+        if match:
+            return match["specifier"].strip("() ")
+    return ""
+
+
 def _points_of(dist: Distribution) -> tuple[EntryPoint, ...]:
     return tuple(dist.entry_points.select(group=GROUP))
 
@@ -203,7 +215,7 @@ def load() -> tuple[list[Plugin], list[PluginProblem]]:
         own = {normalise(item.distribution), normalise(item.entry_point.name)}
         if names is not None and not names & own:
             continue
-        manager, error = guarded(_load, item.entry_point)
+        manager, error = guarded(_load, item)
         if manager is not None:
             plugins.append(Plugin(item.distribution, item.version, item.entry_point.name, manager))
         elif error is not None:
@@ -213,8 +225,24 @@ def load() -> tuple[list[Plugin], list[PluginProblem]]:
     return plugins, problems + _absent(names, found)
 
 
-def _load(entry_point: EntryPoint) -> pluggy.PluginManager:
-    return register(entry_point.load())
+def _load(item: Found) -> pluggy.PluginManager:
+    # Before the import: what was written for another facefeat may fail anywhere, and say nothing of the reason.
+    if item.requires:
+        _check_version(item)
+    return register(item.entry_point.load())
+
+
+def _check_version(item: Found) -> None:
+    """Raises PluginError where this facefeat is not one of those that the plugin's metadata asks for."""
+    from packaging.specifiers import SpecifierSet
+
+    from facefeat import __version__
+
+    if not SpecifierSet(item.requires).contains(__version__, prereleases=True):
+        raise PluginError(
+            f"it needs facefeat {item.requires}, and this is facefeat {__version__}. "
+            f"Next: pip install -U facefeat {item.distribution}"
+        )
 
 
 def _absent(names: frozenset[str] | None, found: Sequence[Found]) -> list[PluginProblem]:

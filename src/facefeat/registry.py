@@ -65,16 +65,21 @@ class Registry:
         return tuple(sorted(items, key=lambda i: (order[i.kind], i.distribution != BUILTIN, i.qualified)))
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Every name that `get` takes for a kind; where two distributions share one, both as `distribution:name`.
+        """Every name that `get` takes for a kind; where two plugins share one, both as `distribution:name`.
 
         Raises UnknownComponentError for an unknown kind.
         """
         items = self._of(kind)
         count = Counter(i.name for i in items)
-        return tuple(sorted(i.name if count[i.name] == 1 else i.qualified for i in items))
+        own = {i.name for i in items if i.distribution == BUILTIN}
+        bare = {id(i) for i in items if count[i.name] == 1 or (i.name in own and i.distribution == BUILTIN)}
+        return tuple(sorted(i.name if id(i) in bare else i.qualified for i in items))
 
     def get(self, kind: str, name: str) -> Registered:
         """The component of a kind by its name, or by `distribution:name`.
+
+        A bare name that a built-in has means the built-in, whatever else is installed: what worked yesterday, and every
+        recipe, goes on to mean the same.
 
         Raises UnknownComponentError (the nearest names, then all) or AmbiguousComponentError (both full names).
         """
@@ -83,6 +88,8 @@ class Registry:
         hits = [i for i in items if i.name == bare]
         if distribution:
             hits = [i for i in hits if normalise(i.distribution) == normalise(distribution)]
+        else:
+            hits = [i for i in hits if i.distribution == BUILTIN] or hits
         if not hits:
             valid = [i.qualified for i in items] if distribution else self.names(kind)
             raise UnknownComponentError(f"no such {kind}. {did_you_mean(str(name), valid)}")
@@ -230,13 +237,11 @@ def _load() -> Registry:
 
 
 def _shadowing(found: Iterable[tuple[Plugin, str, Component]]) -> list[PluginProblem]:
-    """A plugin that takes a built-in's name: both stay reachable, but whoever typed the bare name must be told."""
+    """A plugin that takes a built-in's name: the bare name stays the built-in's, and whoever typed it must be told."""
     found = list(found)
     own = {(kind, c.name) for p, kind, c in found if p.distribution == BUILTIN}
     return [
-        p.problem(
-            f"{kind} {c.name!r} has the name of a built-in; write '{BUILTIN}:{c.name}' or '{p.distribution}:{c.name}'"
-        )
+        p.problem(f"{kind} {c.name!r} has the name of a built-in, which keeps it; write '{p.distribution}:{c.name}'")
         for p, kind, c in found
         if p.distribution != BUILTIN and (kind, c.name) in own
     ]
