@@ -12,6 +12,7 @@ from facefeat.types import Face, FaceBatch, ImageResult
 if TYPE_CHECKING:
     import os
 
+    from facefeat.classifier import Classifier
     from facefeat.component import Detector
     from facefeat.data import FaceDataset
     from facefeat.evaluation import Report
@@ -90,34 +91,31 @@ class FaceFeatureModel:
         from facefeat.preset import find_preset, load_classifier
 
         classifier, config = load_classifier(find_preset(None if preset is None else str(preset)))
-        model = cls.__new__(cls)
-        model._classifier = classifier
-        model._set_detector(detector, detector_config)
-        model._info = {k: config.get(k, "") for k in ("name", "summary", "licence")}
-        model._training = None
-        return model
+        return cls._of(classifier, config, detector, detector_config)
 
     @classmethod
-    def from_recipe(cls, recipe: str | Path | Recipe, **options: Any) -> FaceFeatureModel:
-        """The untrained model that a recipe describes; options as of the constructor. Raises RecipeError."""
-        from keras.utils import set_random_seed
-
-        from facefeat.training import load_recipe
+    def from_recipe(
+        cls,
+        recipe: str | Path | Recipe,
+        *,
+        detector: str = "mtcnn",
+        detector_config: Mapping[str, Any] | None = None,
+    ) -> FaceFeatureModel:
+        """The untrained model that a recipe describes; its initial weights follow from the seed. Raises RecipeError."""
+        from facefeat.training import build_classifier, load_recipe
 
         r = load_recipe(recipe)
-        # The initial weights belong to the recipe, too.
-        set_random_seed(r.seed)
-        model = cls(
-            backbone=r.backbone.name,
-            head=r.head.name,
-            schema=r.schema,
-            image_size=r.image_size,
-            alignment=r.alignment,
-            backbone_config=r.backbone.config,
-            head_config=r.head.config,
-            **options,
-        )
-        model._info = {"name": r.name, "summary": r.summary, "licence": ""}
+        return cls._of(build_classifier(r), {"name": r.name, "summary": r.summary}, detector, detector_config)
+
+    @classmethod
+    def _of(
+        cls, classifier: Classifier, info: Mapping[str, Any], detector: str, config: Mapping[str, Any] | None
+    ) -> FaceFeatureModel:
+        model = cls.__new__(cls)
+        model._classifier = classifier
+        model._set_detector(detector, config)
+        model._info = {k: info.get(k, "") for k in ("name", "summary", "licence")}
+        model._training = None
         return model
 
     def _set_detector(self, name: str, config: Mapping[str, Any] | None) -> None:

@@ -16,6 +16,29 @@ if TYPE_CHECKING:
     from facefeat.training.recipe import Optimisation, Phase, Recipe
 
 
+def build_classifier(recipe: Recipe) -> Classifier:
+    """The untrained classifier that a recipe describes; its initial weights follow from the recipe's seed.
+
+    Raises RecipeError, UnknownComponentError, MissingExtraError, SchemaError, InputError.
+    """
+    from keras.utils import set_random_seed
+
+    from facefeat.classifier import Classifier
+    from facefeat.image import ALIGNMENTS
+    from facefeat.schema import get_schema
+
+    set_random_seed(recipe.seed)
+    return Classifier.build(
+        schema=get_schema(recipe.schema),
+        image_size=recipe.image_size,
+        alignment=ALIGNMENTS[recipe.alignment],
+        backbone=recipe.backbone.name,
+        head=recipe.head.name,
+        backbone_config=recipe.backbone.config,
+        head_config=recipe.head.config,
+    )
+
+
 def training_model(
     classifier: Classifier,
     recipe: Recipe,

@@ -85,7 +85,8 @@ def tune(
     from optuna.study import MaxTrialsCallback
     from optuna.trial import TrialState
 
-    from facefeat.model import FaceFeatureModel
+    from facefeat.training.graph import build_classifier
+    from facefeat.training.trainer import train
 
     chosen = check_space(space if space is not None else default_space(recipe), recipe)
     study = open_study(recipe, folder, storage, seed)
@@ -95,7 +96,7 @@ def tune(
         point = apply(recipe, draw(chosen, trial))
         watch = _Pruner(trial, reporter)
         try:
-            log = FaceFeatureModel.from_recipe(point).fit(train_set, validation_set, point, reporter=watch)
+            log = train(build_classifier(point), train_set, validation_set, point, reporter=watch)
         except TrainingError as e:
             # A learning rate that is too high is an answer, not a failure of the search.
             trial.set_user_attr("error", str(e))
