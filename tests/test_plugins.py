@@ -48,14 +48,26 @@ class Site:
         self.root = root
 
     def install(
-        self, name: str, source: str, *, version: str = "1.0", entry: str | None = None, points: str | None = None
+        self,
+        name: str,
+        source: str,
+        *,
+        version: str = "1.0",
+        entry: str | None = None,
+        points: str | None = None,
+        requires: str = "",
     ) -> None:
-        """A distribution of one module. entry: the entry point's name; points: the whole of entry_points.txt."""
+        """A distribution of one module. entry: the entry point's name; points: the whole of entry_points.txt.
+
+        requires: what it asks for, such as "facefeat>=99".
+        """
         module = name.replace("-", "_")
         (self.root / f"{module}.py").write_text(source, "utf-8")
         info = self.root / f"{module}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", "utf-8")
+        asks = f"Requires-Dist: {requires}\n" if requires else ""
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{asks}"
+        (info / "METADATA").write_text(metadata, "utf-8")
         text = f"[facefeat]\n{entry or name} = {module}\n" if points is None else points
         (info / "entry_points.txt").write_text(text, "utf-8")
 
