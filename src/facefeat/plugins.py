@@ -195,7 +195,7 @@ def _version_of(dist: Distribution) -> str:
 
 
 def _requires_of(dist: Distribution) -> str:
-    """The version specifier of "Requires-Dist: facefeat>=1.2", such as ">=1.2"; "" where it has none that holds here."""
+    """The versions in "Requires-Dist: facefeat>=1.2", such as ">=1.2"; "" where none are asked for here."""
     for line in dist.requires or ():
         match = _REQUIRES.fullmatch(line)
         if match is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -93,3 +95,22 @@ def check(ctx: click.Context) -> None:
         ctx.exit(1)
     count = len({p.distribution for p in get_registry().plugins}) - 1
     click.echo(f"No problems. {len(get_registry().all())} components of facefeat and {count} plugin distribution(s).")
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin adds.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where to write it; by default a folder of the plugin's name here.",
+)
+def new(name: str, kind: str, folder: Path | None) -> None:
+    """Write a project with a component of a kind, ready to install, with tests that pass."""
+    from facefeat.cli._scaffold import names_of, write
+
+    names = names_of(name, kind)
+    target = write(names, Path(names.distribution) if folder is None else folder)
+    click.echo(f"{names.distribution}: the {kind} {names.component!r}, in {target}")
+    for line in (f"cd {shlex.quote(str(target))}", 'pip install -e ".[test]"', "pytest"):
+        click.echo(f"  {line}")

@@ -1,0 +1,94 @@
+"""What `facefeat plugins new` writes: a project from the templates beside this file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from facefeat import __version__
+from facefeat.errors import InputError
+from facefeat.registry import get_registry
+
+TEMPLATES = Path(__file__).parent / "templates"
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# Another value for the one setting that the component of each template has.
+_CHANGED = {
+    "detector": '{"part": 0.25}',
+    "backbone": '{"width": 8}',
+    "head": '{"width": 8}',
+    "decoder": '{"width": 8}',
+    "analyzer": '{"digits": 2}',
+}
+_MORE = {
+    "preset": """
+There is no preset in it yet. Train one (`facefeat train --help`), and put its folder into `src/$module/presets`: the
+folder's name becomes the preset's.
+"""
+}
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a new plugin and its parts are called, such as facefeat-tiny, facefeat_tiny and tiny."""
+
+    kind: str
+    distribution: str
+    module: str
+    component: str
+
+
+def names_of(name: str, kind: str) -> Names:
+    """The names that follow from the one that the user gave, with or without "facefeat-".
+
+    Raises InputError for a name that is none, or that a built-in of the kind has.
+    """
+    component = name.strip().lower().replace("_", "-").removeprefix("facefeat-")
+    if not _NAME.fullmatch(component) or len(component) > 50:
+        raise InputError(
+            f"a plugin's name is lower-case words and digits joined by hyphens, such as 'tiny-net'. Received: {name!r}."
+        )
+    taken = [i for i in get_registry().all(kind) if i.name == component]
+    if taken:
+        raise InputError(
+            f"there is a {kind} {component!r} already, of {taken[0].distribution} {taken[0].version}; two of one name "
+            f"are told apart by their distributions only. Choose another. Received: {name!r}."
+        )
+    distribution = f"facefeat-{component}"
+    return Names(kind, distribution, distribution.replace("-", "_"), component)
+
+
+def write(names: Names, folder: Path) -> Path:
+    """Write the project into a new or empty folder, and give it. Raises InputError where that cannot be done."""
+    kind = names.kind
+    test = "test_preset.py.txt" if kind == "preset" else "test_contract.py.txt"
+    files = {
+        "pyproject.toml": "pyproject.toml.txt",
+        "README.md": "README.md.txt",
+        ".gitignore": "gitignore.txt",
+        f"src/{names.module}/__init__.py": f"{kind}.py.txt",
+        "tests/test_contract.py": test,
+    }
+    values = {
+        "kind": kind,
+        "distribution": names.distribution,
+        "module": names.module,
+        "component": names.component,
+        "identifier": names.component.replace("-", "_"),
+        "summary": f"the {kind} {names.component}: say here in one line what it does",
+        "version": ".".join(__version__.split(".")[:2]),
+        "changed": _CHANGED.get(kind, ""),
+    }
+    values["more"] = Template(_MORE.get(kind, "")).substitute(values)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{str(folder)!r} exists and is not empty. Next: facefeat plugins new --folder ELSEWHERE")
+        for name, template in files.items():
+            text = Template((TEMPLATES / template).read_text("utf-8")).substitute(values)
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.rstrip() + "\n", "utf-8")
+    except OSError as e:
+        raise InputError(f"cannot write the project to {str(folder)!r}: {e.strerror or e}") from None
+    return folder
