@@ -1,4 +1,4 @@
-"""`facefeat data`: from a download or a CSV file to one table."""
+"""`facefeat data`: from a download or a CSV file to one table, and a look at what is in it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from facefeat.cli._show import Bar, progress, rows, warn
+from facefeat.cli.data_download import download
+from facefeat.cli.data_pictures import explore, preview
 from facefeat.plugins import one_line
 
 if TYPE_CHECKING:
@@ -23,7 +25,12 @@ SHOWN = 5
 
 @click.group()
 def data() -> None:
-    """Import labelled faces into one table."""
+    """Fetch labelled faces, import them into one table, and look at them."""
+
+
+data.add_command(download)
+data.add_command(explore)
+data.add_command(preview)
 
 
 @data.command("import")
@@ -49,6 +56,20 @@ def import_(
     and one per attribute. The pictures stay where they are, archives included. What cannot be used is skipped, counted
     and listed in OUTPUT/skipped.csv.
     """
+    import_into(source, output, schema=schema, splits=splits, format_=format_, root=root, check=check)
+
+
+def import_into(
+    source: Path,
+    output: Path,
+    *,
+    schema: str | None = None,
+    splits: Path | None = None,
+    format_: str = "auto",
+    root: Path | None = None,
+    check: bool = True,
+) -> None:
+    """What `facefeat data import` does."""
     from facefeat.data import check_pictures, read_raw, write_dataset
     from facefeat.schema import get_schema
 

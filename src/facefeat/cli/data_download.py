@@ -1,0 +1,72 @@
+"""`facefeat data download`: fetch a public data set from where its authors put it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from facefeat.cli._show import Bar, megabytes, progress, warn
+
+ELSEWHERE = {
+    "utkface": "UTKFace is given out by its authors on request: https://susanqq.github.io/UTKFace/. "
+    "With its archive here: facefeat data import UTKFace.tar.gz -o DIR"
+}
+"""What cannot be fetched, and where to get it."""
+
+
+@click.command("download")
+@click.argument("name", metavar="NAME")
+@click.option("--margin", type=click.Choice(["0.25", "1.25"]), default="0.25", show_default=True,
+              help="Room around the face, as a fraction of its size. 0.25: 0.6 GB, 1.25: 2.7 GB.")  # fmt: skip
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder. Default: NAME-MARGIN.")
+@click.option("--import", "import_too", is_flag=True, help="Then import it into OUTPUT/table.")
+def download(name: str, margin: str, output: Path | None, import_too: bool) -> None:
+    """Fetch the data set NAME (fairface) with its labels.
+
+    What was interrupted goes on where it stopped; what is there is checked and not fetched again. FACEFEAT_MIRROR
+    names a folder on the web that has the same files, to be asked instead of Google Drive.
+    """
+    from facefeat.data.fairface_download import LICENCE, download_fairface
+    from facefeat.errors import InputError, did_you_mean
+
+    if name in ELSEWHERE:
+        raise InputError(ELSEWHERE[name])
+    if name != "fairface":
+        raise InputError(f"no such data set to download. {did_you_mean(name, ['fairface'])}")
+    folder = output or Path(f"fairface-{margin}")
+    click.echo(f"Licence: {LICENCE}", err=True)
+    with ExitStack() as stack:
+        archive = download_fairface(margin, folder, _Show(stack))
+    click.echo(f"{archive}: {megabytes(archive.stat().st_size)}")
+    click.echo(f"Licence: {LICENCE}")
+    if not import_too:
+        click.echo(f"Next: facefeat data import {archive} -o DIR")
+        return
+    from facefeat.cli.data import import_into
+
+    click.echo()
+    import_into(archive, folder / "table")
+
+
+class _Show:
+    """A bar for each file, in megabytes; where there is no terminal, one line for each."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack, self._name, self._shown = stack, "", 0
+        self._bar: Bar | None = None
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if name != self._name:
+            self._stack.close()
+            self._name, self._shown = name, 0
+            self._bar = self._stack.enter_context(progress(f"{name}, MB", max(1, round(total / 1e6))))
+            if not sys.stderr.isatty():
+                here = f", of which {megabytes(done)} are here" if done else ""
+                warn(f"fetching {name}, {megabytes(total)}{here}")
+        megabyte = done // 10**6
+        if self._bar is not None and megabyte != self._shown:
+            self._bar.advance(megabyte - self._shown, f"{name}, MB")
+            self._shown = megabyte
