@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facefeat.component import Detector
     from facefeat.data import FaceDataset
     from facefeat.evaluation import Report
+    from facefeat.evaluation.audit import Audit
     from facefeat.schema import Schema
     from facefeat.training.recipe import Recipe
     from facefeat.training.trainer import TrainingLog, TrainingReporter
@@ -286,6 +287,21 @@ class FaceFeatureModel:
 
         self._check_schema(dataset)
         return evaluate(self._classifier, dataset, bootstrap=bootstrap)
+
+    def audit(self, dataset: FaceDataset, *, bootstrap: int = 500, command: str = "", split: str = "") -> Audit:
+        """How the model reads a data set, in full: classes, groups, calibration, mistakes, a map of its latents.
+
+        Needs the extra `audit`; `.save(folder)` writes the page. command and split: told there. Raises DataError,
+        MissingExtraError.
+        """
+        from facefeat import __version__
+        from facefeat.evaluation.audit import run_audit
+
+        self._check_schema(dataset)
+        about = {"model": self.name, "licence": self._info["licence"], "version": __version__}
+        return run_audit(
+            self._classifier, dataset, about={**about, "command": command, "split": split}, bootstrap=bootstrap
+        )
 
     def _check_schema(self, dataset: FaceDataset) -> None:
         ours = {n: a.classes for n, a in self.schema.attributes.items()}

@@ -12,7 +12,7 @@ from facefeat.plugins import one_line
 
 if TYPE_CHECKING:
     from facefeat.schema import Schema
-    from facefeat.types import AttributePrediction, FaceResult, ImageResult
+    from facefeat.types import AgeInterval, AttributePrediction, FaceResult, ImageResult
 
 NO_FACE = "no face found"
 CLEAR = 0.6
@@ -40,7 +40,10 @@ def percent(p: float) -> str:
 
 
 def likely(prediction: AttributePrediction) -> list[tuple[str, float]]:
-    """The classes worth telling: the most probable, and the next one where the first is no clear answer."""
+    """The classes worth telling: the most probable, and the next one where the first is no clear answer.
+
+    Not for a prediction on which the model abstains: that has no class to tell.
+    """
     first = (prediction.label, prediction.probability)
     others = [(c, p) for c, p in prediction.probabilities.items() if c != prediction.label and math.isfinite(p)]
     if prediction.probability >= CLEAR or not others:
@@ -49,12 +52,22 @@ def likely(prediction: AttributePrediction) -> list[tuple[str, float]]:
 
 
 def describe(face: FaceResult, name: str, age: str) -> list[str]:
-    """An attribute of a face, a line for each class worth telling; the one called `age` begins with its years."""
+    """An attribute of a face, a line for each class worth telling; the one called `age` has its years and interval."""
     prediction, years = face.attributes[name], face.age_years
     if name == age and years is not None:
         number = f"{years:.0f}" if math.isfinite(years) else "?"
-        return [f"{number} ({prediction.label} {percent(prediction.probability)})"]
+        said = prediction.label if prediction.abstained else f"{prediction.label} {percent(prediction.probability)}"
+        between = face.age_interval
+        return [f"{number} ({said})", *([] if between is None else [f"{span(between)} ({between.coverage:.0%})"])]
+    if prediction.abstained:
+        return [prediction.label]
     return [f"{label} {percent(p)}" for label, p in likely(prediction)]
+
+
+def span(interval: AgeInterval) -> str:
+    """An interval in whole years: "26-41"."""
+    low, high = (f"{v:.0f}" if math.isfinite(v) else "?" for v in (interval.low, interval.high))
+    return low if low == high else f"{low}-{high}"
 
 
 def age_name(schema: Schema | None) -> str:
@@ -106,8 +119,8 @@ class CsvWriter:
         self._csv.writerow(self.columns())
 
     def columns(self) -> list[str]:
-        """source, the face's number, box and score, the years, then each attribute with all its probabilities."""
-        out = ["source", "face", "left", "top", "right", "bottom", "score", "age_years"]
+        """Source, number, box and score of a face, its years and their interval, and each attribute with all of it."""
+        out = ["source", "face", "left", "top", "right", "bottom", "score", "age_years", "age_low", "age_high"]
         for name, classes in self._classes.items():
             out += [name, f"{name}_probability", *(f"{name}:{c}" for c in classes)]
         return out
@@ -122,6 +135,8 @@ class CsvWriter:
     def _row(self, result: ImageResult, number: int, face: FaceResult) -> list[Any]:
         years = None if face.age_years is None else round(float(face.age_years), 1)
         row = [result.source, number, *(round(float(v), 2) for v in face.box), round(float(face.score), 4), years]
+        between = face.age_interval
+        row += [None, None] if between is None else [float(between.low), float(between.high)]
         for name, classes in self._classes.items():
             p = face.attributes[name]
             row += [p.label, round(float(p.probability), 4)]
@@ -147,9 +162,12 @@ class PlainWriter:
             if not result.faces:
                 self._out.write(f"{name}  {NO_FACE}\n")
             for number, face in enumerate(result.faces, 1):
-                parts = [f"{n.replace('_', ' ')} {' or '.join(describe(face, n, self._age))}" for n in face.attributes]
+                parts = [f"{n.replace('_', ' ')} {self._joined(face, n)}" for n in face.attributes]
                 self._out.write("  ".join([name, f"face {number}", f"box {box_text(face)}", *parts]) + "\n")
         self._out.flush()
+
+    def _joined(self, face: FaceResult, name: str) -> str:
+        return (", " if name == self._age else " or ").join(describe(face, name, self._age))
 
     def close(self) -> None:
         """Nothing ends it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 @click.option("--preset", help="Name or folder; the bundled default where not given.")
 @click.option("--split", default="val", show_default=True)
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
-@click.option("--report", "folder", type=click.Path(path_type=Path), help="Also write the report to this folder.")
+@click.option(
+    "--report", "folder", type=click.Path(path_type=Path), help="Write a page, JSON and pictures to this folder."
+)
 @click.option("--bootstrap", default=500, show_default=True, help="Resamples for the intervals; 0 for none.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def evaluate(
@@ -28,18 +31,30 @@ def evaluate(
     """Score a preset on a split of a data set, overall and per group."""
     from facefeat.data import load_dataset
     from facefeat.errors import InputError
+    from facefeat.evaluation.audit import require_extra
     from facefeat.model import FaceFeatureModel
 
     if bootstrap < 0:
         raise InputError(f"--bootstrap must be 0 or more. Received: {bootstrap}.")
+    if folder is not None:
+        require_extra()  # before the work, not after it
     console = Console(stderr=True)
     model = FaceFeatureModel.from_preset(preset)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
     with console.status(f"scoring {len(dataset.table):,} faces"):
-        report = model.evaluate(dataset, bootstrap=bootstrap)
+        if folder is None:
+            report = model.evaluate(dataset, bootstrap=bootstrap)
+        else:
+            command = shlex.join(
+                ["facefeat", "evaluate", "--data", data.name, "--split", split, "--report", folder.name]
+            )
+            audit = model.audit(dataset, bootstrap=bootstrap, command=command, split=split)
+            report = audit.report
     if folder is not None:
-        report.save(folder)
+        with console.status("drawing"):
+            audit.save(folder)
+        console.print(f"Page: {folder / 'report.html'}", highlight=False)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:

@@ -35,6 +35,13 @@ CHUNK = 16
 @click.option(
     "--min-score", type=click.FloatRange(0, 1), default=0.0, help="Leave out faces that the detector is less sure of."
 )
+@click.option(
+    "--min-confidence",
+    metavar="P",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help='Say "unsure" in place of an answer less probable than P, such as 0.8.',
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one photo each.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one row a face, with every probability.")
 @click.option(
@@ -47,6 +54,7 @@ def predict(
     preset: str | None,
     detector: str | None,
     min_score: float,
+    min_confidence: float,
     as_json: bool,
     as_csv: bool,
     annotate: Path | None,
@@ -85,7 +93,7 @@ def predict(
         tally = _Tally()
         bar.advance(0, "reading photos")
         for start in range(0, len(found.files), CHUNK):
-            results = _read(model, found.files[start : start + CHUNK], min_score)
+            results = _read(model, found.files[start : start + CHUNK], min_score, min_confidence)
             if marker is not None:
                 results = [marker.save(r) for r in results]
             with bar.aside():
@@ -122,13 +130,19 @@ def _load(preset: str | None, detector: str | None) -> FaceFeatureModel:
     return FaceFeatureModel.from_preset(preset, detector=detector)
 
 
-def _read(model: FaceFeatureModel | None, files: Sequence[str], min_score: float) -> list[ImageResult]:
+def _read(
+    model: FaceFeatureModel | None, files: Sequence[str], min_score: float, min_confidence: float
+) -> list[ImageResult]:
+    from facefeat.readout import abstain
     from facefeat.types import ImageResult
 
     if model is None:
         return [ImageResult(f, error=f"no such file: {f!r}.") for f in files]
     results: list[ImageResult] = model.predict(list(files))
-    return [replace(r, faces=tuple(f for f in r.faces if f.score >= min_score)) for r in results]
+    kept = [replace(r, faces=tuple(f for f in r.faces if f.score >= min_score)) for r in results]
+    if not min_confidence:
+        return kept
+    return [replace(r, faces=tuple(abstain(f, min_confidence) for f in r.faces)) for r in kept]
 
 
 class _Tally:

@@ -1,0 +1,140 @@
+"""The audit as files: one self-contained HTML page, JSON, CSV, and the figures as PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import InputError
+from facefeat.evaluation.figures import FigureFile, draw_all
+from facefeat.evaluation.report import SMALL_GROUP
+
+if TYPE_CHECKING:
+    from facefeat.evaluation.audit import Audit
+
+OURS = {"report.html", "report.json", "by_group.csv", "figures"}
+
+SECTIONS = (
+    ("confusion", "What is taken for what"),
+    ("age", "How far off the age is"),
+    ("reliability", "Whether the probabilities hold"),
+    ("answered", "What it gains to answer only when sure"),
+    ("groups", "Who is read well, and who is not"),
+    ("map", "How the model sees these faces"),
+)
+
+HEADLINES = (
+    ("_accuracy", "accuracy", "share of faces whose most probable class is the label"),
+    ("_balanced_accuracy", "balanced accuracy", "the same, each class counting alike"),
+    ("_one_off_accuracy", "right or one class off", "share at most one class away"),
+    ("_mae", "mean error, years", "mean distance of the age said from the age labelled"),
+    ("_coverage", "inside its interval", "share of faces whose labelled age lies in the interval given"),
+    ("_ece", "calibration error", "mean gap between probability and share right"),
+)
+
+
+def save_audit(audit: Audit, folder: Path) -> Path:
+    """Write the folder beside its place, then rename it. Raises InputError as `Audit.save`."""
+    if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - OURS):
+        raise InputError(f"{str(folder)!r} exists and is not a report. Give a new or empty folder.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+            new = Path(beside) / "new"
+            (new / "figures").mkdir(parents=True)
+            figures = list(draw_all(audit))
+            for figure in figures:
+                (new / "figures" / f"{figure.name}.png").write_bytes(figure.png)
+            (new / "report.json").write_text(json.dumps(audit.to_dict(), indent=1) + "\n", "utf-8")
+            audit.report.by_group.to_csv(new / "by_group.csv", index=False)
+            (new / "report.html").write_text(render(audit, figures), "utf-8")
+            if folder.exists():
+                os.replace(folder, Path(beside) / "old")
+            os.replace(new, folder)
+            shutil.rmtree(Path(beside) / "old", ignore_errors=True)
+    except OSError as e:
+        raise InputError(f"cannot write the report to {str(folder)!r}: {e.strerror or e}") from None
+    return folder
+
+
+def render(audit: Audit, figures: Sequence[FigureFile]) -> str:
+    """The page: nothing in it points outside. All text is escaped: a file name may hold anything."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"png": _inline, "photo": _photo, "number": _number, "percent": _percent}
+    template = environment.from_string(resources.files(__package__).joinpath("report.html.jinja").read_text("utf-8"))
+    sections = [(key, title, [f for f in figures if f.section == key]) for key, title in SECTIONS]
+    return template.render(
+        audit=audit,
+        about=audit.about,
+        schema=audit.schema,
+        sections=[s for s in sections if s[2]],
+        headlines=_headlines(audit),
+        classes=audit.classes.to_dict("records"),
+        groups=audit.groups.to_dict("records"),
+        measures=[c for c in audit.groups.columns if c.endswith(("_accuracy", "_mae", "_coverage"))],
+        disparities=audit.disparities.to_dict("records"),
+        small=SMALL_GROUP,
+        worst=_worst(audit),
+    )
+
+
+def _headlines(audit: Audit) -> list[dict[str, Any]]:
+    out = []
+    for name in audit.schema.attributes:
+        for suffix, title, meaning in HEADLINES:
+            key = name + suffix
+            if key in audit.report.metrics:
+                low, high = audit.report.intervals.get(key, (np.nan, np.nan))
+                value = audit.report.metrics[key]
+                what = f"{name.replace('_', ' ')}: {title}"
+                out.append({"name": what, "meaning": meaning, "value": value, "low": low, "high": high})
+    return out
+
+
+def _worst(audit: Audit) -> list[str]:
+    """The widest gap of each accuracy over single attributes, as sentences."""
+    out = []
+    found = audit.disparities
+    if not len(found):
+        return out
+    for measure, part in found[~found["by"].str.contains(" x ")].groupby("measure", sort=False):
+        row = part.loc[part["value"].replace(np.inf, 1e9).idxmax()]
+        what = str(measure).removesuffix("_accuracy").replace("_", " ")
+        out.append(
+            f"{what}: right for {row['best_accuracy']:.0%} of “{row['best']}”, but for {row['worst_accuracy']:.0%} of "
+            f"“{row['worst']}”"
+        )
+    return out
+
+
+def _inline(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def _photo(crop: np.ndarray) -> str:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(crop).save(out, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    """A number with `digits` decimals; a dash where there is none."""
+    return f"{value:.{digits}f}" if isinstance(value, int | float) and np.isfinite(value) else "–"
+
+
+def _percent(value: Any) -> str:
+    return f"{value:.1%}" if isinstance(value, int | float) and np.isfinite(value) else "–"
