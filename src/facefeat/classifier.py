@@ -178,7 +178,7 @@ class Classifier:
         elif what == "encode":
             outputs = keras.layers.GlobalAveragePooling2D(dtype="float32")(outputs)
         model = keras.Model(inputs, outputs)
-        model.compile(jit_compile=use_jit())
+        model.compile(jit_compile=use_jit(model))
         self._runners[what] = runner = _padded(model)
         return runner
 
@@ -203,12 +203,21 @@ def has_accelerator() -> bool:
     return False
 
 
-def use_jit() -> bool:
-    """Whether to compile with XLA: always on JAX; on TensorFlow only on a GPU (on CPU it halves the speed)."""
+def use_jit(*models: Any) -> bool:
+    """Whether to compile with XLA: always on JAX; on TensorFlow only on a GPU (on CPU it halves the speed).
+
+    Never where a layer of these models says that it cannot be (`supports_jit`): one that calls Python, for example.
+    """
     import keras
 
     backend = keras.backend.backend()
-    return backend == "jax" or (backend == "tensorflow" and has_accelerator())
+    if backend == "tensorflow" and not (has_accelerator() and all(_can_jit(m) for m in models)):
+        return False
+    return backend in ("tensorflow", "jax")
+
+
+def _can_jit(layer: Any) -> bool:
+    return getattr(layer, "supports_jit", True) and all(_can_jit(x) for x in getattr(layer, "layers", ()))
 
 
 def _padded(model: Any) -> Callable[[np.ndarray], Any]:

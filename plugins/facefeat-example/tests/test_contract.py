@@ -33,7 +33,7 @@ def test_its_parts_work_together():
 
 
 def test_a_wrong_setting_is_answered_in_words():
-    with pytest.raises(InputError, match="at most 1. Received: 7"):
+    with pytest.raises(InputError, match=r"at most 1\. Received: 7"):
         detector.build(part=7)
 
 

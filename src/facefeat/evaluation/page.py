@@ -105,7 +105,7 @@ def _headlines(audit: Audit) -> list[dict[str, Any]]:
 
 def _worst(audit: Audit) -> list[str]:
     """The widest gap of each accuracy over single attributes, as sentences."""
-    out = []
+    out: list[Any] = []
     found = audit.disparities
     if not len(found):
         return out

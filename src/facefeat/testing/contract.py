@@ -121,7 +121,8 @@ def check_settings(
             if name not in own:
                 found.fault(f"{what}: build has no such setting. {did_you_mean(str(name), own)}")
     without = [n for n, default in own.items() if default is inspect.Parameter.empty]
-    found.expect(not without, "each setting must have a default, so that a name alone builds", ", ".join(without))
+    needed = [n for n in without if n not in config]
+    found.expect(not needed, "each setting must have a default, or be given in config", ", ".join(needed))
     for name, default in own.items():
         if name in without or name in keep:
             continue

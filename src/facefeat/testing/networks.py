@@ -261,11 +261,11 @@ def _expect_close(found: Findings, got: Out, want: Out, wanted: str) -> bool:
 
 def _check_same_start(found: Findings, model: Any, again: Any) -> None:
     """A recipe's seed stands for its initial weights, and a preset finds weights by the names of layers."""
-    names, others = [x.name for x in layers_of(model)], [x.name for x in layers_of(again)]
+    names, others = ([x.name for x in m.layers if x.weights] for m in (model, again))
     odd = sorted(set(names) ^ set(others))
     found.expect(
         names == others,
-        "layers must have the same names each time they are built: name those that Keras would number",
+        "layers with weights must have the same names each time: name those that Keras would number",
         ", ".join(odd[:5]) or "another order",
     )
     for a, b in zip(model.weights, again.weights, strict=False):

@@ -21,28 +21,25 @@ if TYPE_CHECKING:
 def augmentation_layers(augment: Augment, seed: int) -> list[Any]:
     """Keras layers that change crops (B, S, S, 3) of 0..255 in training and pass them through otherwise.
 
-    Borders are filled by their nearest pixel: a black wedge would tell the model the angle. JPEG comes after all that
-    a camera sees, and what hides pixels comes last.
+    All that moves pixels is one resampling (`RandomAffine`). JPEG comes after all that a camera sees, and what hides
+    pixels comes last.
     """
     import keras
     from keras import layers
 
-    from facefeat.training.augment_layers import CoarseDropout, FaceRandAugment, RandomJpeg
+    from facefeat.training.augment_layers import CoarseDropout, FaceRandAugment, RandomAffine, RandomJpeg
 
     a = augment
     out: list[Any] = []
     pixels = {"value_range": (0, 255)}
-    moved = {"fill_mode": "nearest"}
 
     def add(layer: Any, amount: float, *args: Any, **kwargs: Any) -> None:
         if amount:
             out.append(layer(*args, seed=seed + len(out), **kwargs))
 
     add(layers.RandomFlip, a.flip, "horizontal")
-    add(layers.RandomRotation, a.rotation, a.rotation / 360, **moved)
-    add(layers.RandomTranslation, a.shift, a.shift, a.shift, **moved)
-    add(layers.RandomZoom, a.zoom, (-a.zoom, a.zoom), **moved)
-    add(layers.RandomShear, a.shear, a.shear, a.shear, **moved)
+    moves = (a.rotation, a.zoom, a.shear, a.shift)
+    add(RandomAffine, any(moves), *moves)
     add(layers.RandomBrightness, a.brightness, a.brightness, **pixels)
     # Of one number Keras makes 1 to 1 + number: contrast would only grow.
     add(layers.RandomContrast, a.contrast, (a.contrast, a.contrast), **pixels)

@@ -76,9 +76,7 @@ def check_space(space: Any, recipe: Recipe) -> Space:
         raise RecipeError(f"a search space is a table of recipe keys, at least one. Received: {space!r}.")
     for key, values in space.items():
         if not isinstance(values, Mapping):
-            raise RecipeError(
-                f"search space: {key}: must be a table: low and high, or choices. Received: {values!r}."
-            )
+            raise RecipeError(f"search space: {key}: must be a table: low and high, or choices. Received: {values!r}.")
         for name in values:
             if name not in _RANGE_KEYS:
                 raise RecipeError(f"search space: {key}: unknown key. {did_you_mean(name, _RANGE_KEYS)}")
