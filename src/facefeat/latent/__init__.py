@@ -1,0 +1,1 @@
+"""The latent space: ways through it, and what can be made of the pictures on the way."""
