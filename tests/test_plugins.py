@@ -6,14 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from readme_blocks import blocks
 
 GOOD = """
 from facefeat import Component, hookimpl
@@ -357,16 +354,6 @@ def test_a_plugin_does_not_slow_or_break_what_needs_none(site: Site) -> None:
     assert site.facefeat("--version").returncode == 0
     done = site.run("-c", "import facefeat; print(facefeat.__version__)")
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_plugin_of_the_documentation_works(site: Site, repo: Path) -> None:
-    found = blocks((repo / "docs" / "plugins.md").read_text("utf-8"))
-    source = next(b.text for b in found if b.text.startswith("# facefeat_tiny.py"))
-    group = tomllib.loads(next(b.text for b in found if b.language == "toml"))["project"]["entry-points"]["facefeat"]
-    points = "[facefeat]\n" + "".join(f"{k} = {v}\n" for k, v in group.items())
-    site.install("facefeat-tiny", source, points=points)
-    seen = site.report()
-    assert [c[1] for c in seen.components] == ["facefeat-tiny:tiny"] and seen.problems == []
 
 
 def test_report_is_what_the_tests_think(site: Site) -> None:
