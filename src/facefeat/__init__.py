@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from facefeat.component import Component as Component
+    from facefeat.component import DetailDecoder as DetailDecoder
     from facefeat.errors import AmbiguousComponentError as AmbiguousComponentError
     from facefeat.errors import DataError as DataError
     from facefeat.errors import DownloadError as DownloadError
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "component": ("Component",),
+    "component": ("Component", "DetailDecoder"),
     "errors": (
         "AmbiguousComponentError",
         "DataError",
@@ -72,6 +73,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [  # noqa: RUF022 - what most people want comes first
     "FaceFeatureModel",
     "Component",
+    "DetailDecoder",
     "hookimpl",
     "Schema",
     "Attribute",

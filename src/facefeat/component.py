@@ -5,7 +5,8 @@
 | detector | an object with `detect(image)` and `detect_batch(images)` |
 | backbone | `build(*, image_size, **config)`: Keras model, crops (B, S, S, 3) 0..255 -> feature map (B, h, w, C) |
 | head | `build(*, feature_shape, schema, **config)`: Keras model, feature map -> {attribute: logits} |
-| decoder | `build(*, latent_dim, image_size, **config)`: Keras model, latents (B, D) -> crops (B, S, S, 3) in 0..1 |
+| decoder | `build(*, latent_dim, image_size, **config)`: Keras model, latents (B, D) -> crops (B, S, S, 3) in 0..1; |
+|  | or a `DetailDecoder`: such a model for latents (B, D + K), and the encoder that gives the other K numbers |
 | analyzer | an object with `analyze(latents, labels, model=None) -> Analysis` |
 | preset | `build()`: the folder of the preset, a path |
 
@@ -44,6 +45,19 @@ class Component:
     summary: str
     requires: tuple[str, ...] = ()
     extra: str = ""
+
+
+@dataclass(frozen=True)
+class DetailDecoder:
+    """What a decoder's `build(*, latent_dim=D, ...)` gives where the classifier's features alone are too little.
+
+    The latent is then [attribute features (D), detail code (K)].
+    decoder: Keras model, latents (B, D + K) -> crops (B, S, S, 3) float32 in 0..1.
+    detail_encoder: Keras model, crops (B, S, S, 3) float 0..255 -> codes (B, K) float32; trained with the decoder.
+    """
+
+    decoder: Any
+    detail_encoder: Any
 
 
 @runtime_checkable

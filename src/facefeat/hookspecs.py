@@ -44,7 +44,10 @@ def facefeat_heads() -> Iterable[Component]:
 
 @hookspec
 def facefeat_decoders() -> Iterable[Component]:
-    """Components whose `build(*, latent_dim, image_size, **config)` gives a Keras model: latents -> crops in 0..1."""
+    """Components whose `build(*, latent_dim, image_size, **config)` gives a Keras model, latents -> crops in 0..1.
+
+    Or a `DetailDecoder`: that model, and the encoder of the part of the latent that the classifier does not give.
+    """
     return ()
 
 

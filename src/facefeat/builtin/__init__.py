@@ -33,6 +33,14 @@ def facefeat_heads() -> Iterable[Component]:
 
 
 @hookimpl
+def facefeat_decoders() -> Iterable[Component]:
+    """`upsampling` and `detail`."""
+    from facefeat.builtin.decoders import COMPONENTS
+
+    return COMPONENTS
+
+
+@hookimpl
 def facefeat_presets() -> Iterable[Component]:
     """The presets that ship in the package."""
     from facefeat.builtin.presets import COMPONENTS

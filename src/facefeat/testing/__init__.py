@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from facefeat.testing.contract import ContractError as ContractError
     from facefeat.testing.contract import UncheckedWarning as UncheckedWarning
+    from facefeat.testing.decoders import check_decoder as check_decoder
     from facefeat.testing.networks import check_backbone as check_backbone
-    from facefeat.testing.networks import check_decoder as check_decoder
     from facefeat.testing.networks import check_head as check_head
     from facefeat.testing.others import check_analyzer as check_analyzer
     from facefeat.testing.others import check_detector as check_detector
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "contract": ("ContractError", "UncheckedWarning"),
-    "networks": ("check_backbone", "check_decoder", "check_head"),
+    "decoders": ("check_decoder",),
+    "networks": ("check_backbone", "check_head"),
     "others": ("check_analyzer", "check_detector", "check_preset"),
     "toys": ("TOYS", "toy_crops", "toy_image", "toy_labels", "toy_latents", "toy_preset", "toy_schema"),
     "whole": ("check_plugin", "registered"),

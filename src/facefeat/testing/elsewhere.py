@@ -2,7 +2,8 @@
 
     KERAS_BACKEND=jax python -m facefeat.testing.elsewhere FOLDER
 
-FOLDER holds task.json: where the component is, and for each of its configurations the arguments of `build`. Beside it
+FOLDER holds task.json: where the component is, and for each of its configurations the arguments of `build`, and
+which part of what it gives is the model. Beside it
 lie N.weights.h5 and N.inputs.npy for the N-th; the outputs go to N.outputs.npz.
 """
 
@@ -41,7 +42,8 @@ def main(folder: Path) -> None:
     for i, arguments in enumerate(task["arguments"]):
         if "schema" in arguments:
             arguments["schema"] = Schema.from_dict(arguments["schema"])
-        model = build(**arguments)
+        made = build(**arguments)
+        model = getattr(made, task["part"], made) if task.get("part") else made
         model.load_weights(folder / f"{i}.weights.h5")
         outputs: dict[str, Any] = outputs_of(model, np.load(folder / f"{i}.inputs.npy"))
         np.savez(folder / f"{i}.outputs.npz", **outputs)

@@ -1,4 +1,4 @@
-"""The checks of the kinds that are Keras models: backbone, head and decoder."""
+"""The checks of backbone and head, and what every check of a Keras model has in common."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from facefeat.component import Component
 from facefeat.testing import contract
 from facefeat.testing.contract import BACKENDS, Findings
-from facefeat.testing.toys import toy_crops, toy_latents, toy_schema
+from facefeat.testing.toys import toy_crops, toy_schema
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ def check_backbone(
     found = Findings("backbone", component, skip)
     crops = toy_crops(4, image_size).astype("float32")
     crops[2], crops[3] = 0, 255  # the ends of the range: what is finite in between may not be there
-    job = _Job(
+    job = Job(
         found,
         {"image_size": image_size},
         inputs=crops,
@@ -58,7 +58,7 @@ def check_backbone(
         look=lambda model, out: _look_at_map(found, model),
         float32_always=False,
     )
-    model = _check(job, config, changed, keep, backends, module)
+    model = check_network(job, config, changed, keep, backends, module)
     if found.wants("batches"):
         _check_in_classifier(found, model, image_size)
     found.stop_at_faults()
@@ -85,14 +85,14 @@ def check_head(
     labels = schema or toy_schema()
     found = Findings("head", component, skip)
     features = np.random.default_rng(0).normal(size=(3, *feature_shape)).astype("float32")
-    job = _Job(
+    job = Job(
         found,
         {"feature_shape": feature_shape, "schema": labels},
         inputs=features,
         input_shape=feature_shape,
         look=lambda model, out: _look_at_logits(found, out, labels),
     )
-    model = _check(job, config, changed, keep, backends, module)
+    model = check_network(job, config, changed, keep, backends, module)
     if found.wants("batches"):
         with found.step("a batch of 0 gives logits of 0 rows"):
             shapes = {k: v.shape for k, v in outputs_of(model, features[:0]).items()}
@@ -102,42 +102,12 @@ def check_head(
     return model
 
 
-def check_decoder(
-    component: Component,
-    *,
-    latent_dim: int = 8,
-    image_size: int = 32,
-    config: Mapping[str, Any] | None = None,
-    changed: Mapping[str, Any] | None = None,
-    keep: Collection[str] = (),
-    backends: Sequence[str] = BACKENDS,
-    skip: Collection[str] = (),
-    module: str | None = None,
-) -> keras.Model:
-    """Check a decoder: latents (B, D) float32 -> crops (B, S, S, 3) float32 in 0..1, whatever the latents.
-
-    The rest as of `check_backbone`.
-    """
-    found = Findings("decoder", component, skip)
-    latents = toy_latents(4, latent_dim)
-    latents[2:] *= 100  # far from any that an encoder gives: a morph or an edit may go there
-    job = _Job(
-        found,
-        {"latent_dim": latent_dim, "image_size": image_size},
-        inputs=latents,
-        input_shape=(latent_dim,),
-        look=lambda model, out: _look_at_crops(found, model, out, image_size),
-    )
-    model = _check(job, config, changed, keep, backends, module)
-    found.stop_at_faults()
-    return model
-
-
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """What to build, what to feed it, and what its answer must look like.
 
-    given: the arguments that facefeat passes. float32_always: under mixed precision, too.
+    given: the arguments that facefeat passes. float32_always: under mixed precision, too. part: the attribute of what
+    build gives that is the model, where it is not the model itself. fit: the job as a configuration needs it.
     """
 
     found: Findings
@@ -147,17 +117,20 @@ class _Job:
     look: Callable[[Any, Out], None]
     frozen: bool = False
     float32_always: bool = True
+    part: str = ""
+    fit: Callable[[Job, Mapping[str, Any]], Job] | None = None
 
     def build(self, config: Mapping[str, Any]) -> Any:
         """The model of a configuration, from the same seed each time."""
         import keras
 
         keras.utils.set_random_seed(1)
-        return self.found.component.build(**self.given, **config)
+        made = self.found.component.build(**self.given, **config)
+        return getattr(made, self.part, made) if self.part else made
 
 
-def _check(
-    job: _Job,
+def check_network(
+    job: Job,
     config: Mapping[str, Any] | None,
     changed: Mapping[str, Any] | None,
     keep: Collection[str],
@@ -168,13 +141,14 @@ def _check(
     found = job.found
     configs = contract.check_settings(found, list(job.given), config or {}, changed or {}, keep)
     contract.check_import(found, module)
-    models = []
+    jobs, models = [], []
     for one in configs:
         with contract.no_files(found, "building and running"), found.step("build must give a keras.Model"):
-            models.append(_check_one(job, one))
+            jobs.append(job.fit(job, one) if job.fit else job)
+            models.append(_check_one(jobs[-1], one))
     found.stop_at_faults()
-    _check_backends(job, configs, models, backends)
-    for model in models:
+    _check_backends(jobs, configs, models, backends)
+    for job, model in zip(jobs, models, strict=True):
         # Last, because training changes the weights.
         if found.wants("gradients"):
             with found.step("a training step must work"):
@@ -183,7 +157,7 @@ def _check(
     return models[0]
 
 
-def _check_one(job: _Job, config: Mapping[str, Any]) -> Any:
+def _check_one(job: Job, config: Mapping[str, Any]) -> Any:
     import keras
 
     found = job.found
@@ -274,7 +248,7 @@ def _check_same_start(found: Findings, model: Any, again: Any) -> None:
             return
 
 
-def _check_round_trip(job: _Job, model: Any, again: Any, out: Out) -> None:
+def _check_round_trip(job: Job, model: Any, again: Any, out: Out) -> None:
     """Weights to a file, and back into a model that the same configuration built: as a preset does it."""
     found = job.found
     shapes, others = [tuple(w.shape) for w in model.weights], [tuple(w.shape) for w in again.weights]
@@ -300,7 +274,7 @@ def _other(weights: np.ndarray) -> np.ndarray:
     return weights + 1 if np.issubdtype(weights.dtype, np.number) else weights
 
 
-def _check_mixed_precision(job: _Job, config: Mapping[str, Any], out: Out) -> None:
+def _check_mixed_precision(job: Job, config: Mapping[str, Any], out: Out) -> None:
     import keras
 
     found = job.found
@@ -324,7 +298,7 @@ def _check_mixed_precision(job: _Job, config: Mapping[str, Any], out: Out) -> No
     found.expect(not narrow, "under mixed_bfloat16 weights stay float32", ", ".join(narrow[:3]))
 
 
-def _check_gradients(job: _Job, model: Any) -> None:
+def _check_gradients(job: Job, model: Any) -> None:
     """Three steps of the optimiser move every kernel, and keep all finite.
 
     Not one: behind a normalisation that starts at zero, a gate sees its first gradient at the second step.
@@ -354,8 +328,9 @@ def _check_gradients(job: _Job, model: Any) -> None:
 
 
 def _check_backends(
-    job: _Job, configs: Sequence[Mapping[str, Any]], models: Sequence[Any], backends: Sequence[str]
+    jobs: Sequence[Job], configs: Sequence[Mapping[str, Any]], models: Sequence[Any], backends: Sequence[str]
 ) -> None:
+    job = jobs[0]
     found = job.found
     others = contract.other_backends(found, backends)
     if not others:
@@ -371,8 +346,8 @@ def _check_backends(
         folder = Path(made).resolve()
         for i, model in enumerate(models):
             model.save_weights(folder / f"{i}.weights.h5")
-            np.save(folder / f"{i}.inputs.npy", job.inputs)
-        task = {"where": where, "arguments": [{**given, **c} for c in configs]}
+            np.save(folder / f"{i}.inputs.npy", jobs[i].inputs)
+        task = {"where": where, "part": job.part, "arguments": [{**given, **c} for c in configs]}
         for backend in others:
             failed = contract.on_backend(backend, task, folder)
             if not found.expect(
@@ -383,7 +358,7 @@ def _check_backends(
                 with np.load(folder / f"{i}.outputs.npz") as file:
                     there = {k: file[k] for k in file.files}
                 wanted = f"the same weights must give the same outputs on {backend}"
-                _expect_close(found, there, outputs_of(model, job.inputs), wanted)
+                _expect_close(found, there, outputs_of(model, jobs[i].inputs), wanted)
 
 
 def _look_at_map(found: Findings, model: Any) -> None:
@@ -396,14 +371,6 @@ def _look_at_logits(found: Findings, out: Out, schema: Schema) -> None:
     shapes = {k: v.shape[1:] for k, v in out.items()}
     want = {name: (a.outputs,) for name, a in schema.attributes.items()}
     found.expect(shapes == want, f"the output must be a table of logits, attribute -> (B, outputs): {want}", shapes)
-
-
-def _look_at_crops(found: Findings, model: Any, out: Out, size: int) -> None:
-    shape = model.output_shape
-    if found.expect(shape == (None, size, size, 3), f"the output must be crops (None, {size}, {size}, 3)", shape):
-        low, high = (float(f(v)) for v in out.values() for f in (np.min, np.max))
-        wanted = "crops must lie in 0..1, for latents far from the usual, too"
-        found.expect(low >= 0 and high <= 1, wanted, f"{low:.3g} to {high:.3g}")
 
 
 def _check_in_classifier(found: Findings, model: Any, size: int) -> None:

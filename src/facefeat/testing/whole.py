@@ -11,14 +11,14 @@ from facefeat.component import KINDS, Component
 from facefeat.errors import InputError, did_you_mean
 from facefeat.plugins import normalise
 from facefeat.registry import Registered, Registry, get_registry
-from facefeat.testing import networks, others
+from facefeat.testing import decoders, networks, others
 from facefeat.testing.contract import ContractError
 
 CHECKS: Mapping[str, Callable[..., Any]] = {
     "detector": others.check_detector,
     "backbone": networks.check_backbone,
     "head": networks.check_head,
-    "decoder": networks.check_decoder,
+    "decoder": decoders.check_decoder,
     "analyzer": others.check_analyzer,
     "preset": others.check_preset,
 }

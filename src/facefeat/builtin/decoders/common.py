@@ -1,0 +1,36 @@
+"""What every decoder does the same way: the side that it starts from, and the pixels at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facefeat.builtin import checks
+
+FORMAT = "channels_last"  # crops are (B, S, S, 3) by contract, whatever Keras's global setting says
+
+
+def start_side(what: str, image_size: object, doublings: int) -> tuple[int, int]:
+    """(S, the side of the map that becomes S or a little more by so many doublings). Raises InputError."""
+    size = checks.size_of(what, image_size, 2**doublings)
+    return size, -(-size // 2**doublings)
+
+
+def double(x: Any, name: str) -> Any:
+    """(B, h, w, C) -> (B, 2h, 2w, C), each place four times."""
+    from keras import layers
+
+    return layers.UpSampling2D(2, data_format=FORMAT, interpolation="nearest", name=name)(x)
+
+
+def pixels(x: Any, size: int) -> Any:
+    """(B, h, h, C), h at least S -> crops (B, S, S, 3) float32 in 0..1: what is over S is cut off at the border."""
+    from keras import layers
+
+    over = x.shape[1] - size
+    if over:
+        cut = (over // 2, over - over // 2)
+        x = layers.Cropping2D((cut, cut), data_format=FORMAT, name="cut")(x)
+    # A sigmoid keeps pixels in 0..1 whatever the latents; float32 keeps 256 shades apart under mixed precision.
+    return layers.Conv2D(
+        3, 3, padding="same", activation="sigmoid", dtype="float32", data_format=FORMAT, name="pixels"
+    )(x)

@@ -1,0 +1,116 @@
+"""`detail`: this project's own decoder, residual upsampling, with a detail encoder that is trained with it.
+
+A classifier's features forget who a face belongs to. So the latent has two parts: the attribute features, and a short
+code of all else, which the detail encoder reads from the crop. Edits move the first part only.
+
+Two details come from the literature: every block is modulated by the latent (Perez et al. 2018, "FiLM"), so that the
+attributes reach all scales; and the last convolution of a block starts at zero, so that every block begins as its
+shortcut (Goyal et al. 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from facefeat.builtin import checks
+from facefeat.builtin.decoders import common
+from facefeat.component import Component, DetailDecoder
+
+if TYPE_CHECKING:
+    import keras
+
+WHAT = "decoder 'detail'"
+
+
+@checks.checked(WHAT)
+def build(
+    *,
+    latent_dim: int,
+    image_size: int,
+    code: int = 96,
+    filters: Sequence[int] = (256, 192, 128, 64, 32),
+    encoder: Sequence[int] = (32, 64, 128, 192),
+    activation: str = "silu",
+) -> DetailDecoder:
+    """Latents (B, D + code) float32 -> crops (B, S, S, 3) float32 in 0..1, and crops 0..255 -> codes in -1..1.
+
+    latent_dim: D, the attribute features alone. image_size: S in pixels, at least 2 ** the number of doublings, and
+    2 ** the number of the encoder's stages. code: width of the detail code.
+    filters: of the first map and of the block after each doubling. encoder: of the detail encoder's stages, each of
+    which halves the side.
+    Raises InputError for a size or configuration that is not valid.
+    """
+    filters = checks.wholes(WHAT, "filters", filters, 1, 8192)
+    encoder = checks.wholes(WHAT, "encoder", encoder, 1, 8192)
+    checks.choice(WHAT, "activation", activation, checks.ACTIVATIONS)
+    dim, width = checks.whole(WHAT, "latent_dim", latent_dim, 1), checks.whole(WHAT, "code", code, 1, 8192)
+    size = checks.size_of(WHAT, image_size, 2 ** max(len(encoder), len(filters) - 1))
+    return DetailDecoder(
+        decoder=_decoder(dim + width, size, filters, activation),
+        detail_encoder=_encoder(size, encoder, width, activation),
+    )
+
+
+def _conv(x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1, start: str = "he_normal") -> Any:
+    from keras import layers
+
+    return layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding="same",
+        kernel_initializer=start,
+        data_format=common.FORMAT,
+        name=name,
+    )(x)
+
+
+def _decoder(dim: int, size: int, filters: Sequence[int], activation: str) -> keras.Model:
+    import keras
+    from keras import layers
+
+    _, side = common.start_side(WHAT, size, len(filters) - 1)
+    latents = keras.Input((dim,), name="latents")
+    # Features and code come in scales of their own: here each coordinate gets the same.
+    z = layers.BatchNormalization(center=False, scale=False, momentum=0.95, name="scale")(latents)
+    x = layers.Dense(side * side * filters[0], name="start")(z)
+    x = layers.Reshape((side, side, filters[0]), name="map")(x)  # (B, side, side, filters[0])
+    for i, width in enumerate(filters[1:], start=1):
+        y = common.double(layers.Activation(activation, name=f"block{i}_act")(x), f"block{i}_double")
+        y = _conv(y, width, f"block{i}_conv1")  # (B, side * 2**i, same, width)
+        gain = layers.Dense(width, name=f"block{i}_gain")(z)
+        shift = layers.Dense(width, name=f"block{i}_shift")(z)
+        gain, shift = (
+            layers.Reshape((1, 1, width), name=f"block{i}_{n}_map")(v) for n, v in (("gain", gain), ("shift", shift))
+        )
+        y = layers.Add(name=f"block{i}_film")([y, layers.Multiply(name=f"block{i}_scaled")([y, gain]), shift])
+        y = layers.Activation(activation, name=f"block{i}_mid")(y)
+        y = _conv(y, width, f"block{i}_conv2", start="zeros")
+        if x.shape[-1] != width:
+            x = _conv(x, width, f"block{i}_shortcut", kernel=1)
+        x = layers.Add(name=f"block{i}_add")([common.double(x, f"block{i}_wide"), y])
+    x = layers.Activation(activation, name="last_act")(x)
+    return keras.Model(latents, common.pixels(x, size), name="detail_decoder")
+
+
+def _encoder(size: int, widths: Sequence[int], code: int, activation: str) -> keras.Model:
+    import keras
+    from keras import layers
+
+    crops = keras.Input((size, size, 3), name="crops")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(crops)
+    for i, width in enumerate(widths, start=1):
+        x = _conv(x, width, f"stage{i}_conv", strides=2)  # (B, S / 2**i, same, width)
+        x = layers.BatchNormalization(axis=-1, momentum=0.95, name=f"stage{i}_bn")(x)
+        x = layers.Activation(activation, name=f"stage{i}_act")(x)
+    # Not pooled: where things are is what the attribute features forget first.
+    x = layers.Flatten(data_format=common.FORMAT, name="places")(x)
+    # Bounded, so that the code cannot grow away from what the decoder has seen.
+    x = layers.Dense(code, activation="tanh", dtype="float32", name="code")(x)
+    return keras.Model(crops, x, name="detail_encoder")
+
+
+COMPONENT = Component(
+    "detail", build, "residual upsampling, with a detail encoder: latent = attribute features and a code of the rest"
+)
