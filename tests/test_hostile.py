@@ -51,6 +51,10 @@ def fill(site: Site) -> dict[str, str]:
         says[name] = reason
     site.install("good-dist", GOOD.format(name="good-net"), requires=f"facefeat>=0.1,<{facefeat.__version__}1")
     site.install("greeter", COMMAND, requires="facefeat")
+    # Two components of one name, and two entry points of one name, which is no fault: both load.
+    site.install("one-of-two", GOOD.format(name="same-net"), entry="same")
+    site.install("two-of-two", GOOD.format(name="same-net"), version="6.6.6", entry="same")
+    says["two-of-two"] = "has the name of one of one-of-two 1.0"
     return says
 
 
@@ -74,7 +78,9 @@ def test_the_good_ones_and_the_builtins_are_all_there(crowd: tuple[Site, dict[st
     site, _ = crowd
     seen = site.report()
     assert ["backbone", "good-dist:good-net", "1.0"] in seen.components
-    assert {"compact", "shadows:compact", "vggface", "good-net"} <= set(seen.names["backbone"])
+    assert {"compact", "shadows:compact", "vggface", "good-net", "one-of-two:same-net", "two-of-two:same-net"} <= set(
+        seen.names["backbone"]
+    )
     assert site.facefeat("greet").stdout == "hello \n"
 
 
@@ -168,7 +174,7 @@ def test_wheels_that_pip_or_uv_installed(tmp_path: Path) -> None:
 
 
 def test_fifty_plugins_are_found_and_none_is_lost(tmp_path: Path) -> None:
-    # How long that takes is no matter for a test on a shared machine: docs/plugins.md has the figure and its command.
+    # How long that takes is no matter for a test on a busy machine: docs/benchmarks.md has the figure and its command.
     site = Site(tmp_path)
     for i in range(50):
         site.install(f"dist-{i}", GOOD.format(name=f"net-{i}"), requires="facefeat>=0.1")

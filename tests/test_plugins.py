@@ -215,6 +215,10 @@ def test_two_components_of_one_name_stay_reachable_by_their_full_names(site: Sit
     seen = site.report()
     assert {"one-dist:same-net", "two-dist:same-net"} < set(seen.names["backbone"])
     assert "same-net" not in seen.names["backbone"]
+    (problem,) = seen.problems
+    assert (problem["distribution"], problem["version"]) == ("two-dist", "1.0")
+    assert "has the name of one of one-dist 1.0; write 'one-dist:same-net' or 'two-dist:same-net'" in problem["reason"]
+    assert site.facefeat("plugins", "check").returncode == 1
     ask = "from facefeat.registry import get_registry; get_registry().get('backbone', 'same-net')"
     failed = site.run("-c", ask).stderr.splitlines()[-1]
     assert "AmbiguousComponentError" in failed

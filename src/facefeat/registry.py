@@ -233,7 +233,7 @@ def _load() -> Registry:
     plugins, problems = loading.load()
     found, more = loading.collect(plugins)
     items = [Registered(kind, component, p.distribution, p.version) for p, kind, component in found]
-    return Registry(items, [*problems, *more, *_shadowing(found)], plugins)
+    return Registry(items, [*problems, *more, *_shadowing(found), *_sharing(found)], plugins)
 
 
 def _shadowing(found: Iterable[tuple[Plugin, str, Component]]) -> list[PluginProblem]:
@@ -245,3 +245,18 @@ def _shadowing(found: Iterable[tuple[Plugin, str, Component]]) -> list[PluginPro
         for p, kind, c in found
         if p.distribution != BUILTIN and (kind, c.name) in own
     ]
+
+
+def _sharing(found: Iterable[tuple[Plugin, str, Component]]) -> list[PluginProblem]:
+    """Two plugins with one name: the bare name stops working, and whoever installed the second must be told why."""
+    first: dict[tuple[str, str], Plugin] = {}
+    problems = []
+    for p, kind, c in found:
+        if p.distribution == BUILTIN:
+            continue
+        other = first.setdefault((kind, c.name), p)
+        if normalise(other.distribution) != normalise(p.distribution):
+            both = f"'{other.distribution}:{c.name}' or '{p.distribution}:{c.name}'"
+            reason = f"{kind} {c.name!r} has the name of one of {other.distribution} {other.version}; write {both}"
+            problems.append(p.problem(reason))
+    return problems
