@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -14,6 +16,17 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 # The tests come last, so that their closing lines are the last thing to be read.
 nox.options.sessions = ["lint", "types", "readme", "recipes", "tests"]
+
+PLUGINS = sorted(p.parent.name for p in (REPO / "plugins").glob("*/pyproject.toml"))
+
+# Few enough to take minutes, and together every direct dependency is put to work.
+MINIMUMS = [
+    f"tests/test_{name}.py"
+    for name in (
+        *("audit", "cli_frame", "cli_predict", "data_import", "data_tables", "default_preset", "detectors"),
+        *("evaluation", "heads", "image", "plugins", "preset", "registry", "training", "tune"),
+    )
+]
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": None}
 
@@ -57,6 +70,31 @@ def jax(session: nox.Session) -> None:
     session.run("pytest", "-m", "backend", *session.posargs, env={**QUIET, "KERAS_BACKEND": "jax"})
 
 
+@nox.session
+@nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
+def plugins(session: nox.Session, plugin: str) -> None:
+    """Each plugin's tests, alone in an environment with the wheels of facefeat and of the plugin: what a user installs.
+
+    One plugin: `nox -s "plugins(facefeat-umap)"`.
+    """
+    folder = REPO / "plugins" / plugin
+    built, own = _wheel(REPO), _wheel(folder)
+    # By its wheel, so that a plugin cannot get a facefeat from an index; both, so that no stale build is tested.
+    session.install(f"facefeat @ {built.as_uri()}", f"{plugin}[test] @ {own.as_uri()}")
+    session.chdir(folder)
+    session.run("pytest", *session.posargs, env=QUIET)
+
+
+# The oldest supported Python: newer ones have no wheels of the oldest allowed TensorFlow.
+@nox.session(python="3.11", venv_backend="uv")
+def minimums(session: nox.Session) -> None:
+    """The tests that touch each dependency, with the lowest allowed version of every direct one."""
+    session.install("--resolution", "lowest-direct", "-r", "pyproject.toml", "--extra", "test")
+    session.install("--no-deps", str(_wheel(REPO)))
+    session.run("uv", "pip", "check", external=True)
+    session.run("pytest", *(session.posargs or MINIMUMS), env=QUIET)
+
+
 @nox.session(venv_backend="venv")
 def readme(session: nox.Session) -> None:
     """The README's own commands, in an environment with nothing in it and a folder with only the project's files."""
@@ -80,6 +118,20 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/speed.py", *([photos] if photos else []), env=QUIET)
     if data:
         session.run("python", "benchmarks/input_pipeline.py", data, env=QUIET)
+
+
+@functools.cache
+def _wheel(folder: Path) -> Path:
+    """The wheel of the project in a folder, built once for all sessions of a run."""
+    out = REPO / ".nox" / "wheels" / folder.name
+    shutil.rmtree(out, ignore_errors=True)
+    if shutil.which("uv"):
+        command = ["uv", "build", "--wheel", "--out-dir", str(out), str(folder)]
+    else:
+        command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(out), str(folder)]
+    subprocess.run(command, check=True)
+    (wheel,) = out.glob("*.whl")
+    return wheel
 
 
 def _project_files() -> list[str]:
