@@ -134,20 +134,21 @@ def test_the_short_way_to_compare_versions_never_says_yes_where_the_long_one_say
         assert _plainly_met(spec, version) == truth
 
 
-def wheel(folder: Path, name: str, source: str) -> Path:
+def wheel(folder: Path, name: str, source: str, *, version: str = "6.6.6", entry: str = "", requires: str = "") -> Path:
     """A wheel of one module, as a build tool would write it."""
-    module, info = name.replace("-", "_"), f"{name.replace('-', '_')}-1.0.dist-info"
+    module, info = name.replace("-", "_"), f"{name.replace('-', '_')}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires or 'facefeat'}\n"
     files = {
         f"{module}.py": source,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: facefeat\n",
+        f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[facefeat]\n{name} = {module}\n",
+        f"{info}/entry_points.txt": f"[facefeat]\n{entry or name} = {module}\n",
     }
     record = ""
     for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
         record += f"{path},sha256={digest},{len(text.encode())}\n"
-    out = folder / f"{module}-1.0-py3-none-any.whl"
+    out = folder / f"{module}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(out, "w") as archive:
         for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
             archive.writestr(path, text)
@@ -156,21 +157,31 @@ def wheel(folder: Path, name: str, source: str) -> Path:
 
 def test_wheels_that_pip_or_uv_installed(tmp_path: Path) -> None:
     if importlib.util.find_spec("pip"):
-        installer = [sys.executable, "-m", "pip", "install"]
+        installer = [sys.executable, "-m", "pip", "install", "--no-compile"]
     elif shutil.which("uv"):
         installer = ["uv", "pip", "install", "--python", sys.executable]
     else:
         pytest.skip("neither pip nor uv is here to install a wheel")
     wheels = [
         wheel(tmp_path, "good-dist", GOOD.format(name="good-net")),
-        wheel(tmp_path, "exits", "import sys; sys.exit('bye')"),
+        wheel(tmp_path, "one-of-two", GOOD.format(name="same-net"), version="1.0", entry="same"),
+        wheel(tmp_path, "two-of-two", GOOD.format(name="same-net"), entry="same"),
+        *(wheel(tmp_path, name, source) for name, (source, _) in BROKEN.items()),
+        *(wheel(tmp_path, name, source, requires=requires) for name, (source, _, requires) in OTHERS.items()),
     ]
     target = tmp_path / "target"
     command = [*installer, "--quiet", "--target", str(target), "--no-deps", "--no-index", *map(str, wheels)]
     subprocess.run(command, check=True, timeout=120)
+    says = {name: told[1] for name, told in {**BROKEN, **OTHERS}.items()}
+    says["two-of-two"] = "has the name of one of one-of-two 1.0"
     seen = Site(target).report()
-    assert [c[1] for c in seen.components] == ["good-dist:good-net"]
-    assert [(p["distribution"], p["reason"]) for p in seen.problems] == [("exits", "SystemExit: bye")]
+    good = {c[1] for c in seen.components} - {
+        f"shadows:{n}" for n in ("mtcnn", "compact", "three-head", "utkface-compact")
+    }
+    assert good == {"good-dist:good-net", "one-of-two:same-net", "two-of-two:same-net"}
+    assert {(p["distribution"], p["version"]) for p in seen.problems} == {(name, "6.6.6") for name in says}
+    for name, reason in says.items():
+        assert any(reason in p["reason"] for p in seen.problems if p["distribution"] == name), name
 
 
 def test_fifty_plugins_are_found_and_none_is_lost(tmp_path: Path) -> None:
