@@ -128,6 +128,7 @@ def test_without_a_network_a_preset_says_so(monkeypatch, tmp_path, preset):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the tries, of which there are several
     # Empty caches: one who has fetched it before would otherwise have it.
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

@@ -37,11 +37,13 @@ def build(network: Network, /, *, image_size: int, preset: str | None = None, tr
     if keras.config.image_data_format() != "channels_last":
         raise InputError(f"{what}: needs Keras's image_data_format 'channels_last'. Received: 'channels_first'.")
     constructor = getattr(keras_hub.models, network.constructor)
+    # First, so that one who has no connection waits for nothing else.
+    fetched = None if preset is None else _fetch(constructor, preset, what)
     whole = constructor(**{network.shape: (size, size, 3)}, **network.settings)
     scale = tuple(1 / (255 * d) for d in DEVIATION)
     offset = tuple(-m / d for m, d in zip(MEAN, DEVIATION, strict=True))
-    if preset is not None:
-        source, converter = _fetch(constructor, preset, what)
+    if fetched is not None:
+        source, converter = fetched
         whole = _with_weights(network, whole, source, preset, what)
         if converter is not None:
             # KerasHub's None means that there is nothing to do.
@@ -100,7 +102,7 @@ def _fetch(constructor: Any, preset: str, what: str) -> tuple[Any, Any]:
     return source, converter
 
 
-def _with_weights(network: Network, ours: Any, source: Any, preset: str, what: str) -> Any:
+def _with_weights(network: Network, ours: Any, source: Any, preset: str | None, what: str) -> Any:
     """The model of a preset, for crops of our size. Raises InputError where it is another network than ours."""
     shapes = [tuple(w.shape) for w in ours.weights]
     theirs = [tuple(w.shape) for w in source.weights]
