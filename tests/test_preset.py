@@ -68,7 +68,8 @@ def edit_backbone(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (lambda c: c.pop("schema"), "incomplete or has a wrong type: KeyError"),
         (lambda c: c.update(image_size="large"), "incomplete or has a wrong type"),
         (lambda c: c.update(image_size=17), "image_size"),
-        (edit_backbone(name="compakt"), r"needs the backbone 'compakt' of facefeat .*not installed"),
+        (edit_backbone(name="compakt"), r"'compakt' of facefeat .*has no such backbone.*Did you mean 'compact'"),
+        (edit_backbone(name="compakt", version="0.0.1"), r"'compakt' of facefeat 0\.0\.1, .*'facefeat==0\.0\.1'"),
         (
             edit_backbone(name="resnext", distribution="facefeat-more", version="1.2"),
             r"needs the backbone 'resnext' of facefeat-more 1\.2.*pip install 'facefeat-more==1\.2'",
@@ -78,7 +79,7 @@ def edit_backbone(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (edit_backbone(config={**TINY, "blocks": [1, 2]}), r"'backbone.weights.h5' does not fit the backbone"),
         (edit_backbone(config={"wdths": [4]}), "wdths"),
     ],
-    ids=["newer", "no-format", "no-schema", "type", "size", "name", "plugin", "config", "weights", "more", "key"],
+    ids="newer no-format no-schema type size name old-name plugin config weights more key".split(),
 )
 def test_what_does_not_fit_is_said(folder: Path, edit: Callable[[dict[str, Any]], Any], message: str) -> None:
     change(folder, edit)
@@ -91,6 +92,12 @@ def test_a_config_that_is_no_table(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text, "latin-1")
     sign(folder)
     with pytest.raises(PresetError, match="config.json (is not valid JSON|must hold a table)"):
+        read_config(folder)
+
+
+def test_a_list_of_hashes_that_is_no_text(folder: Path) -> None:
+    (folder / "SHA256SUMS").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PresetError, match="SHA256SUMS is not text. Valid: a SHA-256 and a file name on each line"):
         read_config(folder)
 
 

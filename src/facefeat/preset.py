@@ -89,7 +89,14 @@ def _read_json(folder: Path) -> dict[str, Any]:
 
 def _check_sums(folder: Path) -> None:
     listed = {}
-    for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines():
+    try:
+        text = (folder / "SHA256SUMS").read_text("utf-8")
+    except UnicodeDecodeError:
+        raise PresetError(
+            f"preset {str(folder)!r}: SHA256SUMS is not text. Valid: a SHA-256 and a file name on each line. "
+            "Fetch or train the preset again."
+        ) from None
+    for line in text.splitlines():
         digest, _, name = line.partition("  ")
         listed[name] = digest
     for name in sorted({*_REQUIRED, *listed} - {"SHA256SUMS"}):
@@ -157,10 +164,17 @@ def _qualified(part: Mapping[str, Any]) -> str:
 
 
 def _require_component(folder: Path, kind: str, part: Mapping[str, Any]) -> None:
+    registry = get_registry()
     try:
-        get_registry().get(kind, _qualified(part))
+        registry.get(kind, _qualified(part))
     except PluginError:
         name, distribution, version = part["name"], part["distribution"], part["version"]
+        theirs = [i for i in registry.all(kind) if i.distribution == distribution]
+        if theirs and theirs[0].version == version:  # to install that version again would change nothing
+            raise PresetError(
+                f"preset {str(folder)!r} needs the {kind} {name!r} of {distribution} {version}, which is installed and "
+                f"has no such {kind}. {did_you_mean(str(name), [i.name for i in theirs])}"
+            ) from None
         raise PresetError(
             f"preset {str(folder)!r} needs the {kind} {name!r} of {distribution} {version}, which is not installed. "
             f"Next: pip install '{distribution}=={version}'"
