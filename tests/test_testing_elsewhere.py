@@ -22,7 +22,7 @@ from facefeat.testing import (
     check_preset,
     toy_preset,
 )
-from facefeat.testing.contract import ASPECTS
+from facefeat.testing.contract import ASPECTS, last_error
 from facefeat.testing.toys import ToyDetector, build_backbone
 from test_testing import faults
 
@@ -81,6 +81,23 @@ def test_a_module_that_costs_nothing_passes_and_a_test_is_not_taken_for_one(modu
         UncheckedWarning, match="the cost of importing not checked: build is from 'test_testing_elsewhere'"
     ):
         check_detector(Component("x", lambda: ToyDetector(), "x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "nothing"),
+        ("warning: x\nit took too long\n", "it took too long"),
+        ("W0\nTraceback (most recent call last):\n  File 'a'\n    f()\n    ^\nOSError: gone\n", "OSError: gone"),
+        (
+            "Traceback (most recent call last):\n  File 'a'\nKeyError: 1\n\nDuring handling of it:\n\n"
+            "Traceback (most recent call last):\n  File 'b'\nValueError: call of \x1b[1mT\x1b[0m failed\n\n  * x=1\n",
+            "ValueError: call of T failed * x=1",
+        ),
+    ],
+)
+def test_what_another_process_died_of(text: str, says: str) -> None:
+    assert last_error(text) == says
 
 
 def test_a_backend_that_is_absent_is_said_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ BACKENDS = ("tensorflow", "jax")
 """Where a Keras component is expected to run, unless its check is told otherwise."""
 HEAVY = ("keras", "tensorflow", "jax", "torch", "pandas", "sklearn", "scipy", "matplotlib", "PIL", "h5py", "mtcnn")
 """What registering a component may not import: every command of facefeat would wait for it."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SECONDS = 300
 """After this long another process is taken for one that hangs."""
 
@@ -238,7 +240,7 @@ def _import_faults(module: str, requires: tuple[str, ...]) -> tuple[tuple[str, .
         env = {**_elsewhere_env(), **_homes(root / "home", root / "aside")}
         done = run([sys.executable, "-c", code, module], env, root / "work")
         if done.returncode != 0:
-            return (), last_line(done.stderr)
+            return (), last_error(done.stderr)
         loaded = set(json.loads(done.stdout.splitlines()[-1]))
         heavy = [m for m in dict.fromkeys((*HEAVY, *(r.split(".")[0] for r in requires))) if m in loaded]
         faults = []
@@ -268,10 +270,16 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> subprocess
         return subprocess.CompletedProcess(command, 124, "", f"it took longer than {SECONDS} seconds")
 
 
-def last_line(text: str) -> str:
-    """The last line of an error output that says something: where Python puts the exception."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return one_line(lines[-1]) if lines else "nothing"
+def last_error(text: str) -> str:
+    """The exception that an error output ends with, from its type on; without a traceback, the last line."""
+    plain = _COLOUR.sub("", text)
+    _, traceback, after = plain.rpartition("Traceback (most recent call last):\n")
+    lines = [line for line in (after if traceback else plain).splitlines() if line.strip()]
+    if not lines:
+        return "nothing"
+    # The frames are indented; the first line of the message is not. Keras has messages of many lines.
+    start = next((i for i, line in enumerate(lines) if not line[0].isspace()), 0) if traceback else -1
+    return one_line(" ".join(lines[start:]))
 
 
 def other_backends(found: Findings, backends: Sequence[str]) -> list[str]:
@@ -316,8 +324,8 @@ def locate(kind: str, component: Component) -> dict[str, Any] | None:
 
 
 def on_backend(backend: str, task: Mapping[str, Any], folder: Path) -> str:
-    """Run `facefeat.testing.elsewhere` on another Keras backend; "" where it went well, else its last line."""
+    """Run `facefeat.testing.elsewhere` on another Keras backend; "" where it went well, else its error."""
     (folder / "task.json").write_text(json.dumps(dict(task)), "utf-8")
     env = {**_elsewhere_env(), "KERAS_BACKEND": backend}
     done = run([sys.executable, "-m", "facefeat.testing.elsewhere", str(folder)], env, folder)
-    return "" if done.returncode == 0 else last_line(done.stderr)
+    return "" if done.returncode == 0 else last_error(done.stderr)
