@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -73,6 +74,34 @@ def test_accuracy_on_the_validation_split(model: FaceFeatureModel, shared_data: 
     assert (batch.labels["race"] == race).mean() > 0.72
     assert batch.age_years is not None
     assert np.abs(batch.age_years - data.years()[rows]).mean() < 7.5
+
+
+def test_the_card_states_what_the_model_scores(model: FaceFeatureModel, shared_data: Path) -> None:
+    """A calibration that is fitted again changes the age, and must not leave the card behind."""
+    data = load_dataset(shared_data / "utkface" / "UTKFace.tar", schema="utkface").split("val")
+    batch = model.predict_faces(np.stack(_pictures(shared_data, list(data.table["file"]))))
+    stated = _card_figures()
+    assert batch.age_years is not None
+    assert np.abs(batch.age_years - data.years()).mean() == pytest.approx(stated["age mae"], abs=0.01)
+    for name in ("age", "gender", "race"):
+        labels = np.asarray(model.schema[name].classes)[data.labels()[name]]
+        assert (batch.labels[name] == labels).mean() == pytest.approx(stated[f"{name} accuracy"], abs=0.002)
+
+
+def test_the_pages_quote_the_card(repo: Path) -> None:
+    stated = _card_figures()
+    readme, page = ((repo / f).read_text("utf-8") for f in ("README.md", "docs/benchmarks.md"))
+    assert f"{stated['age mae']:.1f} years mean absolute error" in readme
+    assert f"| age: mean absolute error | {stated['age mae']:.2f} years |" in page
+    for metric in ("gender accuracy", "race accuracy", "age accuracy", "age one off accuracy", "age coverage"):
+        quoted = [float(x) for x in re.findall(r"^\|[^|]+\| (0\.\d+) \|", page, re.MULTILINE)]
+        assert stated[metric] in [pytest.approx(q, abs=0.00051) for q in quoted], metric
+
+
+def _card_figures() -> dict[str, float]:
+    """The table of metrics in the default preset's model card."""
+    text = (find_preset(None) / "model_card.md").read_text("utf-8")
+    return {n: float(v) for n, v in re.findall(r"^\| ([a-z ]+) \| (\d+\.\d+) \|", text, re.MULTILINE)}
 
 
 def test_faces_in_larger_turned_scenes_get_the_answers_of_their_crops(
