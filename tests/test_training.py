@@ -279,6 +279,7 @@ def test_a_killed_command_line_run_resumes_and_leaves_a_preset(tmp_path: Path) -
     assert "| gender | Male |" in card and "Licence of the weights" in card
     shown = run("evaluate", "--preset", str(preset), "--data", str(table), "--bootstrap", "0", "--json")
     assert '"gender_accuracy"' in shown.stdout
+    assert "port.cc" not in shown.stderr + done.stderr, "the start-up log of TensorFlow"
     picture = table.parent / "0.png"
     predicted = run("predict", str(picture), "--preset", str(preset), "--detector", "whole-image", "--json")
     assert '"race"' in predicted.stdout

@@ -11,6 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from facefeat.cli._quiet import start_keras
+
 if TYPE_CHECKING:
     from facefeat.evaluation import Report
 
@@ -38,6 +40,7 @@ def evaluate(
         raise InputError(f"--bootstrap must be 0 or more. Received: {bootstrap}.")
     if folder is not None:
         require_extra()  # before the work, not after it
+    start_keras()
     console = Console(stderr=True)
     model = FaceFeatureModel.from_preset(preset)
     with console.status("reading the data"):

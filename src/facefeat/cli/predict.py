@@ -166,7 +166,7 @@ class _Tally:
         if self.photos == 1 and (plain or not self.empty):
             return
         seconds = time.perf_counter() - self._began
-        parts = [f"{self.photos} photos", f"{self.faces} faces"]
+        parts = [f"{n} {what if n == 1 else what + 's'}" for n, what in ((self.photos, "photo"), (self.faces, "face"))]
         parts += [f"{self.empty} without a face"] if self.empty else []
         parts += [f"{self.failed} could not be read"] if self.failed else []
         warn(f"{', '.join(parts)}, {seconds:.1f} s")

@@ -11,6 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from facefeat.cli._quiet import start_keras
+
 _SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae")
 
 
@@ -56,6 +58,7 @@ def train(
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.schema, splits=splits)
+    start_keras()
     training, validation = dataset.split(train_split), dataset.split(validation_split)
     console.print(
         f"{chosen.name}: {len(training.table):,} faces to train on, {len(validation.table):,} to choose on, "

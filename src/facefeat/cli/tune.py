@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from facefeat.cli._quiet import start_keras
+
 if TYPE_CHECKING:
     from facefeat.training.recipe import Recipe
 
@@ -57,6 +59,7 @@ def tune(
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.schema, splits=splits)
+    start_keras()
     study = search(
         chosen,
         dataset.split(train_split),
