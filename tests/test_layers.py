@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "facefeat"
 
 # From the bottom up. A room may import those of lower rows, and its own row's (but see the tests below).
 LAYERS = (
-    ("errors", "types", "schema", "image", "download", "annotate"),
+    ("errors", "types", "schema", "image", "download", "annotate", "drawing", "folders"),
     ("component", "hookspecs"),
     ("builtin",),
     ("plugins", "registry"),
@@ -23,7 +23,7 @@ LAYERS = (
     ("cli", "__main__", "testing"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-BUILTIN_MAY = {"component", "hookspecs", "schema", "types", "errors", "image", "download"}
+BUILTIN_MAY = {"component", "hookspecs", "schema", "types", "errors", "image", "download", "drawing"}
 HEAVY = ("keras", "tensorflow", "pandas", "matplotlib", "sklearn", "scipy", "jax", "torch", "mtcnn", "PIL", "h5py")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,23 @@ class Classifier:
     def predict(self, crops: UInt8Array) -> FaceBatch:
         """(N, S, S, 3) uint8 -> calibrated predictions."""
         return read_logits(self.schema, self.logits(crops), self.calibration)
+
+    def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
+        """`predict` for a head that no longer sees some coordinates of the latent: channels of its feature map.
+
+        coordinates: which, each 0 to D - 1. at: (D,) float32, what these are held at, everywhere on the map.
+        """
+        import numpy as np
+
+        held = np.asarray(coordinates, int)
+        held = held[held < self.latent_dim]  # what follows is a decoder's detail code, which no head sees
+        parts = []
+        for start in range(0, len(crops), BATCH):
+            features = self.feature_map(crops[start : start + BATCH]).copy()  # (B, h, w, D)
+            features[..., held] = np.asarray(at, "float32")[held]
+            parts.append(self.logits_of(features))
+        logits = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else self.logits(crops)
+        return read_logits(self.schema, logits, self.calibration)
 
     def _run(self, what: str, crops: UInt8Array) -> Any:
 

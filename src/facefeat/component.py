@@ -75,7 +75,11 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Analyzer(Protocol):
-    """Studies latents."""
+    """Studies latents.
+
+    Where `analyze` also takes `faces`, it gets the `FaceSet` that the latents are of, or None: file names, exact ages,
+    crops. One that cannot do without model and faces says so by an attribute `needs_faces = True`.
+    """
 
     def analyze(self, latents: FloatArray, labels: Mapping[str, np.ndarray], model: Any = None) -> Analysis:
         """latents (N, D) float32; labels: attribute -> (N,); model: the FaceFeatureModel they came from, if any."""

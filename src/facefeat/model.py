@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facefeat.schema import Schema
     from facefeat.training.recipe import Recipe
     from facefeat.training.trainer import TrainingLog, TrainingReporter
-    from facefeat.types import Alignment, FloatArray, ImageLike, UInt8Array
+    from facefeat.types import Alignment, Analysis, FloatArray, ImageLike, UInt8Array
 
 PHOTOS_AT_ONCE = 16
 """Photos decoded and detected together: enough for the detector's batches, few enough for memory."""
@@ -302,6 +302,20 @@ class FaceFeatureModel:
         return run_audit(
             self._classifier, dataset, about={**about, "command": command, "split": split}, bootstrap=bootstrap
         )
+
+    def analyze(self, dataset: FaceDataset, analyzer: str, **config: Any) -> Analysis:
+        """Study the latents of a data set: an analyzer's name (`facefeat plugins`) and its settings.
+
+        Raises UnknownComponentError, MissingExtraError, InputError for a setting, DataError.
+        """
+        from facefeat.latent.analyze import run_analyzer
+
+        self._check_schema(dataset)
+        return run_analyzer(self, dataset, analyzer, config)
+
+    def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
+        """`predict_faces` by a head that does not see these coordinates of the latent: they are held at `at` (D,)."""
+        return self._classifier.predict_without(self._crops(crops), coordinates, at)
 
     def _check_schema(self, dataset: FaceDataset) -> None:
         ours = {n: a.classes for n, a in self.schema.attributes.items()}

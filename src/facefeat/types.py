@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -233,25 +233,42 @@ class Analysis:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Write `table.csv`, `directions.npz` and one PNG per figure; returns the folder.
+        """Write `table.csv`, `directions.npz` and one PNG per figure, whole or not at all; returns the folder.
 
-        Raises InputError where the folder cannot be made.
+        An earlier analysis in the folder is replaced. Raises InputError where it holds anything else or cannot be
+        written.
         """
         from pathlib import Path
 
         import numpy as np
 
-        from facefeat.errors import InputError
+        from facefeat.folders import whole_folder
 
         out = Path(folder)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise InputError(f"cannot make the folder {str(out)!r}: {e.strerror}") from None
-        self.table.to_csv(out / "table.csv", index=False)
-        if self.directions:
-            arrays: dict[str, Any] = {k: np.asarray(v) for k, v in self.directions.items()}
-            np.savez(out / "directions.npz", **arrays)
-        for name, figure in self.figures.items():
-            figure.savefig(out / f"{name}.png", dpi=120, bbox_inches="tight")
+        with whole_folder(out, "an analysis", lambda name: name in _SAVED or name.endswith(".png")) as new:
+            self.table.to_csv(new / "table.csv", index=False)
+            if self.directions:
+                arrays: dict[str, Any] = {k: np.asarray(v) for k, v in self.directions.items()}
+                np.savez(new / "directions.npz", **arrays)
+            for name, figure in self.figures.items():
+                figure.savefig(new / f"{name}.png", dpi=120, bbox_inches="tight")
         return out
+
+
+_SAVED = {"table.csv", "directions.npz"}
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """The faces that an analyzer's latents are of, in the same order: what `analyze(..., faces=...)` is given.
+
+    files: (N,) their names. years: (N,) float32 exact ages, NaN where unknown.
+    crops_at: row numbers (M,) -> their crops (M, S, S, 3) uint8.
+    """
+
+    files: tuple[str, ...]
+    years: FloatArray
+    crops_at: Callable[[NDArray[np.int64]], UInt8Array] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.files)

@@ -41,6 +41,14 @@ def facefeat_decoders() -> Iterable[Component]:
 
 
 @hookimpl
+def facefeat_analyzers() -> Iterable[Component]:
+    """`pca`, `tsne`, `directions`, `probe`, `coordinates`, `neighbours` and `background`."""
+    from facefeat.builtin.analyzers import COMPONENTS
+
+    return COMPONENTS
+
+
+@hookimpl
 def facefeat_presets() -> Iterable[Component]:
     """The presets that ship in the package."""
     from facefeat.builtin.presets import COMPONENTS

@@ -29,6 +29,7 @@ COMMANDS = {
     "recipes": Lazy("facefeat.cli.recipes", "recipes", "List what can be trained."),
     "compare": Lazy("facefeat.cli.recipes", "compare", "Put finished runs side by side."),
     "evaluate": Lazy("facefeat.cli.evaluate", "evaluate", "Measure a model on labelled faces, per group."),
+    "analyze": Lazy("facefeat.cli.analyze", "analyze", "Study the latents of labelled faces."),
     "plugins": Lazy("facefeat.cli.plugins", "plugins", "List components, and plugins that did not load."),
 }
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.drawing import COLOURS, empty_figure, plain
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from facefeat.evaluation.audit import Audit
 
 DPI = 110
-# Okabe and Ito's colours, told apart by people with any kind of colour vision, and by their lightness on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#B8A900")
 THUMBNAILS = 70
 
 
@@ -53,28 +53,15 @@ def draw_all(audit: Audit) -> Iterator[FigureFile]:
                 yield _map(name, list(audit.schema[name].classes), audit.map.places, labels)
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    # Not pyplot: it would keep every figure, and ask for a display.
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def _png(figure: Any) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=DPI)
     return out.getvalue()
 
 
-def _plain(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.set_axisbelow(True)
-
-
 def _confusion(name: str, classes: list[str], counts: np.ndarray) -> FigureFile:
     k = len(classes)
-    figure = _figure(2.6 + 0.62 * k, 1.7 + 0.52 * k)
+    figure = empty_figure(2.6 + 0.62 * k, 1.7 + 0.52 * k)
     axes = figure.subplots()
     total = counts.sum(axis=1, keepdims=True)
     share = counts / np.maximum(total, 1)
@@ -103,7 +90,7 @@ def _confusion(name: str, classes: list[str], counts: np.ndarray) -> FigureFile:
 def _age_error(table: pd.DataFrame) -> FigureFile:
     known = table[table["faces"] >= 5]
     middle = (known["from"] + known["to"]) / 2
-    figure = _figure(8.5, 3.8)
+    figure = empty_figure(8.5, 3.8)
     axes = figure.subplots()
     axes.fill_between(middle, known["mae_low"], known["mae_high"], color=COLOURS[0], alpha=0.2, label="95 % interval")
     axes.plot(middle, known["mae"], color=COLOURS[0], marker="o", markersize=4, label="mean error, either way")
@@ -112,7 +99,7 @@ def _age_error(table: pd.DataFrame) -> FigureFile:
     axes.set_xlabel("labelled age, years")
     axes.set_ylabel("years")
     axes.legend(frameon=False)
-    _plain(axes)
+    plain(axes)
     return FigureFile(
         "age-error",
         "age",
@@ -125,7 +112,7 @@ def _age_error(table: pd.DataFrame) -> FigureFile:
 
 
 def _reliability(name: str, table: pd.DataFrame, ece: float) -> FigureFile:
-    figure = _figure(5.2, 5.0)
+    figure = empty_figure(5.2, 5.0)
     axes, counts = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
     axes.bar(middle, table["accuracy"], width * 0.94, color=COLOURS[0], alpha=0.85, label="share that was right")
@@ -138,7 +125,7 @@ def _reliability(name: str, table: pd.DataFrame, ece: float) -> FigureFile:
     counts.set_xlabel("probability of the answer")
     counts.set_ylabel("faces")
     for each in (axes, counts):
-        _plain(each)
+        plain(each)
     return FigureFile(
         f"reliability-{name}",
         "reliability",
@@ -151,7 +138,7 @@ def _reliability(name: str, table: pd.DataFrame, ece: float) -> FigureFile:
 
 
 def _answered(tables: dict[str, pd.DataFrame]) -> FigureFile:
-    figure = _figure(7.5, 4.2)
+    figure = empty_figure(7.5, 4.2)
     axes = figure.subplots()
     for i, (name, table) in enumerate(tables.items()):
         kept = table[table["answered"] >= 0.05].dropna()
@@ -164,7 +151,7 @@ def _answered(tables: dict[str, pd.DataFrame]) -> FigureFile:
     axes.set_xlabel("share of faces answered")
     axes.set_ylabel("accuracy among them")
     axes.legend(frameon=False)
-    _plain(axes)
+    plain(axes)
     return FigureFile(
         "answered",
         "answered",
@@ -177,7 +164,7 @@ def _answered(tables: dict[str, pd.DataFrame]) -> FigureFile:
 
 
 def _groups(by: str, part: pd.DataFrame, measures: list[str]) -> FigureFile:
-    figure = _figure(2.2 + 2.9 * len(measures), 1.2 + 0.3 * len(part))
+    figure = empty_figure(2.2 + 2.9 * len(measures), 1.2 + 0.3 * len(part))
     panes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     rows = np.arange(len(part))
     for pane, measure, colour in zip(panes, measures, COLOURS, strict=False):
@@ -186,7 +173,7 @@ def _groups(by: str, part: pd.DataFrame, measures: list[str]) -> FigureFile:
         pane.errorbar(value, rows, xerr=np.maximum(ends, 0), fmt="o", color=colour, capsize=2, markersize=4)
         pane.set_xlim(0, 1.02)
         pane.set_title(measure.replace("_", " "), fontsize=10)
-        _plain(pane)
+        plain(pane)
     labels = [f"{g} ({n:,})" for g, n in zip(part["group"], part["faces"], strict=True)]
     panes[0].set_yticks(rows, labels, fontsize=9)
     panes[0].invert_yaxis()
@@ -202,7 +189,7 @@ def _groups(by: str, part: pd.DataFrame, measures: list[str]) -> FigureFile:
 
 
 def _map(name: str, classes: list[str], places: np.ndarray, labels: np.ndarray) -> FigureFile:
-    figure = _figure(7, 6)
+    figure = empty_figure(7, 6)
     axes = figure.subplots()
     for k, label in enumerate(classes):
         here = labels == k
@@ -226,7 +213,7 @@ def _map(name: str, classes: list[str], places: np.ndarray, labels: np.ndarray) 
 def _thumbnails(found: Any) -> FigureFile:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    figure = _figure(8.5, 7.5)
+    figure = empty_figure(8.5, 7.5)
     axes = figure.subplots()
     places = found.places
     axes.scatter(*places.T, s=4, color=COLOURS[7], alpha=0.4, linewidths=0)

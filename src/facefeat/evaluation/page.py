@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.errors import InputError
 from facefeat.evaluation.figures import FigureFile, draw_all
 from facefeat.evaluation.report import SMALL_GROUP
+from facefeat.folders import whole_folder
 
 if TYPE_CHECKING:
     from facefeat.evaluation.audit import Audit
@@ -45,25 +42,14 @@ HEADLINES = (
 
 def save_audit(audit: Audit, folder: Path) -> Path:
     """Write the folder beside its place, then rename it. Raises InputError as `Audit.save`."""
-    if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - OURS):
-        raise InputError(f"{str(folder)!r} exists and is not a report. Give a new or empty folder.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-            new = Path(beside) / "new"
-            (new / "figures").mkdir(parents=True)
-            figures = list(draw_all(audit))
-            for figure in figures:
-                (new / "figures" / f"{figure.name}.png").write_bytes(figure.png)
-            (new / "report.json").write_text(json.dumps(audit.to_dict(), indent=1) + "\n", "utf-8")
-            audit.report.by_group.to_csv(new / "by_group.csv", index=False)
-            (new / "report.html").write_text(render(audit, figures), "utf-8")
-            if folder.exists():
-                os.replace(folder, Path(beside) / "old")
-            os.replace(new, folder)
-            shutil.rmtree(Path(beside) / "old", ignore_errors=True)
-    except OSError as e:
-        raise InputError(f"cannot write the report to {str(folder)!r}: {e.strerror or e}") from None
+    with whole_folder(folder, "a report", OURS.__contains__) as new:
+        (new / "figures").mkdir()
+        figures = list(draw_all(audit))
+        for figure in figures:
+            (new / "figures" / f"{figure.name}.png").write_bytes(figure.png)
+        (new / "report.json").write_text(json.dumps(audit.to_dict(), indent=1) + "\n", "utf-8")
+        audit.report.by_group.to_csv(new / "by_group.csv", index=False)
+        (new / "report.html").write_text(render(audit, figures), "utf-8")
     return folder
 
 

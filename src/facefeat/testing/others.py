@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from facefeat.component import Analyzer, Component, Detector
 from facefeat.errors import FacefeatError
 from facefeat.testing import contract
 from facefeat.testing.contract import Findings
-from facefeat.testing.toys import toy_crops, toy_image, toy_labels, toy_latents
-from facefeat.types import Analysis, Face
+from facefeat.testing.toys import toy_crops, toy_image, toy_labels, toy_latents, toy_preset
+from facefeat.types import Analysis, Face, FaceSet
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
@@ -135,7 +135,8 @@ def check_analyzer(
     """Check an analyzer: latents (N, D) float32 and labels, attribute -> (N,), -> Analysis.
 
     rows, dim: N and D of the made latents. The labels come as names of classes, and as their numbers. With 0 or 1 row
-    it may refuse, but with a facefeat error that says what it needs.
+    it may refuse, but with a facefeat error that says what it needs. An analyzer with `needs_faces = True` gets the toy
+    preset and toy faces with them, and must refuse without, in the same way.
     The rest as of `check_backbone`. Gives the analyzer of the defaults. Raises ContractError with all faults.
     """
     found = Findings("analyzer", component, skip)
@@ -157,22 +158,23 @@ def check_analyzer(
 def _check_analysis(found: Findings, analyzer: Any, rows: int, dim: int) -> None:
     latents, labels = toy_latents(rows, dim), toy_labels(rows)
     latents.flags.writeable = False  # the caller's: it must not be changed
-    analysis = analyzer.analyze(latents, labels)
+    analyze = _with_faces(found, analyzer, rows) if getattr(analyzer, "needs_faces", False) else analyzer.analyze
+    analysis = analyze(latents, labels)
     _look_at_analysis(found, analysis, dim)
     found.stop_at_faults()
     with found.step("model=None must be taken by name"):
-        again = analyzer.analyze(latents, labels, model=None)
+        again = analyze(latents, labels, model=None)
         if found.wants("determinism"):
             same = again.table.equals(analysis.table) or _near(again.table, analysis.table)
             found.expect(same, "a second analyze of the same must give the same table", "another one")
     with found.step("labels may be numbers of classes"):
         numbers = {n: np.unique(v, return_inverse=True)[1].astype("int32") for n, v in labels.items()}
-        _look_at_analysis(found, analyzer.analyze(latents, numbers), dim)
+        _look_at_analysis(found, analyze(latents, numbers), dim)
     if found.wants("batches"):
         for n in (0, 1):
             with found.step(f"analyze of {n} latents must give an Analysis, or raise a facefeat error"):
                 try:
-                    few = analyzer.analyze(latents[:n], {k: v[:n] for k, v in labels.items()})
+                    few = analyze(latents[:n], {k: v[:n] for k, v in labels.items()})
                 except FacefeatError:
                     continue
                 _look_at_analysis(found, few, dim, empty=True)
@@ -181,6 +183,29 @@ def _check_analysis(found: Findings, analyzer: Any, rows: int, dim: int) -> None
             json.dumps(analysis.to_dict())
         with tempfile.TemporaryDirectory(prefix="facefeat-check-") as folder, found.step("an Analysis must be savable"):
             analysis.save(folder)
+
+
+def _with_faces(found: Findings, analyzer: Any, rows: int) -> Callable[..., Any]:
+    """`analyze` with the toy preset and as many toy faces as there are latents."""
+    from facefeat.model import FaceFeatureModel
+
+    with tempfile.TemporaryDirectory(prefix="facefeat-check-") as folder:
+        toy = FaceFeatureModel.from_preset(toy_preset(Path(folder) / "toy"))
+    crops = toy_crops(rows, toy.image_size)
+
+    def analyze(latents: Any, labels: Any, model: Any = None) -> Any:
+        n = len(latents)
+        faces = FaceSet(tuple(f"{i}.png" for i in range(n)), np.full(n, np.nan, "float32"), lambda at: crops[:n][at])
+        return analyzer.analyze(latents, labels, model=model or toy, faces=faces)
+
+    latents, labels = toy_latents(rows), toy_labels(rows)
+    with found.step("without model and faces, analyze must raise a facefeat error"):
+        try:
+            analyzer.analyze(latents, labels)
+        except FacefeatError:
+            return analyze
+        found.expect(False, "without model and faces, analyze must raise a facefeat error", "an answer")
+    return analyze
 
 
 def _near(a: Any, b: Any) -> bool:

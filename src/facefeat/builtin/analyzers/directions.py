@@ -1,0 +1,173 @@
+"""The analyzer `directions`: which way in the latent space makes a face older, or more of a class.
+
+An ordered attribute's direction is the gradient of a ridge regression, that of a class the normal of a logistic
+regression's boundary, as in InterFaceGAN (Shen et al., CVPR 2020), from which the orthogonal variant is, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.builtin.analyzers.common import Labelling, check_latents, read_labels, target_name
+from facefeat.builtin.analyzers.linear import FOLDS, Plane, fit_classes, fit_value, folds
+from facefeat.drawing import COLOURS, empty_figure, plain
+from facefeat.types import Analysis
+
+if TYPE_CHECKING:
+    from facefeat.types import FaceSet, FloatArray
+
+WHAT = "analyzer 'directions'"
+COLUMNS = "direction attribute class unit per_step spread measure held_out nearest cosine".split()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A direction before and after the others were taken out of it. unit: what its plane is in."""
+
+    name: str
+    label: Labelling
+    k: int | None
+    plane: Plane
+    measure: str
+    held_out: float
+
+    @property
+    def along(self) -> np.ndarray:
+        """(D,) of length 1; zeros where nothing was found."""
+        length = float(np.linalg.norm(self.plane.weights))
+        return self.plane.weights / length if length > 0 else self.plane.weights
+
+
+@dataclass(frozen=True)
+class Directions:
+    """For the settings see `facefeat.builtin.analyzers`."""
+
+    orthogonal: bool = False
+    seed: int = 0
+
+    def analyze(
+        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+    ) -> Analysis:
+        """latents: (N, D), N at least 10. labels: attribute -> (N,) classes.
+
+        The table has a row for each direction: its name, attribute and class; `per_step`, how much a step of length 1
+        changes the attribute, in `unit` (years or classes; for a class: probability, on the boundary); `spread`, the
+        standard deviation of the faces along it; `held_out`, what its `measure` (R2, or AUC) is on faces that it was
+        not fitted on; and the other attribute's direction that is `nearest`, with the `cosine` between them.
+        Raises InputError for latents that are too few or not finite.
+        """
+        import pandas as pd
+
+        z = check_latents("directions", latents, labels, 10)
+        found = [f for label in read_labels(labels, model, faces).values() for f in self._of(z, label)]
+        found = [f for f in found if np.linalg.norm(f.plane.weights) > 0]
+        ways = {f.name: self._way(f, found) for f in found}
+        rows = []
+        for f in found:
+            way = ways[f.name]
+            others = {o.name: float(way @ ways[o.name]) for o in found if o.label.name != f.label.name}
+            nearest = max(others, key=lambda n: abs(others[n]), default="")
+            slope = float(f.plane.weights @ way)
+            rows.append(
+                {
+                    "direction": f.name,
+                    "attribute": f.label.name,
+                    "class": "" if f.k is None else f.label.classes[f.k],
+                    "unit": f.label.unit if f.k is None else "probability",
+                    # The slope of a probability is a quarter of that of its log-odds where it is one half.
+                    "per_step": slope if f.k is None else slope / 4,
+                    "spread": float((z @ way).std()),
+                    "measure": f.measure,
+                    "held_out": f.held_out,
+                    "nearest": nearest,
+                    "cosine": others.get(nearest, float("nan")),
+                }
+            )
+        figures = {}
+        if found:
+            figures = {"directions-cosines": _cosines(ways, self.orthogonal), "directions-held-out": _scores(found)}
+        vectors = {n: w.astype("float32") for n, w in ways.items()}
+        return Analysis("directions", pd.DataFrame(rows, columns=COLUMNS), figures, vectors)
+
+    def _of(self, z: np.ndarray, label: Labelling) -> list[_Found]:
+        known = np.flatnonzero(label.known)
+        if len(label.classes) < 2:
+            return []
+        if label.ordered:
+            y = label.values
+            said = np.full(len(z), np.nan)
+            for train, test in folds(label, self.seed):
+                said[test] = fit_value(z[train], y[train])(z[test])
+            r2 = 1 - ((said - y)[known] ** 2).sum() / ((y[known] - y[known].mean()) ** 2).sum()
+            return [_Found(target_name(label), label, None, fit_value(z[known], y[known]), "R2", float(r2))]
+        return [self._of_class(z, label, k, known) for k in range(len(label.classes)) if k or len(label.classes) > 2]
+
+    def _of_class(self, z: np.ndarray, label: Labelling, k: int, known: np.ndarray) -> _Found:
+        """This class against all others together."""
+        from sklearn.metrics import roc_auc_score
+
+        one = (label.index == k).astype(int)
+        said = np.full(len(z), np.nan)
+        for train, test in folds(label, self.seed):
+            # Planes of different folds have different offsets, which mix when ranked together: each centred on its own.
+            plane = fit_classes(z[train], one[train], 2)[1]
+            said[test] = plane(z[test]) - plane(z[train]).mean() if np.isfinite(plane.offset) else 0.0
+        auc = float(roc_auc_score(one[known], said[known]))
+        return _Found(target_name(label, k), label, k, fit_classes(z[known], one[known], 2)[1], "AUC", auc)
+
+    def _way(self, f: _Found, found: list[_Found]) -> np.ndarray:
+        """(D,) of length 1; if asked, what it shares with the directions of other attributes is taken out."""
+        others = [o.along for o in found if o.label.name != f.label.name]
+        if not self.orthogonal or not others:
+            return f.along
+        basis, sizes, _ = np.linalg.svd(np.stack(others, axis=1), full_matrices=False)
+        basis = basis[:, sizes > 1e-6 * sizes[0]]  # (D, M): one column for each independent one of the others
+        rest = f.along - basis @ (basis.T @ f.along)
+        length = float(np.linalg.norm(rest))
+        # Where nothing is left, the attribute cannot be moved alone; its own direction says more than noise.
+        return rest / length if length > 1e-6 else f.along
+
+
+def _cosines(ways: Mapping[str, np.ndarray], orthogonal: bool) -> Any:
+    names = list(ways)
+    stacked = np.stack([ways[n] for n in names])
+    cosine = stacked @ stacked.T
+    figure = empty_figure(3.0 + 0.62 * len(names), 2.2 + 0.55 * len(names))
+    axes = figure.subplots()
+    shown = axes.imshow(cosine, cmap="RdBu_r", vmin=-1, vmax=1)
+    for (i, j), value in np.ndenumerate(cosine):
+        colour = "white" if abs(value) > 0.6 else "black"
+        axes.text(
+            j, i, f"{value + 0.0:.2f}".replace("-0.00", "0.00"), ha="center", va="center", color=colour, fontsize=8
+        )
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    figure.colorbar(shown, ax=axes, label="cosine", shrink=0.8)
+    extra = "\nmade orthogonal to the other attributes" if orthogonal else ""
+    axes.set_title(f"Angles between directions{extra}", loc="left")
+    return figure
+
+
+def _scores(found: list[_Found]) -> Any:
+    figure = empty_figure(7, 1.5 + 0.36 * len(found))
+    axes = figure.subplots()
+    at = np.arange(len(found))
+    for measure, colour in (("R2", COLOURS[1]), ("AUC", COLOURS[0])):
+        mine = [i for i, f in enumerate(found) if f.measure == measure]
+        if mine:
+            text = {"R2": "R² (chance 0)", "AUC": "area under the ROC curve (chance 0.5)"}[measure]
+            axes.barh(at[mine], [max(0.0, found[i].held_out) for i in mine], color=colour, height=0.7, label=text)
+    for i, f in enumerate(found):
+        axes.text(max(0.0, f.held_out) + 0.01, i, f"{f.held_out:.2f}", va="center", fontsize=9)
+    axes.set_yticks(at, [f.name for f in found])
+    axes.set_ylim(len(at) - 0.4, -0.6)
+    axes.set_xlim(0, 1.08)
+    axes.set_xlabel("on held-out faces")
+    axes.set_title(f"How well each direction sorts faces ({FOLDS} folds)", loc="left")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
+    plain(axes)
+    return figure

@@ -1,0 +1,74 @@
+"""`facefeat analyze`: study the latents of a data set, and write what was found to a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facefeat.cli._quiet import start_keras
+from facefeat.errors import InputError
+
+
+@click.command("analyze")
+@click.argument("name")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Folder for the table, figures and directions."
+)
+@click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
+@click.option("--split", default="val", show_default=True)
+@click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the analyzer; repeatable.")
+def analyze(
+    name: str,
+    data: Path,
+    output: Path,
+    preset: str | None,
+    split: str,
+    splits: Path | None,
+    options: tuple[str, ...],
+) -> None:
+    """Study the latents of a split of a data set.
+
+    NAME is pca, tsne, directions, probe, coordinates, neighbours, background, or a plugin's. In the folder will be
+    table.csv, a PNG for each figure, and directions.npz where it finds directions.
+    """
+    from rich.console import Console
+
+    from facefeat.registry import get_registry
+
+    config = dict(setting(o) for o in options)
+    get_registry().build("analyzer", name, **config)  # a wrong name or setting is told before the work, not after it
+    console = Console(stderr=True, highlight=False)
+    with console.status("reading the model"):
+        start_keras()
+        from facefeat import FaceFeatureModel
+        from facefeat.data import load_dataset
+
+        model = FaceFeatureModel.from_preset(preset)
+    with console.status("reading the data"):
+        dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
+    with console.status(f"{name}: {len(dataset):,} faces"):
+        analysis = model.analyze(dataset, name, **config)
+        analysis.save(output)
+    parts = [f"table.csv ({len(analysis.table):,} rows)", *(f"{n}.png" for n in analysis.figures)]
+    if analysis.directions:
+        parts.append(f"directions.npz ({len(analysis.directions)})")
+    click.echo(f"{output}: {', '.join(parts)}")
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """ "key=value" -> (key, value), the value read as JSON where it is such (5, 0.1, true), else as text.
+
+    Raises InputError where there is no "=" or no key.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--option takes KEY=VALUE, such as --option seed=1. Received: {text!r}.")
+    try:
+        return key.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return key.strip(), value

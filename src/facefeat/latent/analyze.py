@@ -1,0 +1,58 @@
+"""Run an analyzer on the latents of a data set."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from facefeat.errors import DataError, FacefeatError, PluginError
+from facefeat.plugins import BUILTIN, describe
+from facefeat.registry import get_registry
+from facefeat.types import Analysis, FaceSet
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facefeat.component import Analyzer
+    from facefeat.data import FaceDataset
+
+
+def run_analyzer(model: Any, dataset: FaceDataset, name: str, config: dict[str, Any]) -> Analysis:
+    """Build the analyzer `name` and give it the latents, labels and faces of `dataset`. model: a FaceFeatureModel.
+
+    Raises UnknownComponentError, MissingExtraError, InputError for a setting, DataError for a data set without faces,
+    PluginError where a plugin's code fails.
+    """
+    import numpy as np
+
+    found = get_registry().get("analyzer", name)
+    analyzer = get_registry().build("analyzer", name, **config)
+    crops = dataset.crops(model.image_size)  # before the labels: what cannot be read leaves the table
+    if not len(crops):
+        raise DataError(f"the data set {dataset.name!r} has no face to analyze.")
+    latents = np.concatenate([model.encode(crops.take(r)) for r in _chunks(len(crops))])
+    labels = {n: dataset.table[n].to_numpy().astype(str) for n in dataset.schema.attributes}
+    faces = FaceSet(tuple(str(f) for f in dataset.table["file"]), dataset.years(), crops.take)
+    try:
+        return analyze(analyzer, latents, labels, model, faces)
+    except FacefeatError:
+        raise
+    except Exception as e:
+        if found.distribution == BUILTIN:
+            raise
+        raise PluginError(f"analyzer {found.qualified!r} {found.version} failed: {describe(e)}") from e
+
+
+def analyze(
+    analyzer: Analyzer, latents: np.ndarray, labels: dict[str, np.ndarray], model: Any, faces: FaceSet
+) -> Analysis:
+    """`analyzer.analyze`, with `faces` where it takes them: those of older plugins do not."""
+    more: dict[str, Any] = {"faces": faces} if "faces" in inspect.signature(analyzer.analyze).parameters else {}
+    return analyzer.analyze(latents, labels, model=model, **more)
+
+
+def _chunks(n: int, size: int = 2048) -> list[np.ndarray]:
+    """Row numbers 0 to n - 1 in parts, so that a large data set is never in memory whole."""
+    import numpy as np
+
+    return np.array_split(np.arange(n), max(1, -(-n // size)))
