@@ -17,7 +17,7 @@ LAYERS = (
     ("builtin",),
     ("plugins", "registry"),
     ("data",),
-    ("readout", "classifier", "preset"),
+    ("readout", "classifier", "decoding", "preset"),
     ("training", "evaluation", "latent"),
     ("model",),
     ("cli", "__main__", "testing"),

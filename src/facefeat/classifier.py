@@ -170,16 +170,7 @@ class Classifier:
         return self._in_batches(what, crops, (s, s, 3))
 
     def _in_batches(self, what: str, rows: np.ndarray, shape: tuple[int, ...]) -> Any:
-        import numpy as np
-
-        runner = self._runners.get(what) or self._compile(what)
-        parts = [runner(np.asarray(rows[i : i + BATCH])) for i in range(0, len(rows), BATCH)]
-        if not parts:
-            empty = runner(np.zeros((1, *shape), "uint8"))
-            return {k: v[:0] for k, v in empty.items()} if isinstance(empty, dict) else empty[:0]
-        if isinstance(parts[0], dict):
-            return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-        return np.concatenate(parts)
+        return run_in_batches(self._runners.get(what) or self._compile(what), rows, shape)
 
     def _compile(self, what: str) -> Callable[[np.ndarray], Any]:
         import keras
@@ -196,7 +187,7 @@ class Classifier:
             outputs = keras.layers.GlobalAveragePooling2D(dtype="float32")(outputs)
         model = keras.Model(inputs, outputs)
         model.compile(jit_compile=use_jit(model))
-        self._runners[what] = runner = _padded(model)
+        self._runners[what] = runner = padded(model)
         return runner
 
 
@@ -237,7 +228,20 @@ def _can_jit(layer: Any) -> bool:
     return getattr(layer, "supports_jit", True) and all(_can_jit(x) for x in getattr(layer, "layers", ()))
 
 
-def _padded(model: Any) -> Callable[[np.ndarray], Any]:
+def run_in_batches(runner: Callable[[np.ndarray], Any], rows: np.ndarray, shape: tuple[int, ...]) -> Any:
+    """What the runner gives for all rows (N, *shape), BATCH at a time: an array, or a table of them; also for none."""
+    import numpy as np
+
+    parts = [runner(np.asarray(rows[i : i + BATCH])) for i in range(0, len(rows), BATCH)]
+    if not parts:
+        empty = runner(np.zeros((1, *shape), "uint8"))
+        return {k: v[:0] for k, v in empty.items()} if isinstance(empty, dict) else empty[:0]
+    if isinstance(parts[0], dict):
+        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    return np.concatenate(parts)
+
+
+def padded(model: Any) -> Callable[[np.ndarray], Any]:
     """Runs a model on batches padded to 1, 8 or BATCH rows, so that it is traced three times at most."""
     import numpy as np
 

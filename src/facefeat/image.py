@@ -13,6 +13,7 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,20 @@ _open_lock = threading.Lock()  # warnings.catch_warnings swaps a global list
 
 
 # ---------------------------------------------------------------- opening
+
+
+def is_one_image(images: object) -> bool:
+    """Whether this is one image, as `open_image` takes it, rather than several."""
+    import numpy as np
+
+    if isinstance(images, np.ndarray):
+        return images.ndim != 4
+    return isinstance(images, str | bytes | bytearray) or not isinstance(images, Iterable)
+
+
+def name_of(image: object, index: int) -> str:
+    """What to call an image in a result: its path, or "image 3"."""
+    return str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else f"image {index}"
 
 
 def open_image(source: ImageLike) -> UInt8Array:

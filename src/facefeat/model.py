@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from facefeat.classifier import Classifier
     from facefeat.component import Detector
     from facefeat.data import FaceDataset
+    from facefeat.decoding import FaceDecoder
     from facefeat.evaluation import Report
     from facefeat.evaluation.audit import Audit
     from facefeat.schema import Schema
+    from facefeat.training.decoder_recipe import DecoderRecipe
     from facefeat.training.recipe import Recipe
     from facefeat.training.trainer import TrainingLog, TrainingReporter
     from facefeat.types import Alignment, Analysis, FloatArray, ImageLike, UInt8Array
@@ -75,7 +77,13 @@ class FaceFeatureModel:
         )
         self._set_detector(detector, detector_config)
         self._info: dict[str, Any] = {"name": "untrained", "summary": "", "licence": ""}
-        self._training: TrainingLog | None = None
+        self._start_record()
+
+    def _start_record(self, decoder_from: Path | None = None, record: Mapping[str, Any] | None = None) -> None:
+        """decoder_from: a preset folder that has a decoder. record: what a preset tells of its making."""
+        from facefeat.preset import DecoderSlot
+
+        self._decoder, self._record = DecoderSlot(folder=decoder_from), dict(record or {})
 
     @classmethod
     def from_preset(
@@ -89,10 +97,13 @@ class FaceFeatureModel:
 
         Raises PresetError for an unknown preset, or a folder that is incomplete, altered or of another version.
         """
-        from facefeat.preset import find_preset, load_classifier
+        from facefeat.preset import find_preset, load_classifier, read_record
 
-        classifier, config = load_classifier(find_preset(None if preset is None else str(preset)))
-        return cls._of(classifier, config, detector, detector_config)
+        folder = find_preset(None if preset is None else str(preset))
+        classifier, config = load_classifier(folder)
+        model = cls._of(classifier, config, detector, detector_config)
+        model._start_record(folder if config.get("decoder") else None, read_record(folder))
+        return model
 
     @classmethod
     def from_recipe(
@@ -116,7 +127,7 @@ class FaceFeatureModel:
         model._classifier = classifier
         model._set_detector(detector, config)
         model._info = {k: info.get(k, "") for k in ("name", "summary", "licence")}
-        model._training = None
+        model._start_record()
         return model
 
     def _set_detector(self, name: str, config: Mapping[str, Any] | None) -> None:
@@ -148,8 +159,25 @@ class FaceFeatureModel:
 
     @property
     def latent_dim(self) -> int:
-        """D, the width of a latent."""
-        return self._classifier.latent_dim
+        """D, the width of a latent: of the attribute features, and of the detail code where the decoder has one."""
+        return self.decoder.latent_dim if self.has_decoder else self._classifier.latent_dim
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether `decode`, `reconstruct` and what builds on them will work."""
+        return self._decoder.filled
+
+    @property
+    def decoder(self) -> FaceDecoder:
+        """The decoder, read from the preset at first use. Raises PresetError where there is none."""
+        self.require_decoder()
+        self._decoder = self._decoder.read()
+        assert self._decoder.made is not None
+        return self._decoder.made
+
+    def require_decoder(self) -> None:
+        """Raises PresetError, saying what to train, where the model has no decoder."""
+        self._decoder.require(self.name)
 
     @property
     def parameters(self) -> int:
@@ -172,12 +200,14 @@ class FaceFeatureModel:
         Returns an ImageResult for one image, and for a list one ImageResult each, in order. A bad image in a list is
         a result with `.error` set; alone, it raises ImageError.
         """
-        if _is_one(images):
+        from facefeat.image import is_one_image
+
+        if is_one_image(images):
             result = self._predict_some([images])[0]  # type: ignore[list-item]
             if result.error is not None:
                 raise ImageError(result.error)
             return result
-        listed = _as_list(images)
+        listed: list[Any] = list(images)  # type: ignore[arg-type]
         results: list[ImageResult] = []
         for start in range(0, len(listed), PHOTOS_AT_ONCE):
             results += self._predict_some(listed[start : start + PHOTOS_AT_ONCE], first=start)
@@ -186,7 +216,7 @@ class FaceFeatureModel:
     def _predict_some(self, images: Sequence[ImageLike], first: int = 0) -> list[ImageResult]:
         import numpy as np
 
-        from facefeat.image import align_face, open_image
+        from facefeat.image import align_face, name_of, open_image
         from facefeat.readout import face_result
 
         opened: dict[int, UInt8Array] = {}
@@ -201,7 +231,7 @@ class FaceFeatureModel:
         batch = self._classifier.predict(np.stack(crops)) if crops else None
         results, row = [], 0
         for i, image in enumerate(images):
-            source = _source(image, first + i)
+            source = name_of(image, first + i)
             if i in errors:
                 results.append(ImageResult(source, error=errors[i]))
                 continue
@@ -222,12 +252,12 @@ class FaceFeatureModel:
         """
         import numpy as np
 
-        from facefeat.image import align_face, open_image
+        from facefeat.image import align_face, is_one_image, open_image
 
-        listed = [images] if _is_one(images) else _as_list(images)
+        listed: list[Any] = [images] if is_one_image(images) else list(images)  # type: ignore[arg-type]
         crops = []
         for start in range(0, len(listed), PHOTOS_AT_ONCE):
-            opened = [open_image(i) for i in listed[start : start + PHOTOS_AT_ONCE]]  # type: ignore[arg-type]
+            opened = [open_image(i) for i in listed[start : start + PHOTOS_AT_ONCE]]
             for image, faces in zip(opened, self.detector.detect_batch(opened), strict=True):
                 height, width = image.shape[:2]
                 face = faces[0] if faces else Face((0, 0, width, height))
@@ -243,8 +273,27 @@ class FaceFeatureModel:
         return self._classifier.predict(self._crops(crops))
 
     def encode(self, crops: UInt8Array) -> FloatArray:
-        """(N, H, W, 3) uint8 crops -> (N, D) float32 latents. Raises InputError as `predict_faces`."""
-        return self._classifier.encode(self._crops(crops))
+        """(N, H, W, 3) uint8 crops -> (N, D) float32 latents. Raises InputError as `predict_faces`.
+
+        With a decoder that has a detail encoder a latent is [attribute features, detail code].
+        """
+        checked = self._crops(crops)
+        features = self._classifier.encode(checked)
+        return self.decoder.latents(features, checked) if self.has_decoder else features
+
+    def decode(self, latents: FloatArray) -> UInt8Array:
+        """(N, D) latents -> (N, S, S, 3) uint8 crops.
+
+        Raises InputError for latents of another width, NaN or infinity; PresetError where there is no decoder.
+        """
+        from facefeat.decoding import to_pixels
+
+        return to_pixels(self.decoder.decode(latents))
+
+    def reconstruct(self, crops: UInt8Array) -> UInt8Array:
+        """(N, H, W, 3) uint8 crops -> (N, S, S, 3) uint8: what their latents hold. Raises as `encode` and `decode`."""
+        self.require_decoder()
+        return self.decode(self.encode(crops))
 
     def _crops(self, crops: UInt8Array) -> UInt8Array:
         from facefeat.image import check_crops, resize_crops
@@ -263,7 +312,7 @@ class FaceFeatureModel:
         resume: bool = False,
         reporter: TrainingReporter | None = None,
     ) -> TrainingLog:
-        """Train in place on `train`, choosing the epoch and the temperatures on `validation`.
+        """Train in place on `train`, choosing the epoch and the temperatures on `validation`. A decoder is dropped.
 
         recipe: loop, augmentation and losses (its backbone and head are those of this model already).
         folder: where checkpoints go; resume: go on from them. Raises TrainingError, RecipeError, DataError.
@@ -277,8 +326,39 @@ class FaceFeatureModel:
         for dataset in (train, validation):
             self._check_schema(dataset)
         log = run(self._classifier, train, validation, r, folder=folder, resume=resume, reporter=reporter)
-        self._training = log
+        # A decoder reads the latents that it was trained on, and these are others now.
+        self._start_record()
+        self._record["training"] = log.to_dict()
         self._info["licence"] = train.licence
+        return log
+
+    def fit_decoder(
+        self,
+        train: FaceDataset,
+        validation: FaceDataset,
+        recipe: str | Path | DecoderRecipe,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        reporter: TrainingReporter | None = None,
+    ) -> TrainingLog:
+        """Train a decoder on this model's latents, choosing the epoch on `validation`; the classifier stays as it is.
+
+        recipe: a name of `facefeat recipes`, a .toml file, or a DecoderRecipe. folder, resume: as of `fit`.
+        An earlier decoder is replaced once the new one is done. Raises TrainingError, RecipeError, DataError.
+        """
+        from facefeat.preset import DecoderSlot
+        from facefeat.training import build_decoder, load_decoder_recipe, train_decoder
+
+        r = load_decoder_recipe(recipe)
+        for dataset in (train, validation):
+            self._check_schema(dataset)
+        made = build_decoder(self._classifier, r)
+        log = train_decoder(
+            self._classifier, made, train, validation, r, folder=folder, resume=resume, reporter=reporter
+        )
+        self._decoder = DecoderSlot(made)
+        self._record["decoder_training"] = log.to_dict()
         return log
 
     def evaluate(self, dataset: FaceDataset, *, bootstrap: int = 500) -> Report:
@@ -339,8 +419,10 @@ class FaceFeatureModel:
             name=name or self.name,
             summary=self._info["summary"],
             licence=self._info["licence"],
-            card=card,
-            training=self._training.to_dict() if self._training else None,
+            card=card or self._record.get("card"),
+            training=self._record.get("training"),
+            decoder=self.decoder if self.has_decoder else None,
+            decoder_training=self._record.get("decoder_training"),
         )
 
     def __repr__(self) -> str:
@@ -349,22 +431,3 @@ class FaceFeatureModel:
             f"FaceFeatureModel({self.name!r}, backbone={c.backbone.name!r}, head={c.head.name!r}, "
             f"schema={self.schema.name!r}, image_size={self.image_size}, parameters={self.parameters:,})"
         )
-
-
-def _is_one(images: Any) -> bool:
-    """Whether this is one image rather than a list of them."""
-    import numpy as np
-
-    if isinstance(images, np.ndarray):
-        return images.ndim != 4
-    return isinstance(images, str | bytes | bytearray) or not isinstance(images, Iterable)
-
-
-def _as_list(images: Any) -> list[Any]:
-    return list(images)
-
-
-def _source(image: Any, index: int) -> str:
-    if isinstance(image, str | Path) or hasattr(image, "__fspath__"):
-        return str(image)
-    return f"image {index}"

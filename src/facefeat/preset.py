@@ -7,7 +7,8 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from facefeat.types import Alignment
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
+    from facefeat.decoding import FaceDecoder
 
 FORMAT = 1
 """Version of the folder's layout. A reader accepts this and older ones."""
@@ -70,8 +72,25 @@ def read_config(folder: str | Path) -> dict[str, Any]:
             f"preset {str(folder)!r} has format {version!r}, made by facefeat {made_by}; this facefeat reads up to "
             f"{FORMAT}. Next: pip install -U facefeat"
         )
-    _check_sums(folder)
+    _check_sums(folder, _required(folder, config))
     return config
+
+
+def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files that a preset of this configuration must have. Raises PresetError for one that is not there."""
+    from facefeat.decoding import WEIGHTS
+
+    part = config.get("decoder")
+    if part is None:
+        return _REQUIRED
+    try:
+        names = [WEIGHTS["decoder"], *([WEIGHTS["detail_encoder"]] if part["detail"] else [])]
+    except (KeyError, TypeError) as e:
+        raise PresetError(f"preset {str(folder)!r}: config.json, decoder: incomplete or a wrong type: {e!r}") from None
+    for name in names:
+        if not (folder / name).is_file():
+            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
+    return (*_REQUIRED, *names)
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
@@ -87,7 +106,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _check_sums(folder: Path) -> None:
+def _check_sums(folder: Path, required: Iterable[str]) -> None:
     listed = {}
     try:
         text = (folder / "SHA256SUMS").read_text("utf-8")
@@ -99,7 +118,7 @@ def _check_sums(folder: Path) -> None:
     for line in text.splitlines():
         digest, _, name = line.partition("  ")
         listed[name] = digest
-    for name in sorted({*_REQUIRED, *listed} - {"SHA256SUMS"}):
+    for name in sorted({*required, *listed} - {"SHA256SUMS"}):
         path = folder / name
         if name not in listed:
             raise PresetError(f"preset {str(folder)!r}: SHA256SUMS does not list {name!r}.")
@@ -147,16 +166,88 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
             raise PresetError(f"preset {str(folder)!r}: {e}") from None
         raise PresetError(f"preset {str(folder)!r}: config.json is incomplete or has a wrong type: {e!r}") from None
     for kind, name in _WEIGHTS.items():
-        model = getattr(classifier, f"{kind}_model")
-        try:
-            with warnings.catch_warnings():
-                # Keras would only warn that a layer keeps its random weights.
-                warnings.filterwarnings("error", message="Skipping nested container")
-                model.load_weights(folder / name)
-        except (OSError, ValueError, KeyError, UserWarning) as e:
-            first = str(e).strip().splitlines()[0]
-            raise PresetError(f"preset {str(folder)!r}: {name!r} does not fit the {kind}: {first}") from None
+        _load_weights(getattr(classifier, f"{kind}_model"), folder, name, kind)
     return classifier, config
+
+
+def load_decoder(folder: str | Path) -> FaceDecoder | None:
+    """The decoder of a preset folder; None where it has none. Raises PresetError as `load_classifier` does."""
+    from facefeat.decoding import WEIGHTS, FaceDecoder
+
+    folder = Path(folder)
+    config = read_config(folder)
+    part = config.get("decoder")
+    if part is None:
+        return None
+    try:
+        _require_component(folder, "decoder", part)
+        decoder = FaceDecoder.build(
+            _qualified(part),
+            feature_dim=int(part["feature_dim"]),
+            image_size=int(config["image_size"]),
+            config=part["config"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        if isinstance(e, FacefeatError):
+            raise PresetError(f"preset {str(folder)!r}: {e}") from None
+        raise PresetError(f"preset {str(folder)!r}: config.json, decoder: incomplete or a wrong type: {e!r}") from None
+    if bool(part["detail"]) != (decoder.detail_encoder is not None):
+        raise PresetError(f"preset {str(folder)!r}: config.json, decoder: 'detail' does not fit {part['name']!r}.")
+    for kind, model in decoder.parts.items():
+        _load_weights(model, folder, WEIGHTS[kind], kind.replace("_", " "))
+    return decoder
+
+
+@dataclass(frozen=True)
+class DecoderSlot:
+    """The place of a model's decoder: empty, or one in memory, or one that is read from a preset at first use."""
+
+    made: FaceDecoder | None = None
+    folder: Path | None = None
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is a decoder."""
+        return self.made is not None or self.folder is not None
+
+    def require(self, name: str) -> None:
+        """Raises PresetError, saying what to train, where there is none. name: of the model."""
+        if not self.filled:
+            raise PresetError(
+                f"the model {name!r} has no decoder, so it cannot draw faces. Next: facefeat train-decoder "
+                "--recipe utkface-detail --preset PRESET --data DIR --output DIR"
+            )
+
+    def read(self) -> DecoderSlot:
+        """The slot with its decoder in memory. Raises PresetError as `load_decoder`."""
+        return self if self.made is not None or self.folder is None else DecoderSlot(load_decoder(self.folder))
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """What a preset tells of its making: "card", "training" and "decoder_training", as `save_preset` takes them."""
+    folder = Path(folder)
+    record: dict[str, Any] = {}
+    try:
+        if (folder / "model_card.md").is_file():
+            record["card"] = (folder / "model_card.md").read_text("utf-8")
+        for key in ("training", "decoder_training"):
+            if (folder / f"{key}.json").is_file():
+                value = json.loads((folder / f"{key}.json").read_text("utf-8"))
+                record[key] = value if isinstance(value, dict) else {}
+    except (OSError, ValueError) as e:
+        raise PresetError(f"preset {str(folder)!r}: cannot read what it tells of its making: {e}") from None
+    return record
+
+
+def _load_weights(model: Any, folder: Path, name: str, kind: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            # Keras would only warn that a layer keeps its random weights.
+            warnings.filterwarnings("error", message="Skipping nested container")
+            model.load_weights(folder / name)
+    except (OSError, ValueError, KeyError, UserWarning) as e:
+        first = str(e).strip().splitlines()[0]
+        raise PresetError(f"preset {str(folder)!r}: {name!r} does not fit the {kind}: {first}") from None
 
 
 def _qualified(part: Mapping[str, Any]) -> str:
@@ -190,6 +281,8 @@ def save_preset(
     licence: str = "",
     card: str | None = None,
     training: Mapping[str, Any] | None = None,
+    decoder: FaceDecoder | None = None,
+    decoder_training: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a preset folder: beside its place first, then renamed, so that it is there whole or not at all.
@@ -198,6 +291,7 @@ def save_preset(
     be written.
     """
     from facefeat import __version__
+    from facefeat.decoding import WEIGHTS
 
     target = Path(folder)
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file())):
@@ -219,6 +313,9 @@ def save_preset(
         "parameters": classifier.parameters,
         **(extra or {}),
     }
+    if decoder is not None:
+        about = {"feature_dim": decoder.feature_dim, "detail": decoder.detail_dim}
+        config["decoder"] = {**decoder.ref.to_dict(), **about}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as made:
@@ -226,6 +323,10 @@ def save_preset(
             new.mkdir()
             for kind, file in _WEIGHTS.items():
                 _save_weights(getattr(classifier, f"{kind}_model"), new / file)
+            for part, model in decoder.parts.items() if decoder is not None else ():
+                _save_weights(model, new / WEIGHTS[part])
+            if decoder is not None:
+                _write_json(new / "decoder_training.json", dict(decoder_training or {}))
             _write_json(new / "config.json", config)
             _write_json(new / "training.json", dict(training or {}))
             (new / "model_card.md").write_text(card or f"# {name}\n\n{summary}\n", "utf-8")

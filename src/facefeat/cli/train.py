@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from facefeat.cli._quiet import start_keras
 
-_SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae")
+_SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae", "mse", "psnr")
 
 
 @click.command("train")
@@ -43,7 +43,6 @@ def train(
     Every epoch leaves a checkpoint in OUTPUT; after a kill, the same command with --resume goes on from there.
     """
     from facefeat.data import load_dataset
-    from facefeat.errors import InputError
     from facefeat.evaluation.card import model_card
     from facefeat.model import FaceFeatureModel
     from facefeat.registry import get_registry
@@ -53,8 +52,7 @@ def train(
     chosen = load_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
     for kind, part in (("backbone", chosen.backbone), ("head", chosen.head)):
         get_registry().get(kind, part.name)
-    if (output / "checkpoint.npz").exists() and not resume:
-        raise InputError(f"{str(output)!r} holds a run already. Add --resume to go on, or give another --output.")
+    check_output(output, resume)
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.schema, splits=splits)
@@ -64,22 +62,11 @@ def train(
         f"{chosen.name}: {len(training.table):,} faces to train on, {len(validation.table):,} to choose on, "
         f"{len(dataset.skipped)} skipped"
     )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise InputError(f"cannot make the folder {str(output)!r}: {e.strerror}") from None
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    ) as progress:
+    make_output(output)
+    with bars(console) as progress:
         model = FaceFeatureModel.from_recipe(chosen)
         log = model.fit(
-            training, validation, chosen, folder=output, resume=resume, reporter=_RichReporter(progress, console)
+            training, validation, chosen, folder=output, resume=resume, reporter=RichReporter(progress, console)
         )
     report = model.evaluate(validation)
     report.save(output)
@@ -90,7 +77,38 @@ def train(
     click.echo(str(output / "preset"))
 
 
-class _RichReporter:
+def check_output(output: Path, resume: bool) -> None:
+    """Raises InputError where the folder of a run holds one already, and this is not to go on with it."""
+    from facefeat.errors import InputError
+
+    if (output / "checkpoint.npz").exists() and not resume:
+        raise InputError(f"{str(output)!r} holds a run already. Add --resume to go on, or give another --output.")
+
+
+def make_output(output: Path) -> None:
+    """Make the folder of a run. Raises InputError where it cannot be made."""
+    from facefeat.errors import InputError
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"cannot make the folder {str(output)!r}: {e.strerror}") from None
+
+
+def bars(console: Console) -> Progress:
+    """What a RichReporter draws on."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+class RichReporter:
     """A bar for the run and one for the epoch; a line per finished epoch."""
 
     def __init__(self, progress: Progress, console: Console) -> None:

@@ -12,6 +12,7 @@ from facefeat.errors import TrainingError
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
+    from facefeat.training.decoder_recipe import DecoderTraining
     from facefeat.training.losses import Loss
     from facefeat.training.recipe import Optimisation, Phase, Recipe
 
@@ -76,7 +77,7 @@ def training_model(
             losses = {name: mixed_loss(loss) for name, loss in losses.items()}
     weights = {name: recipe.loss[name].weight if name in recipe.loss else 1.0 for name in losses}
     model = _with_losses(inputs, logits, losses, weights, learnt=recipe.train.weighting == "uncertainty")
-    model.compile(_optimizer(recipe.train, phase, steps), jit_compile=use_jit())
+    model.compile(build_optimizer(recipe.train, phase, steps), jit_compile=use_jit())
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -117,7 +118,8 @@ def _with_losses(
     return TrainingModel(inputs, outputs)
 
 
-def _optimizer(options: Optimisation, phase: Phase, steps: int) -> Any:
+def build_optimizer(options: Optimisation | DecoderTraining, phase: Phase, steps: int) -> Any:
+    """AdamW with the phase's warm-up and cosine decay over its steps (batches in an epoch)."""
     import keras
 
     warmup = round(phase.warmup_epochs * steps)

@@ -187,7 +187,15 @@ def load_recipe(value: str | Path | Recipe) -> Recipe:
     """
     if isinstance(value, Recipe):
         return value
-    shipped = list_recipes()
+    table, where, text = read_toml(value, list_recipes())
+    return recipe_from_dict(table, where, text)
+
+
+def read_toml(value: str | Path, shipped: Mapping[str, Path]) -> tuple[dict[str, Any], str, str]:
+    """The table of a recipe by its shipped name or its file, the path for messages, and the text. Raises RecipeError.
+
+    The table has a `name`: the file's, where it gives none.
+    """
     path = shipped.get(str(value), Path(value))
     if str(value) not in shipped and path.suffix != ".toml":
         raise RecipeError(f"no such recipe. {did_you_mean(str(value), shipped)} Or the path of a .toml file.")
@@ -199,7 +207,7 @@ def load_recipe(value: str | Path | Recipe) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise RecipeError(f"{str(path)!r} is not valid TOML: {e}") from None
     table.setdefault("name", path.stem)
-    return recipe_from_dict(table, where=str(path), text=text)
+    return table, str(path), text
 
 
 def recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", text: str = "") -> Recipe:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from facefeat.errors import RecipeError, SchemaError, did_you_mean
@@ -17,13 +17,13 @@ from facefeat.training.recipe import BALANCES, LOSSES, WEIGHTINGS, AttributeLoss
 
 def read_recipe(table: Mapping[str, Any], where: str, text: str) -> Recipe:
     """The recipe of a table; `where` begins every message, `text` is the file, for the line. Raises RecipeError."""
-    reader = _Reader(where, text)
+    reader = Reader(where, text)
     recipe: Recipe = reader.read(Recipe, table, ())
     _check_values(recipe, reader)
     return recipe
 
 
-class _Reader:
+class Reader:
     """Turns tables into the dataclasses of a recipe, with messages that name the key and its line."""
 
     def __init__(self, where: str, text: str) -> None:
@@ -32,6 +32,12 @@ class _Reader:
 
     def fail(self, keys: tuple[str, ...], message: str) -> RecipeError:
         return RecipeError(f"{self.where}{self._line(keys)}: {'.'.join(keys)}: {message}")
+
+    def check(self, checks: Iterable[tuple[tuple[str, ...], Any, bool, str]]) -> None:
+        """Each a key, its value, whether that is possible, and what would be. Raises RecipeError at the first."""
+        for keys, value, ok, valid in checks:
+            if not ok:
+                raise self.fail(keys, f"impossible value. Received: {value!r}. Valid: {valid}.")
 
     def _line(self, keys: tuple[str, ...]) -> str:
         table, tables = "", Counter[str]()
@@ -91,7 +97,7 @@ def _required(f: dataclasses.Field[Any]) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
-def _check_values(recipe: Recipe, reader: _Reader) -> None:
+def _check_values(recipe: Recipe, reader: Reader) -> None:
     t, a = recipe.train, recipe.augment
     checks: list[tuple[tuple[str, ...], Any, bool, str]] = [
         (("image_size",), recipe.image_size, 16 <= recipe.image_size <= 1024, "16 to 1024"),
@@ -129,9 +135,7 @@ def _check_values(recipe: Recipe, reader: _Reader) -> None:
             (("loss", name, "gamma"), loss.gamma, 0 <= loss.gamma <= 20, "0 to 20"),
             (("loss", name, "balance"), loss.balance, loss.balance in BALANCES, " or ".join(BALANCES)),
         ]
-    for keys, value, ok, valid in checks:
-        if not ok:
-            raise reader.fail(keys, f"impossible value. Received: {value!r}. Valid: {valid}.")
+    reader.check(checks)
     if recipe.alignment not in ALIGNMENTS:
         raise reader.fail(("alignment",), f"no such alignment. {did_you_mean(recipe.alignment, ALIGNMENTS)}")
     try:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from facefeat.training.graph import seed_layers, start_from, training_model
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
-    from facefeat.data import FaceDataset
+    from facefeat.data import Batches, FaceDataset
+    from facefeat.decoding import FaceDecoder
     from facefeat.training.recipe import Phase, Recipe
 
 
@@ -86,15 +87,15 @@ def train(
     if not len(train_set.table) or not len(validation_set.table):
         raise TrainingError("training needs at least one picture in the train split and one in the validation split.")
     crops, val_crops = train_set.crops(recipe.image_size), validation_set.crops(recipe.image_size)
-    log = TrainingLog(recipe.to_dict(), _describe(train_set, validation_set), _versions())
-    saved = Checkpoints(Path(folder) if folder else None, _key(log))
+    log = TrainingLog(recipe.to_dict(), describe(train_set, validation_set), versions())
+    saved = Checkpoints(Path(folder) if folder else None, run_key(log))
     state = saved.read() if resume else None
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
     elif recipe.start:
         start_from(classifier, recipe.start)
 
-    worker = _worker(classifier, recipe.train.mixed_precision)
+    worker = worker_of(classifier, recipe.train.mixed_precision)
     # Weights in the order of the models, whatever a phase trains.
     variables = [*worker.backbone_model.weights, *worker.head_model.weights]
     if state:
@@ -160,7 +161,7 @@ class _Run:
         model = training_model(worker, self.recipe, phase, len(batches), self.train_set.counts, on_features=on_features)
         if done and restored:
             self.saved.restore((), model.optimizer.variables)
-        watch = _Watch(self.reporter, len(batches))
+        watch = Watch(self.reporter, len(batches))
         first = len(self.log.epochs) - done
         for epoch in range(first + done, first + phase.epochs):
             if self._patience_over(number):
@@ -178,7 +179,7 @@ class _Run:
             )
             loss = float(history.history["loss"][-1])
             if not math.isfinite(loss):
-                raise self._not_finite(loss, epoch, phase, watch, batches)
+                raise not_finite(loss, epoch, phase.learning_rate, watch, batches, self.train_set, self.saved.folder)
             self._after(epoch, number, loss, started, model, val)
 
     def _after(self, epoch: int, number: int, loss: float, started: float, model: Any, val: Any) -> None:
@@ -213,24 +214,8 @@ class _Run:
         scores = [r["score"] for r in self.log.epochs if r["phase"] == number]
         return bool(patience and scores) and len(scores) - 1 - scores.index(max(scores)) >= patience
 
-    def _not_finite(self, loss: float, epoch: int, phase: Phase, watch: _Watch, batches: Any) -> TrainingError:
-        """Save what the loss came from, and say where."""
-        rows = np.concatenate([batches.order(epoch)[i * self.batch_size :][: self.batch_size] for i in watch.suspects])
-        files = [str(f) for f in self.train_set.table["file"].iloc[rows]]
-        where = ""
-        if self.saved.folder is not None:
-            path = self.saved.folder / "nan_batch.npz"
-            self.saved.folder.mkdir(parents=True, exist_ok=True)
-            targets = {f"target_{k}": v[rows] for k, v in batches.targets.items()}
-            np.savez(path, images=batches.images[rows], files=np.asarray(files), **targets)
-            where = f" Its {len(rows)} faces are in {str(path)!r}, and begin with {files[0]}."
-        return TrainingError(
-            f"the loss is {loss} in epoch {epoch + 1}, batch {watch.suspects[-1] + 1}.{where} "
-            f"Lower the learning rate (now {phase.learning_rate:g}), then start again."
-        )
 
-
-class _Watch:
+class Watch:
     """Follows the batches of an epoch: tells the reporter, and stops at a loss that is not finite."""
 
     def __init__(self, reporter: TrainingReporter | None, batches: int) -> None:
@@ -267,8 +252,31 @@ class _Watch:
         return Progress()
 
 
-def _worker(classifier: Classifier, policy: str) -> Classifier:
-    """The classifier itself, or a twin of it in the recipe's precision, which then shares no weights with it."""
+def not_finite(
+    loss: float, epoch: int, rate: float, watch: Watch, batches: Batches, faces: FaceDataset, folder: Path | None
+) -> TrainingError:
+    """Save what such a loss came from to `nan_batch.npz` in the folder, if any, and say where."""
+    size = batches.batch_size
+    rows = np.concatenate([batches.order(epoch)[i * size :][:size] for i in watch.suspects])
+    files = [str(f) for f in faces.table["file"].iloc[rows]]
+    where = ""
+    if folder is not None:
+        path = folder / "nan_batch.npz"
+        folder.mkdir(parents=True, exist_ok=True)
+        targets = {f"target_{k}": v[rows] for k, v in batches.targets.items()}
+        np.savez(path, images=batches.images[rows], files=np.asarray(files), **targets)
+        where = f" Its {len(rows)} faces are in {str(path)!r}, and begin with {files[0]}."
+    return TrainingError(
+        f"the loss is {loss} in epoch {epoch + 1}, batch {watch.suspects[-1] + 1}.{where} "
+        f"Lower the learning rate (now {rate:g}), then start again."
+    )
+
+
+Twin = TypeVar("Twin", "Classifier", "FaceDecoder")
+
+
+def worker_of(model: Twin, policy: str) -> Twin:
+    """The model itself, or a twin of it in the recipe's precision, which then shares no weights with it."""
     import keras
 
     from facefeat.classifier import has_accelerator
@@ -277,15 +285,16 @@ def _worker(classifier: Classifier, policy: str) -> Classifier:
         policy = "mixed_bfloat16" if has_accelerator() else "float32"
     before = keras.config.dtype_policy()
     if policy == before.name:
-        return classifier
+        return model
     keras.config.set_dtype_policy(policy)
     try:
-        return classifier.twin()
+        return model.twin()
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def _describe(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, Any]:
+def describe(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, Any]:
+    """What a log says of its data, JSON-able."""
     return {
         "name": train_set.name,
         "licence": train_set.licence,
@@ -294,12 +303,14 @@ def _describe(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, 
     }
 
 
-def _key(log: TrainingLog) -> str:
+def run_key(log: TrainingLog) -> str:
+    """A hash of what a run depends on, for its checkpoints."""
     text = json.dumps([log.recipe, log.data], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What a log says of the software."""
     import platform
 
     import keras

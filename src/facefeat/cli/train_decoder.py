@@ -1,0 +1,71 @@
+"""`facefeat train-decoder`: a preset and a data set in, the preset with a decoder out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from facefeat.cli.train import RichReporter, bars, check_output, make_output
+
+
+@click.command("train-decoder")
+@click.option("--recipe", required=True, help="Name of a shipped recipe (`facefeat recipes`), or a .toml file.")
+@click.option("--preset", help="Name or folder; the recipe's, or the bundled default, where not given.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --output.")
+@click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
+@click.option("--train-split", default="train", show_default=True)
+@click.option("--validation-split", default="val", show_default=True)
+@click.option("--epochs", type=int, help="Instead of the recipe's.")
+@click.option("--batch-size", type=int, help="Instead of the recipe's.")
+@click.option("--learning-rate", type=float, help="Instead of the recipe's.")
+@click.option("--seed", type=int, help="Instead of the recipe's.")
+def train_decoder(
+    recipe: str,
+    preset: str | None,
+    data: Path,
+    output: Path,
+    resume: bool,
+    splits: Path | None,
+    train_split: str,
+    validation_split: str,
+    **changes: Any,
+) -> None:
+    """Train a decoder for a preset, and write the preset with it to OUTPUT/preset.
+
+    The classifier stays as it is. Every epoch leaves a checkpoint in OUTPUT; after a kill, the same command with
+    --resume goes on from there.
+    """
+    from facefeat.data import load_dataset
+    from facefeat.model import FaceFeatureModel
+    from facefeat.registry import get_registry
+    from facefeat.training import load_decoder_recipe
+
+    # The recipe first: its mistakes show before any work starts.
+    chosen = load_decoder_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
+    get_registry().get("decoder", chosen.decoder.name)
+    check_output(output, resume)
+    model = FaceFeatureModel.from_preset(preset or chosen.preset or None)
+    console = Console(stderr=True)
+    with console.status("reading the data"):
+        dataset = load_dataset(data, schema=model.schema, splits=splits)
+    training, validation = dataset.split(train_split), dataset.split(validation_split)
+    console.print(
+        f"{chosen.name} for {model.name}: {len(training.table):,} faces to train on, {len(validation.table):,} to "
+        f"choose on, {len(dataset.skipped)} skipped"
+    )
+    make_output(output)
+    with bars(console) as progress:
+        log = model.fit_decoder(
+            training, validation, chosen, folder=output, resume=resume, reporter=RichReporter(progress, console)
+        )
+    (output / "decoder_training.json").write_text(json.dumps(log.to_dict(), indent=1) + "\n", "utf-8")
+    model.save(output / "preset")
+    best = log.epochs[log.best_epoch]
+    console.print(f"mean squared error {best['mse']:.4f}, PSNR {best['psnr']:.1f} dB on {validation_split}")
+    click.echo(str(output / "preset"))

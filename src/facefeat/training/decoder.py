@@ -1,0 +1,184 @@
+"""Training a decoder on a frozen classifier: the rules of `training.trainer` for checkpoints, resuming and seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import InputError, TrainingError
+from facefeat.training.checkpoint import Checkpoints
+from facefeat.training.decoder_graph import decoder_model
+from facefeat.training.freezing import freeze
+from facefeat.training.graph import seed_layers
+from facefeat.training.trainer import TrainingLog, Watch, describe, not_finite, run_key, versions, worker_of
+
+if TYPE_CHECKING:
+    from facefeat.classifier import Classifier
+    from facefeat.data import FaceDataset
+    from facefeat.decoding import FaceDecoder
+    from facefeat.training.decoder_recipe import DecoderRecipe
+    from facefeat.training.trainer import TrainingReporter
+
+SCORED = 64
+"""Faces that are scored together."""
+
+
+def build_decoder(classifier: Classifier, recipe: DecoderRecipe) -> FaceDecoder:
+    """The untrained decoder that a recipe describes, for this classifier; its weights follow from the recipe's seed.
+
+    Raises UnknownComponentError, MissingExtraError, InputError.
+    """
+    from keras.utils import set_random_seed
+
+    from facefeat.decoding import FaceDecoder
+
+    set_random_seed(recipe.seed)
+    return FaceDecoder.build(
+        recipe.decoder.name,
+        feature_dim=classifier.latent_dim,
+        image_size=classifier.image_size,
+        config=recipe.decoder.config,
+    )
+
+
+def train_decoder(
+    classifier: Classifier,
+    decoder: FaceDecoder,
+    train_set: FaceDataset,
+    validation_set: FaceDataset,
+    recipe: DecoderRecipe,
+    *,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    reporter: TrainingReporter | None = None,
+) -> TrainingLog:
+    """Train `decoder` in place on the latents of `classifier`, which stays as it is.
+
+    It ends with the weights of the epoch whose reconstructions of the validation set have the highest PSNR.
+    folder: where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only. resume: go on from there.
+
+    Raises TrainingError where the loss is not finite (the batches that it came from are then in `nan_batch.npz`), or
+    the checkpoint belongs to another recipe, classifier or data set.
+    """
+    from facefeat.data import Batches
+
+    if len(train_set.table) < 2 or not len(validation_set.table):
+        raise TrainingError("training needs two pictures in the train split and one in the validation split.")
+    if (decoder.image_size, decoder.feature_dim) != (classifier.image_size, classifier.latent_dim):
+        raise InputError("the decoder was built for another image size or width of latents than the classifier's.")
+    size = classifier.image_size
+    crops, val_crops = train_set.crops(size), validation_set.crops(size)
+    data = {**describe(train_set, validation_set), "classifier": _fingerprint(classifier)}
+    log = TrainingLog(recipe.to_dict(), data, versions())
+    saved = Checkpoints(Path(folder) if folder else None, run_key(log))
+    state = saved.read() if resume else None
+    if state:
+        log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
+
+    options = recipe.train
+    frozen, worker = worker_of(classifier, options.mixed_precision), worker_of(decoder, options.mixed_precision)
+    variables = worker.weights
+    batches = Batches(crops, {}, min(options.batch_size, len(crops)), shuffle=True, seed=recipe.seed, drop_last=True)
+    watch = Watch(reporter, len(batches))
+    try:
+        model = decoder_model(frozen, worker, recipe, len(batches))
+        if state:
+            saved.restore(variables, model.optimizer.variables)
+        if reporter:
+            reporter.started(options.epochs, len(log.epochs), len(batches))
+        for epoch in range(len(log.epochs), options.epochs):
+            if _patience_over(log, options.patience):
+                break
+            started = time.perf_counter()
+            seed_layers(model, recipe.seed, epoch)
+            history = model.fit(
+                _inputs(batches, epoch),
+                steps_per_epoch=len(batches),
+                shuffle=False,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                verbose=0,
+                callbacks=[watch.callback()],
+            )
+            loss = float(history.history["loss"][-1])
+            if not math.isfinite(loss):
+                raise not_finite(loss, epoch, options.learning_rate, watch, batches, train_set, saved.folder)
+            if worker is not decoder:
+                decoder.copy_weights(worker)
+            record = {"epoch": epoch, "phase": 0, "loss": round(loss, 6)}
+            record |= {"seconds": round(time.perf_counter() - started, 1), **score(classifier, decoder, val_crops)}
+            log.epochs.append(record)
+            best = log.best_epoch < 0 or record["score"] > log.epochs[log.best_epoch]["score"]
+            if best:
+                log.best_epoch = epoch
+            kept = {"best_epoch": log.best_epoch, "epochs": log.epochs}
+            saved.save(variables, model.optimizer.variables, kept, best)
+            if reporter:
+                reporter.epoch(record)
+    finally:
+        freeze(classifier, "all")
+    saved.restore_best(variables)
+    if worker is not decoder:
+        decoder.copy_weights(worker)
+    return log
+
+
+def _inputs(batches: Any, epoch: int) -> Iterator[tuple[Any]]:
+    """The crops of an epoch: what they are compared with is in the graph, so there are no targets."""
+    for images, _ in batches.epoch(epoch):
+        yield (images,)
+
+
+def score(classifier: Classifier, decoder: FaceDecoder, crops: Any) -> dict[str, float]:
+    """How well crops (N, S, S, 3) uint8 are reconstructed.
+
+    mse: on 0..1. psnr: in dB. kept_ATTRIBUTE: share of faces that the classifier reads as it read the original.
+    swap_kept_ATTRIBUTE: the same, of the faces with the detail of the next one. score: psnr.
+    """
+    from facefeat.decoding import to_pixels
+
+    error, count = 0.0, 0
+    kept: dict[str, int] = {}
+    for start in range(0, len(crops), SCORED):
+        some = np.asarray(crops[start : start + SCORED])
+        features = classifier.encode(some)
+        z = decoder.latents(features, some)
+        made = decoder.decode(z)
+        error += float(np.mean((made - some.astype("float32") / 255) ** 2, axis=(1, 2, 3)).sum())
+        count += len(some)
+        want = classifier.predict(some).labels
+        answers = {"kept": classifier.predict(to_pixels(made)).labels}
+        if decoder.detail_dim:
+            z = np.concatenate([features, np.roll(z[:, decoder.feature_dim :], 1, axis=0)], axis=1)
+            answers["swap_kept"] = classifier.predict(to_pixels(decoder.decode(z))).labels
+        for what, labels in answers.items():
+            for name, value in labels.items():
+                key = f"{what}_{name}"
+                kept[key] = kept.get(key, 0) + int(np.sum(value == want[name]))
+    mse = error / count
+    psnr = -10 * math.log10(max(mse, 1e-12))
+    return {
+        "mse": round(mse, 6),
+        "psnr": round(psnr, 4),
+        **{k: round(v / count, 5) for k, v in kept.items()},
+        "score": round(psnr, 4),
+    }
+
+
+def _patience_over(log: TrainingLog, patience: int) -> bool:
+    """Whether the run went on for `patience` epochs without a better score."""
+    return bool(patience and log.epochs) and len(log.epochs) - 1 - log.best_epoch >= patience
+
+
+def _fingerprint(classifier: Classifier) -> str:
+    """A hash of the classifier's weights: another one has other latents."""
+    digest = hashlib.sha256()
+    for array in (*classifier.backbone_model.get_weights(), *classifier.head_model.get_weights()):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

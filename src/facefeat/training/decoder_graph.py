@@ -1,0 +1,153 @@
+"""The model that a decoder is trained with: frozen classifier, detail encoder, decoder and losses in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facefeat.classifier import Classifier
+    from facefeat.decoding import FaceDecoder
+    from facefeat.schema import Schema
+    from facefeat.training.decoder_recipe import DecoderLoss, DecoderRecipe
+
+TINY = 1e-6
+"""Added to what something is divided by."""
+
+
+def feature_maps(backbone: Any) -> Any:
+    """Crops (B, S, S, 3) -> its feature maps, a list: the last one of every size on the way, and its output at the end.
+
+    Of a backbone whose layers cannot be looked at, the output alone.
+    """
+    import keras
+
+    size = backbone.input_shape[1]
+    last: dict[int, Any] = {}
+    for layer in backbone.layers:
+        try:
+            tensor = layer.output
+        except (AttributeError, ValueError):  # a layer that is used twice has no one output
+            continue
+        shape: tuple[Any, ...] = tuple(getattr(tensor, "shape", ()))
+        if len(shape) == 4 and isinstance(shape[1], int) and 1 < shape[1] < size:
+            last[shape[1]] = tensor
+    last.pop(backbone.output_shape[1], None)
+    return keras.Model(backbone.inputs, [*last.values(), backbone.output], name="feature_maps")
+
+
+def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderRecipe, steps: int) -> Any:
+    """Crops (B, S, S, 3) 0..255 -> what the losses compare, compiled; its weights are those of the two.
+
+    The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch.
+    """
+    import keras
+    from keras import layers, ops
+
+    from facefeat.classifier import use_jit
+    from facefeat.training.augment import augmentation_layers
+    from facefeat.training.graph import build_optimizer
+    from facefeat.training.recipe import Augment
+
+    weights = recipe.loss
+    classifier.backbone_model.trainable = classifier.head_model.trainable = False
+    look, head = feature_maps(classifier.backbone_model), classifier.head_model
+    pool = layers.GlobalAveragePooling2D(dtype="float32", name="attribute_features")
+    size = classifier.image_size
+
+    crops = keras.Input((size, size, 3), name="crops")
+    x = crops
+    for layer in augmentation_layers(Augment(flip=recipe.train.flip), recipe.seed):
+        x = layer(x)
+    seen = look(x, training=False)
+    features = pool(seen[-1])  # (B, D)
+    out: dict[str, Any] = {"truth": ops.cast(x, "float32") / 255.0, "maps": seen, "features": features}
+    out["logits"] = head(seen[-1], training=False)
+    z = features
+    if decoder.detail_encoder is not None:
+        out["code"] = decoder.detail_encoder(x)  # (B, K)
+        z = ops.concatenate([features, out["code"]], axis=1)
+    out["made"] = decoder.model(z)
+    made_maps = look(out["made"] * 255.0, training=False) if weights.perceptual else None
+    if weights.perceptual:
+        out["made_maps"] = made_maps
+    if weights.swap or weights.features:
+        if decoder.detail_encoder is not None:
+            # The detail of the neighbour in the batch, whose order is drawn anew in every epoch.
+            other = ops.concatenate([features, ops.roll(out["code"], 1, axis=0)], axis=1)
+            read = look(decoder.model(other) * 255.0, training=False)[-1]
+        else:
+            read = (made_maps or look(out["made"] * 255.0, training=False))[-1]
+        out["read_features"], out["read_logits"] = pool(read), head(read, training=False)
+    schema = classifier.schema
+
+    class DecoderModel(keras.Model):
+        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
+            terms = loss_terms(y_pred, weights, schema)
+            return sum(self.losses, sum(getattr(weights, name) * value for name, value in terms.items()))
+
+    model = DecoderModel(crops, out)
+    model.compile(build_optimizer(recipe.train, recipe.train.phase(), steps), jit_compile=use_jit(model))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> dict[str, Any]:
+    """The terms with a weight: name -> scalar; what each is, `DecoderLoss` says. out: of `decoder_model`."""
+    from keras import ops
+
+    terms: dict[str, Any] = {}
+    if weights.pixels:
+        terms["pixels"] = ops.mean(ops.square(out["made"] - out["truth"]))
+    if weights.perceptual:
+        pairs = list(zip(out["maps"], out["made_maps"], strict=True))
+        terms["perceptual"] = sum(_relative(a, b) for a, b in pairs) / len(pairs)
+    if weights.features:
+        true, read = out["features"], out["read_features"]  # (B, D)
+        spread = ops.mean(ops.var(true, axis=0)) + TINY
+        terms["features"] = ops.mean(ops.square(read - true)) / spread
+    if weights.swap:
+        terms["swap"] = sum(_divergence(v, out["read_logits"][k]) for k, v in out["logits"].items())
+        terms["swap"] = terms["swap"] / len(out["logits"])
+    if weights.independence and "code" in out:
+        terms["independence"] = _explained(out["logits"], out["code"], schema)
+    return terms
+
+
+def _relative(true: Any, made: Any) -> Any:
+    """Squared error of a feature map (B, h, w, C), relative to its mean square."""
+    from keras import ops
+
+    true, made = ops.cast(true, "float32"), ops.cast(made, "float32")
+    return ops.mean(ops.square(made - true)) / (ops.mean(ops.square(true)) + TINY)
+
+
+def _divergence(true: Any, read: Any) -> Any:
+    """Kullback-Leibler divergence of the second logits (B, K) from the first, mean over faces."""
+    from keras import ops
+
+    p, q = ops.log_softmax(true, axis=-1), ops.log_softmax(read, axis=-1)
+    return ops.mean(ops.sum(ops.exp(p) * (p - q), axis=-1))
+
+
+def _explained(logits: Mapping[str, Any], code: Any, schema: Schema) -> Any:
+    """Squared correlation over the batch of each class's probability with each number of the code (B, K).
+
+    Summed over the code and averaged over classes: what chance leaves of it in B faces is K / B.
+    """
+    from keras import ops
+
+    columns = [
+        ops.matmul(ops.softmax(v, axis=-1), ops.convert_to_tensor(schema[k].class_matrix(), "float32"))
+        for k, v in logits.items()
+    ]
+    told, code = _standardised(ops.concatenate(columns, axis=1)), _standardised(code)  # (B, classes), (B, K)
+    faces = ops.cast(ops.shape(code)[0], "float32")
+    return ops.mean(ops.sum(ops.square(ops.matmul(ops.transpose(told), code) / faces), axis=1))
+
+
+def _standardised(x: Any) -> Any:
+    from keras import ops
+
+    centred = x - ops.mean(x, axis=0, keepdims=True)
+    return centred / ops.sqrt(ops.mean(ops.square(centred), axis=0, keepdims=True) + TINY)

@@ -1,0 +1,124 @@
+"""Recipes of decoders: a TOML file with everything that `facefeat train-decoder` depends on, beside the preset.
+
+The tables of a recipe are the dataclasses below; their fields are its keys, their defaults its defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facefeat.training.recipe import ComponentChoice, Phase, read_toml
+from facefeat.training.recipe_reader import Reader
+
+_FOLDER = Path(__file__).parent.parent / "recipes" / "decoders"
+
+
+@dataclass(frozen=True)
+class DecoderLoss:
+    """What a decoder is trained for: the weight of each term in the sum, 0 to leave it out.
+
+    pixels: mean squared error on 0..1. perceptual: squared error of the frozen backbone's feature maps, each relative
+    to its own mean square (Johnson et al., "Perceptual losses", ECCV 2016).
+    swap: the face decoded from the features of one and the detail of another is read by the frozen head as the first:
+    Kullback-Leibler divergence, mean over attributes. Without a detail encoder, the reconstruction is read.
+    features: the same face has the attribute features of the first: squared error relative to their variance.
+    independence: share of the variance of the head's probabilities that single numbers of the detail code explain.
+    """
+
+    pixels: float = 1.0
+    perceptual: float = 0.0
+    swap: float = 0.0
+    features: float = 0.0
+    independence: float = 0.0
+
+
+@dataclass(frozen=True)
+class DecoderTraining:
+    """The loop: AdamW, linear warm-up, cosine decay to zero; the keys mean what they mean for a classifier.
+
+    flip: mirror half of the crops, drawn anew for every epoch.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 1.0
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    patience: int = 0
+    flip: bool = True
+    mixed_precision: str = "auto"
+
+    def phase(self) -> Phase:
+        """The run as the one phase that it is."""
+        return Phase(self.epochs, "all", self.learning_rate, self.warmup_epochs)
+
+
+@dataclass(frozen=True)
+class DecoderRecipe:
+    """Everything that a decoder's training depends on, beside the preset whose latents it learns to read.
+
+    preset: the preset that it is made for; `facefeat train-decoder --preset` may name another.
+    """
+
+    name: str
+    summary: str = ""
+    preset: str = ""
+    seed: int = 1
+    decoder: ComponentChoice = field(default_factory=lambda: ComponentChoice("upsampling"))
+    train: DecoderTraining = field(default_factory=DecoderTraining)
+    loss: DecoderLoss = field(default_factory=DecoderLoss)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `decoder_recipe_from_dict` is the inverse."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> DecoderRecipe:
+        """A copy with other values: keys of the recipe, or of its [train] table. Checked like a file.
+
+        With another number of epochs the warm-up shrinks to half of them at most.
+        """
+        table = self.to_dict()
+        for key, value in changes.items():
+            (table["train"] if key in table["train"] else table)[key] = value
+        if isinstance(changes.get("epochs"), int) and "warmup_epochs" not in changes:
+            table["train"]["warmup_epochs"] = min(self.train.warmup_epochs, max(changes["epochs"], 0) / 2)
+        return decoder_recipe_from_dict(table)
+
+
+def list_decoder_recipes() -> dict[str, Path]:
+    """The recipes of decoders that ship in the package: name -> file."""
+    return {p.stem: p for p in sorted(_FOLDER.glob("*.toml"))}
+
+
+def load_decoder_recipe(value: str | Path | DecoderRecipe) -> DecoderRecipe:
+    """A recipe from its name, a TOML file, or a DecoderRecipe. Raises RecipeError as `load_recipe` does."""
+    if isinstance(value, DecoderRecipe):
+        return value
+    table, where, text = read_toml(value, list_decoder_recipes())
+    return decoder_recipe_from_dict(table, where, text)
+
+
+def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", text: str = "") -> DecoderRecipe:
+    """A recipe from a table; `text` lets messages name the line. Raises RecipeError."""
+    reader = Reader(where, text)
+    recipe: DecoderRecipe = reader.read(DecoderRecipe, table, ())
+    t, loss = recipe.train, dataclasses.asdict(recipe.loss)
+    reader.check(
+        [
+            (("train", "epochs"), t.epochs, t.epochs >= 1, "1 or more"),
+            (("train", "batch_size"), t.batch_size, t.batch_size >= 2, "2 or more"),
+            (("train", "learning_rate"), t.learning_rate, 0 < t.learning_rate <= 10, "over 0, at most 10"),
+            (("train", "warmup_epochs"), t.warmup_epochs, 0 <= t.warmup_epochs < t.epochs, "0 to under epochs"),
+            (("train", "weight_decay"), t.weight_decay, 0 <= t.weight_decay < 10, "0 to 10"),
+            (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
+            (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
+            *((("loss", k), v, v >= 0, "0 or more") for k, v in loss.items()),
+            (("loss",), loss, any(loss.values()), "at least one weight over 0"),
+        ]
+    )
+    return recipe

@@ -1,0 +1,245 @@
+"""A decoder, end to end: it learns, resumes with the same numbers, is saved and read again, and says what it lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from facefeat import FaceFeatureModel, InputError, PresetError, RecipeError, TrainingError
+from facefeat.cli import cli
+from facefeat.data import FaceDataset
+from facefeat.training import DecoderRecipe, list_decoder_recipes, load_decoder_recipe
+from facefeat.training.decoder_recipe import decoder_recipe_from_dict
+from made import TINY, dataset, squares
+
+DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "encoder": [8, 12, 12]}}
+SMALLEST = {"name": "detail", "config": {"code": 3, "filters": [6, 6], "encoder": [6]}}
+UPSAMPLING = {"name": "upsampling", "config": {"filters": [12, 12, 8]}}
+ALL = {"pixels": 1.0, "perceptual": 0.01, "swap": 0.01, "features": 0.01, "independence": 0.01}
+KEPT = ("loss", "mse", "psnr", "kept_race", "score")
+
+
+class Stop(Exception):
+    pass
+
+
+class Recorder:
+    """A reporter that stops after some epochs, as a kill would: after the checkpoint was written."""
+
+    def __init__(self, stop_after: int = 99) -> None:
+        self.stop_after, self.epochs = stop_after, 0
+
+    def started(self, epochs: int, first_epoch: int, batches: int) -> None:
+        self.first = first_epoch
+
+    def batch(self, epoch: int, done: int, loss: float) -> None:
+        pass
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        self.epochs += 1
+        if self.epochs == self.stop_after:
+            raise Stop
+
+
+def recipe(decoder: Mapping[str, Any] = DETAIL, loss: Mapping[str, float] = ALL, **train: Any) -> DecoderRecipe:
+    options = {"epochs": 2, "batch_size": 12, "warmup_epochs": 0.5, "learning_rate": 3e-3, **train}
+    return decoder_recipe_from_dict({"name": "tiny", "decoder": decoder, "train": options, "loss": loss})
+
+
+def model() -> FaceFeatureModel:
+    from keras.utils import set_random_seed
+
+    set_random_seed(3)
+    return FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32, detector="whole-image")
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
+    return dataset(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(scope="module")
+def trained(faces: FaceDataset) -> FaceFeatureModel:
+    made = model()
+    made.fit_decoder(faces.split("train"), faces.split("val"), recipe())
+    return made
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("decoder", [UPSAMPLING, DETAIL], ids=["upsampling", "detail"])
+def test_a_decoder_beats_the_mean_picture(faces: FaceDataset, decoder: dict[str, Any]) -> None:
+    made = model()
+    before = made._classifier.backbone_model.get_weights()
+    train, val = faces.split("train"), faces.split("val")
+    log = made.fit_decoder(train, val, recipe(decoder, {"pixels": 1.0}, epochs=30))
+    pictures = val.crops(32)[:].astype("float32")
+    mean = np.mean((train.crops(32)[:].mean(axis=0) - pictures) ** 2)
+    error = np.mean((made.reconstruct(val.crops(32)[:]).astype("float32") - pictures) ** 2)
+    assert error < 0.7 * mean
+    assert log.epochs[log.best_epoch]["mse"] == pytest.approx(error / 255**2, rel=0.02)
+    for a, b in zip(before, made._classifier.backbone_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert made._classifier.backbone_model.trainable
+
+
+@pytest.mark.backend
+def test_a_resumed_run_ends_with_the_same_numbers(faces: FaceDataset, tmp_path: Path) -> None:
+    data, chosen = (faces.split("train"), faces.split("val")), recipe(SMALLEST, epochs=2)
+    straight, resumed = model(), model()
+    log = straight.fit_decoder(*data, chosen)
+    with pytest.raises(Stop):
+        model().fit_decoder(*data, chosen, folder=tmp_path, reporter=Recorder(stop_after=1))
+    recorder = Recorder()
+    again = resumed.fit_decoder(*data, chosen, folder=tmp_path, resume=True, reporter=recorder)
+    assert recorder.first == 1 and recorder.epochs == 1
+    for a, b in zip(log.epochs, again.epochs, strict=True):
+        assert {k: a[k] for k in KEPT} == {k: b[k] for k in KEPT}
+    for one, other in zip(straight.decoder.weights, resumed.decoder.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    assert "swap_kept_gender" in log.epochs[0]
+    with pytest.raises(TrainingError, match="belongs to another recipe"):
+        model().fit_decoder(*data, recipe(SMALLEST, epochs=4), folder=tmp_path, resume=True)
+
+
+def test_a_preset_keeps_its_decoder(trained: FaceFeatureModel, faces: FaceDataset, tmp_path: Path) -> None:
+    crops = faces.crops(32)[:5]
+    assert trained.latent_dim == 8 + 6 and trained.encode(crops).shape == (5, 14)
+    trained.save(tmp_path / "a", name="tiny", card="# tiny\n")
+    again = FaceFeatureModel.from_preset(tmp_path / "a")
+    assert again.has_decoder and again.latent_dim == 14
+    made = again.decode(again.encode(crops))
+    assert made.shape == (5, 32, 32, 3) and made.dtype == np.uint8
+    # Kernels are kept in float16.
+    assert np.abs(made.astype(int) - trained.reconstruct(crops)).max() <= 3
+    np.testing.assert_array_equal(made, again.reconstruct(crops))
+    again.save(tmp_path / "a")  # over the folder that the decoder is read from
+    once_more = FaceFeatureModel.from_preset(tmp_path / "a")
+    np.testing.assert_array_equal(once_more.reconstruct(crops), made)
+    assert (tmp_path / "a" / "model_card.md").read_text() == "# tiny\n"
+    config = json.loads((tmp_path / "a" / "config.json").read_text())["decoder"]
+    assert config["name"] == "detail" and config["distribution"] == "facefeat" and config["detail"] == 6
+    assert json.loads((tmp_path / "a" / "decoder_training.json").read_text())["recipe"]["name"] == "tiny"
+
+
+@pytest.mark.parametrize("name", ["decoder.weights.h5", "detail_encoder.weights.h5"])
+def test_a_missing_or_altered_decoder_is_named(trained: FaceFeatureModel, tmp_path: Path, name: str) -> None:
+    folder = trained.save(tmp_path / "a")
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(bytes(data))
+    with pytest.raises(PresetError, match=f"'{name}' was altered"):
+        FaceFeatureModel.from_preset(folder)
+    (folder / name).unlink()
+    with pytest.raises(PresetError, match=f"the file '{name}' is missing"):
+        FaceFeatureModel.from_preset(folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d.update(name="detial"), r"needs the decoder 'detial' of facefeat .*Did you mean 'detail'"),
+        (lambda d: d["config"].update(code=7), "does not fit|breaks its contract"),
+        (lambda d: d.pop("feature_dim"), "incomplete or a wrong type"),
+        (lambda d: d.update(feature_dim=9), "does not fit"),
+    ],
+    ids=["name", "config", "key", "width"],
+)
+def test_a_decoder_that_does_not_fit(trained: FaceFeatureModel, tmp_path: Path, edit: Any, message: str) -> None:
+    from test_preset import change
+
+    folder = trained.save(tmp_path / "a")
+    change(folder, lambda c: edit(c["decoder"]))
+    read = FaceFeatureModel.from_preset(folder)  # what needs no decoder goes on to work
+    with pytest.raises(PresetError, match=message):
+        read.decode(np.zeros((1, 14), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("latents", "message"),
+    [
+        (np.zeros((2, 8), "float32"), r"latents must be \(N, 14\). Received: an array of shape \(2, 8\)"),
+        (np.zeros(14, "float32"), r"must be \(N, 14\)"),
+        (np.full((2, 14), np.nan), "finite.*2 of 2, first in row 0"),
+        (np.full((1, 14), 1e300), "finite"),
+        (np.full((1, 14), "a"), "numbers"),
+        ([[1.0], [1.0, 2.0]], "different lengths"),
+        (None, r"must be \(N, 14\)"),
+    ],
+    ids=["width", "one", "nan", "infinite", "text", "ragged", "none"],
+)
+def test_latents_that_are_none_are_refused(trained: FaceFeatureModel, latents: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        trained.decode(latents)
+
+
+def test_no_latents_give_no_faces(trained: FaceFeatureModel) -> None:
+    assert trained.decode(np.zeros((0, 14))).shape == (0, 32, 32, 3)
+    assert trained.reconstruct(np.zeros((0, 40, 40, 3), "uint8")).shape == (0, 32, 32, 3)
+
+
+def test_a_model_without_decoder_says_what_to_train() -> None:
+    plain = model()
+    crops = np.zeros((1, 32, 32, 3), "uint8")
+    assert not plain.has_decoder and plain.encode(crops).shape == (1, 8)
+    for ask in (lambda: plain.decode(np.zeros((1, 8))), lambda: plain.reconstruct(crops), plain.require_decoder):
+        with pytest.raises(PresetError, match=r"has no decoder.*facefeat train-decoder --recipe utkface-detail"):
+            ask()
+
+
+@pytest.mark.parametrize("name", sorted(list_decoder_recipes()))
+def test_the_shipped_recipes_fit_the_bundled_preset(name: str) -> None:
+    from facefeat.training import build_decoder
+
+    shipped = load_decoder_recipe(name)
+    assert shipped.summary and decoder_recipe_from_dict(shipped.to_dict()) == shipped
+    bundled = FaceFeatureModel.from_preset(shipped.preset)
+    decoder = build_decoder(bundled._classifier, shipped)
+    weights = sum(part.count_params() for part in decoder.parts.values())
+    assert decoder.image_size == 96 and weights * 2 < 15e6  # two bytes each in a preset
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[loss]\nswpa = 1.0\n", r"line 2: loss.swpa: unknown key. .*Did you mean 'swap'"),
+        ("[train]\nepochs = 0\n", "line 2: train.epochs: impossible value"),
+        ("[loss]\npixels = 0.0\n", "at least one weight"),
+        ("[decoder]\nconfig = {}\n", "decoder.name: is missing"),
+        ("seed = 'a'\n", "must be a whole number"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_named_with_its_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_decoder_recipe(tmp_path / "mine.toml")
+
+
+def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="Did you mean 'utkface-detail'"):
+        load_decoder_recipe("utkface-detial")
+
+
+def test_the_command_writes_a_preset_with_a_decoder(tmp_path: Path) -> None:
+    model().save(tmp_path / "preset", name="plain")
+    table = squares(tmp_path / "data", 24)
+    lines = [
+        'decoder = { name = "detail", config = { code = 4, filters = [8, 8], encoder = [8] } }',
+        "[train]\nepochs = 3\nbatch_size = 8",
+        "[loss]\nswap = 0.1",
+    ]
+    (tmp_path / "mine.toml").write_text("\n".join(lines))
+    words = ["--recipe", tmp_path / "mine.toml", "--preset", tmp_path / "preset", "--data", table]
+    words += ["--output", tmp_path / "run", "--epochs", "1"]
+    done = CliRunner().invoke(cli, ["train-decoder", *map(str, words)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(tmp_path / "run" / "preset")
+    made = FaceFeatureModel.from_preset(tmp_path / "run" / "preset")
+    assert made.name == "plain" and made.reconstruct(np.zeros((1, 32, 32, 3), "uint8")).shape == (1, 32, 32, 3)
+    again = CliRunner().invoke(cli, ["train-decoder", *map(str, words)])
+    assert isinstance(again.exception, InputError) and "--resume" in str(again.exception)
