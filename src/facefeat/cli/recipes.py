@@ -19,17 +19,18 @@ def recipes(name: str | None, as_json: bool) -> None:
 
     To change one: facefeat recipes NAME > mine.toml, edit it, then facefeat train --recipe mine.toml ...
     """
-    from facefeat.training import list_recipes, load_recipe
+    from facefeat.training import list_decoder_recipes, list_recipes, load_decoder_recipe, load_recipe
 
-    shipped = list_recipes()
+    decoders = list_decoder_recipes()
+    shipped = list_recipes() | decoders
     if name is not None:
-        recipe = load_recipe(name)
+        recipe = load_decoder_recipe(name) if name in decoders else load_recipe(name)
         if as_json:
             click.echo(json.dumps(recipe.to_dict(), indent=1))
         else:
             click.echo(shipped.get(name, Path(name)).read_text("utf-8").rstrip())
         return
-    found = [load_recipe(n) for n in shipped]
+    found = [load_recipe(n) for n in list_recipes()]
     if as_json:
         click.echo(json.dumps([r.to_dict() for r in found], indent=1))
         return
@@ -46,6 +47,9 @@ def recipes(name: str | None, as_json: bool) -> None:
         for r in found
     ]
     rows(("Name", "Schema", "Backbone", "Head", "Crops", "Epochs", "Summary"), lines)
+    made = [load_decoder_recipe(n) for n in decoders]
+    shown = [(r.name, r.preset, r.decoder.name, str(r.train.epochs), r.summary) for r in made]
+    rows(("Name", "Preset", "Decoder", "Epochs", "Summary"), shown)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from facefeat.cli._quiet import start_keras
 from facefeat.cli.train import RichReporter, bars, check_output, make_output
 
 
@@ -50,6 +51,7 @@ def train_decoder(
     chosen = load_decoder_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
     get_registry().get("decoder", chosen.decoder.name)
     check_output(output, resume)
+    start_keras()
     model = FaceFeatureModel.from_preset(preset or chosen.preset or None)
     console = Console(stderr=True)
     with console.status("reading the data"):
