@@ -245,3 +245,34 @@ def test_statistics() -> None:
         and high[0] - low[0] == pytest.approx(0.39, abs=0.1)
     )
     assert correlation(d, d)[3] == pytest.approx(1) and correlation(np.ones((5, 2)), np.arange(5.0)).tolist() == [0, 0]
+
+
+def test_the_command_writes_a_whole_folder_and_tells_what_is_wrong_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    from facefeat.cli import cli
+    from facefeat.cli.analyze import setting
+    from facefeat.data import load_dataset
+    from made import TINY, squares
+
+    assert setting("seed=1") == ("seed", 1) and setting("metric=cosine") == ("metric", "cosine")
+    with pytest.raises(InputError, match="KEY=VALUE"):
+        setting("seed")
+    table = squares(tmp_path / "data", 24)
+    model = FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32)
+    preset = model.save(tmp_path / "preset", name="tiny")
+    arguments = ["--data", str(table), "--split", "train", "--preset", str(preset), "--output", str(tmp_path / "out")]
+    for wrong in (["pcaa"], ["pca", "--option", "components=0"], ["pca", "--option", "parts=2"]):
+        result = CliRunner().invoke(cli, ["analyze", *wrong, *arguments])
+        assert result.exception is not None and not (tmp_path / "out").exists()
+    result = CliRunner().invoke(cli, ["analyze", "pca", *arguments, "--option", "components=2"], catch_exceptions=False)
+    assert result.exit_code == 0 and "table.csv (2 rows)" in result.output
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"table.csv", "directions.npz", "pca-variance.png"}
+    dataset = load_dataset(table, schema="utkface")
+    study = model.analyze(dataset, "neighbours", k=1)
+    assert len(study.table) == 24 and study.table["file"][0].endswith(".png")
+    (tmp_path / "out" / "mine.txt").touch()
+    with pytest.raises(InputError, match="is not an analysis"):
+        study.save(tmp_path / "out")
