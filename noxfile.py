@@ -52,7 +52,7 @@ def tests(session: nox.Session) -> None:
     """The whole suite, against the package as it is installed."""
     session.install(".[test]")
     # Not `-n auto`: TensorFlow takes about 1 GB and several threads in each process.
-    workers = [] if session.posargs else ["-n", "2", "--dist", "loadfile"]
+    workers = [] if session.posargs else ["-n", "2", "--dist", "loadfile", "--durations=25"]
     session.run("pytest", *workers, *session.posargs, env=QUIET)
 
 

@@ -18,7 +18,7 @@ LAYERS = (
     ("plugins", "registry"),
     ("data",),
     ("readout", "classifier", "decoding", "preset"),
-    ("training", "evaluation", "latent"),
+    ("training", "evaluation", "latent", "photos"),
     ("model",),
     ("cli", "__main__", "testing"),
 )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import DataError, ImageError, InputError, did_you_mean
-from facefeat.types import Face, FaceBatch, ImageResult
+from facefeat.errors import ImageError, InputError, did_you_mean
+from facefeat.types import FaceBatch
 
 if TYPE_CHECKING:
     import os
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from facefeat.training.recipe import Recipe
     from facefeat.training.trainer import TrainingLog, TrainingReporter
     from facefeat.types import Alignment, Analysis, FloatArray, ImageLike, UInt8Array
-
-PHOTOS_AT_ONCE = 16
-"""Photos decoded and detected together: enough for the detector's batches, few enough for memory."""
 
 
 class FaceFeatureModel:
@@ -201,69 +198,27 @@ class FaceFeatureModel:
         a result with `.error` set; alone, it raises ImageError.
         """
         from facefeat.image import is_one_image
+        from facefeat.photos import read_photos
 
-        if is_one_image(images):
-            result = self._predict_some([images])[0]  # type: ignore[list-item]
-            if result.error is not None:
-                raise ImageError(result.error)
-            return result
-        listed: list[Any] = list(images)  # type: ignore[arg-type]
-        results: list[ImageResult] = []
-        for start in range(0, len(listed), PHOTOS_AT_ONCE):
-            results += self._predict_some(listed[start : start + PHOTOS_AT_ONCE], first=start)
-        return results
-
-    def _predict_some(self, images: Sequence[ImageLike], first: int = 0) -> list[ImageResult]:
-        import numpy as np
-
-        from facefeat.image import align_face, name_of, open_image
-        from facefeat.readout import face_result
-
-        opened: dict[int, UInt8Array] = {}
-        errors: dict[int, str] = {}
-        for i, image in enumerate(images):
-            try:
-                opened[i] = open_image(image)
-            except ImageError as e:
-                errors[i] = str(e)
-        found = dict(zip(opened, self.detector.detect_batch(list(opened.values())), strict=True))
-        crops = [align_face(opened[i], f, self.alignment, self.image_size) for i, faces in found.items() for f in faces]
-        batch = self._classifier.predict(np.stack(crops)) if crops else None
-        results, row = [], 0
-        for i, image in enumerate(images):
-            source = name_of(image, first + i)
-            if i in errors:
-                results.append(ImageResult(source, error=errors[i]))
-                continue
-            faces = []
-            for face in found[i]:
-                assert batch is not None
-                with_crop = Face(face.box, face.score, face.landmarks, crops[row])
-                faces.append(face_result(with_crop, batch, row))
-                row += 1
-            height, width = opened[i].shape[:2]
-            results.append(ImageResult(source, tuple(faces), (width, height)))
-        return results
+        one = is_one_image(images)
+        listed: list[Any] = [images] if one else list(images)  # type: ignore[arg-type]
+        results = read_photos(listed, self.detector, self._classifier)
+        if not one:
+            return results
+        if results[0].error is not None:
+            raise ImageError(results[0].error)
+        return results[0]
 
     def align(self, images: ImageLike | Sequence[ImageLike]) -> UInt8Array:
         """(N, S, S, 3) uint8 crops: the largest face of each image, or the whole image where none is found.
 
         Raises ImageError for an image that cannot be read.
         """
-        import numpy as np
-
-        from facefeat.image import align_face, is_one_image, open_image
+        from facefeat.image import is_one_image
+        from facefeat.photos import largest_faces
 
         listed: list[Any] = [images] if is_one_image(images) else list(images)  # type: ignore[arg-type]
-        crops = []
-        for start in range(0, len(listed), PHOTOS_AT_ONCE):
-            opened = [open_image(i) for i in listed[start : start + PHOTOS_AT_ONCE]]
-            for image, faces in zip(opened, self.detector.detect_batch(opened), strict=True):
-                height, width = image.shape[:2]
-                face = faces[0] if faces else Face((0, 0, width, height))
-                crops.append(align_face(image, face, self.alignment, self.image_size))
-        s = self.image_size
-        return np.stack(crops) if crops else np.zeros((0, s, s, 3), "uint8")
+        return largest_faces(listed, self.detector, self.alignment, self.image_size)
 
     def predict_faces(self, crops: UInt8Array) -> FaceBatch:
         """Predictions for crops that are already aligned; no detector runs.
@@ -295,6 +250,31 @@ class FaceFeatureModel:
         self.require_decoder()
         return self.decode(self.encode(crops))
 
+    def morph(
+        self,
+        a: ImageLike,
+        b: ImageLike,
+        *more: ImageLike,
+        steps: int = 60,
+        path: str = "linear",
+        easing: str = "none",
+        bounce: bool = False,
+    ) -> UInt8Array:
+        """(steps, S, S, 3) uint8 frames from face `a` to `b`, and on through `more`; the ends are the reconstructions.
+
+        An array is an aligned (H, W, 3) uint8 crop; of another image the largest face is aligned, as in `align`.
+        path, easing, bounce: see `latent.paths.latent_path`. Raises InputError, ImageError, PresetError.
+        """
+        import numpy as np
+
+        from facefeat.latent.paths import check_morph, latent_path
+
+        check_morph(2 + len(more), steps, path, easing)
+        self.require_decoder()
+        crops = [self._crops(x[None])[0] if isinstance(x, np.ndarray) else self.align(x)[0] for x in (a, b, *more)]
+        latents = self.encode(np.stack(crops))
+        return self.decode(latent_path(latents, steps, path=path, easing=easing, bounce=bounce))
+
     def _crops(self, crops: UInt8Array) -> UInt8Array:
         from facefeat.image import check_crops, resize_crops
 
@@ -324,7 +304,7 @@ class FaceFeatureModel:
         if r.image_size != self.image_size:
             raise InputError(f"the recipe has image_size {r.image_size}, the model {self.image_size}.")
         for dataset in (train, validation):
-            self._check_schema(dataset)
+            dataset.check_schema(self.schema)
         log = run(self._classifier, train, validation, r, folder=folder, resume=resume, reporter=reporter)
         # A decoder reads the latents that it was trained on, and these are others now.
         self._start_record()
@@ -352,7 +332,7 @@ class FaceFeatureModel:
 
         r = load_decoder_recipe(recipe)
         for dataset in (train, validation):
-            self._check_schema(dataset)
+            dataset.check_schema(self.schema)
         made = build_decoder(self._classifier, r)
         log = train_decoder(
             self._classifier, made, train, validation, r, folder=folder, resume=resume, reporter=reporter
@@ -365,7 +345,7 @@ class FaceFeatureModel:
         """Metrics with 95 % intervals (`bootstrap` resamples) and a table per group. Raises DataError."""
         from facefeat.evaluation import evaluate
 
-        self._check_schema(dataset)
+        dataset.check_schema(self.schema)
         return evaluate(self._classifier, dataset, bootstrap=bootstrap)
 
     def audit(self, dataset: FaceDataset, *, bootstrap: int = 500, command: str = "", split: str = "") -> Audit:
@@ -377,7 +357,7 @@ class FaceFeatureModel:
         from facefeat import __version__
         from facefeat.evaluation.audit import run_audit
 
-        self._check_schema(dataset)
+        dataset.check_schema(self.schema)
         about = {"model": self.name, "licence": self._info["licence"], "version": __version__}
         return run_audit(
             self._classifier, dataset, about={**about, "command": command, "split": split}, bootstrap=bootstrap
@@ -390,21 +370,12 @@ class FaceFeatureModel:
         """
         from facefeat.latent.analyze import run_analyzer
 
-        self._check_schema(dataset)
+        dataset.check_schema(self.schema)
         return run_analyzer(self, dataset, analyzer, config)
 
     def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
         """`predict_faces` by a head that does not see these coordinates of the latent: they are held at `at` (D,)."""
         return self._classifier.predict_without(self._crops(crops), coordinates, at)
-
-    def _check_schema(self, dataset: FaceDataset) -> None:
-        ours = {n: a.classes for n, a in self.schema.attributes.items()}
-        theirs = {n: a.classes for n, a in dataset.schema.attributes.items()}
-        if ours != theirs:
-            raise DataError(
-                f"the data set {dataset.name!r} has the schema {dataset.schema.name!r}, the model "
-                f"{self.schema.name!r}: {theirs} is not {ours}. Import the data with the model's schema."
-            )
 
     def save(self, folder: str | Path, *, name: str | None = None, card: str | None = None) -> Path:
         """Write a preset folder, whole or not at all; an existing preset there is replaced.

@@ -60,6 +60,15 @@ class FaceDataset:
         counts = ", ".join(f"{split} {n:,}" for split, n in self.splits.items())
         return f"<FaceDataset {self.name}: {len(self):,} rows ({counts}), schema {self.schema.name}>"
 
+    def check_schema(self, schema: Schema) -> None:
+        """Raises DataError unless its attributes and classes are those of `schema`."""
+        ours, theirs = ({n: a.classes for n, a in s.attributes.items()} for s in (schema, self.schema))
+        if ours != theirs:
+            raise DataError(
+                f"the data set {self.name!r} has the schema {self.schema.name!r}, the model {schema.name!r}: "
+                f"{theirs} is not {ours}. Import the data with the model's schema."
+            )
+
     def __len__(self) -> int:
         return len(self._rows)
 

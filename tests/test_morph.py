@@ -1,0 +1,117 @@
+"""Morphing, from photos to files, with a tiny model and its tiny decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from facefeat import FaceFeatureModel, InputError, PresetError
+from facefeat.cli import cli
+from facefeat.testing import toy_crops
+from facefeat.training.decoder_recipe import decoder_recipe_from_dict
+from made import TINY, dataset
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from keras.utils import set_random_seed
+
+    set_random_seed(3)
+    model = FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32)
+    recipe = {
+        "name": "tiny",
+        "decoder": {"name": "upsampling", "config": {"filters": [12, 8]}},
+        "train": {"epochs": 1, "batch_size": 12, "warmup_epochs": 0.5},
+    }
+    faces = dataset(tmp_path_factory.mktemp("faces"), 24)
+    model.fit_decoder(faces.split("train"), faces.split("val"), decoder_recipe_from_dict(recipe))
+    return model.save(tmp_path_factory.mktemp("made") / "preset", name="tiny")
+
+
+@pytest.fixture(scope="module")
+def model(preset: Path) -> FaceFeatureModel:
+    return FaceFeatureModel.from_preset(preset)
+
+
+@pytest.fixture
+def photos(repo: Path, tmp_path: Path) -> list[str]:
+    """The portrait, its mirror image, and both side by side: one photo with two faces."""
+    portrait = Image.open(repo / "docs" / "assets" / "portrait.jpg").convert("RGB")
+    mirrored = portrait.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    both = Image.new("RGB", (2 * portrait.width, portrait.height))
+    both.paste(portrait, (0, 0))
+    both.paste(mirrored, (portrait.width, 0))
+    names = []
+    for name, picture in (("a.png", portrait), ("b.png", mirrored), ("two.png", both)):
+        picture.save(tmp_path / name)
+        names.append(str(tmp_path / name))
+    return names
+
+
+def ask(*args: object) -> Result:
+    return CliRunner().invoke(cli, ["morph", *map(str, args)])
+
+
+def test_a_morph_begins_and_ends_with_the_reconstructions(model: FaceFeatureModel) -> None:
+    a, b, c = toy_crops(3, 32)
+    ends = model.reconstruct(np.stack([a, b, c]))
+    for path in ("linear", "spherical"):
+        frames = model.morph(a, b, c, steps=9, path=path, easing="smooth")
+        assert frames.shape == (9, 32, 32, 3) and frames.dtype == np.uint8
+        # Batches of another size may round a pixel the other way.
+        for at, end in zip((0, 4, 8), ends, strict=True):
+            assert np.abs(frames[at].astype(int) - end).max() <= 1
+    assert len(model.morph(a, b, steps=5, bounce=True)) == 8
+
+
+def test_photos_are_aligned_first(model: FaceFeatureModel, photos: list[str]) -> None:
+    assert (model.morph(photos[0], photos[1], steps=3) == model.morph(*model.align(photos[:2]), steps=3)).all()
+
+
+def test_what_cannot_be_morphed_is_said(model: FaceFeatureModel) -> None:
+    a, b = toy_crops(2, 32)
+    with pytest.raises(InputError, match="steps"):
+        model.morph(a, b, steps=1)
+    with pytest.raises(PresetError, match="train-decoder"):
+        FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32).morph(a, b)
+
+
+def test_photos_become_a_file(preset: Path, photos: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "m.gif"
+    done = ask(*photos[:2], "-o", out, "--preset", preset, "--steps", 7, "--size", 64, "--attributes", "--bounce")
+    assert done.exit_code == 0, done.output
+    assert "12 frames of 128 x 64 pixels" in done.stdout
+    with Image.open(out) as picture:
+        assert (picture.size, picture.n_frames) == ((128, 64), 12)
+
+
+def test_the_largest_of_several_faces_is_taken_aloud_and_another_on_request(
+    preset: Path, photos: list[str], tmp_path: Path
+) -> None:
+    common = ("--preset", preset, "--steps", 3, "--size", 32)
+    said = ask(photos[0], photos[2], "-o", tmp_path / "m.png", *common)
+    assert said.exit_code == 0 and "has 2 faces; the largest is taken" in said.stderr
+    chosen = ask(photos[0], photos[2], "-o", tmp_path / "n.png", *common, "--face", 1, "--face", 2)
+    assert chosen.exit_code == 0 and "the largest" not in chosen.stderr
+    none = ask(photos[0], photos[2], "-o", tmp_path / "o.png", *common, "--face", 3)
+    assert isinstance(none.exception, InputError) and "has 1 face. Received: --face 3" in str(none.exception)
+
+
+def test_mistakes_are_answered_before_the_work(preset: Path, photos: list[str], tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("RGB", (200, 200), (90, 90, 90)).save(grey)
+    for args, words in (
+        ((photos[0], "-o", tmp_path / "m.gif"), "at least two faces"),
+        ((*photos[:2], "-o", tmp_path / "m.avi"), "no such format: '.avi'"),
+        ((*photos, "-o", tmp_path / "m.gif", "--face", 1, "--face", 1), "--face must be given once"),
+        ((*photos[:2], "-o", tmp_path / "m.gif", "--path", "round"), "no such path"),
+        ((photos[0], grey, "-o", tmp_path / "m.gif", "--preset", preset), "no face was found"),
+        ((photos[0], tmp_path / "none.jpg", "-o", tmp_path / "m.gif", "--preset", preset), "no such file"),
+    ):
+        failed = ask(*args)
+        assert failed.exception is not None and words in str(failed.exception), failed.output
+    assert not (tmp_path / "m.gif").exists()
