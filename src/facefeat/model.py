@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facefeat.decoding import FaceDecoder
     from facefeat.evaluation import Report
     from facefeat.evaluation.audit import Audit
+    from facefeat.latent.explain import Explanation
     from facefeat.schema import Schema
     from facefeat.training.decoder_recipe import DecoderRecipe
     from facefeat.training.recipe import Recipe
@@ -372,6 +373,18 @@ class FaceFeatureModel:
 
         dataset.check_schema(self.schema)
         return run_analyzer(self, dataset, analyzer, config)
+
+    def explain(
+        self, crops: UInt8Array, attribute: str, label: str | None = None, *, method: str = "auto"
+    ) -> Explanation:
+        """Where the model looked in (N, H, W, 3) uint8 crops; `.draw()` shows it. See `latent.explain.explain`.
+
+        label: the class to explain; each crop's own answer where None. method: "auto", "gradient" or "attention".
+        Raises InputError.
+        """
+        from facefeat.latent.explain import explain
+
+        return explain(self._classifier, self._crops(crops), attribute, label, method)
 
     def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
         """`predict_faces` by a head that does not see these coordinates of the latent: they are held at `at` (D,)."""

@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": Lazy("facefeat.cli.recipes", "compare", "Put finished runs side by side."),
     "evaluate": Lazy("facefeat.cli.evaluate", "evaluate", "Measure a model on labelled faces, per group."),
     "analyze": Lazy("facefeat.cli.analyze", "analyze", "Study the latents of labelled faces."),
+    "explain": Lazy("facefeat.cli.explain", "explain", "Show where the model looked in a face."),
     "plugins": Lazy("facefeat.cli.plugins", "plugins", "List components, and plugins that did not load."),
 }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from facefeat.cli._faces import face_crop
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._show import warn
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
@@ -67,25 +67,6 @@ def morph(
         shown = with_text(shown, captions(model, frames))
     write_frames(shown, output, fps=fps)
     click.echo(f"Written to {output}: {len(shown)} frames of {shown.shape[2]} x {shown.shape[1]} pixels")
-
-
-def face_crop(model: FaceFeatureModel, photo: str, number: int) -> UInt8Array:
-    """The (S, S, 3) uint8 aligned crop of face `number` of a photo, counted from 1; 0 for the largest, said aloud.
-
-    Raises ImageError for a photo that cannot be read, InputError for one without a face, or without that face.
-    """
-    from facefeat.errors import InputError
-
-    found = model.predict(photo).faces
-    if not found:
-        raise InputError(f"no face was found in {photo!r}. For a picture that is one whole face, crop it to the face.")
-    if number > len(found):
-        raise InputError(f"{photo!r} has {len(found)} face{'s' * (len(found) > 1)}. Received: --face {number}.")
-    if not number and len(found) > 1:
-        warn(f"{photo!r} has {len(found)} faces; the largest is taken. Another: --face N")
-    crop: Any = found[max(0, number - 1)].face.crop
-    assert crop is not None
-    return crop
 
 
 def captions(model: FaceFeatureModel, frames: UInt8Array) -> list[str]:

@@ -8,6 +8,7 @@ beside what its queries found, so the head can never be worse informed than a li
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
@@ -60,7 +61,10 @@ def build(
         if rate:
             y = layers.Dropout(rate, dtype="float32", name=f"{name}_dropout")(y)
         outputs[name] = common.logits(y, name, attribute.outputs)
-    return common.finish("attention", features, outputs)
+    head = common.finish("attention", features, outputs)
+    # How a head says that it can show where it looked; see `facefeat.component`.
+    head.attention_maps = partial(attention_maps, head)
+    return head
 
 
 def attention_maps(head: keras.Model, features: Any) -> dict[str, FloatArray]:

@@ -1,0 +1,49 @@
+"""`facefeat explain`: where the model looked, drawn over a face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facefeat.cli._faces import face_crop
+from facefeat.cli._quiet import start_keras
+
+
+@click.command()
+@click.argument("photo")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
+@click.option("--attribute", default="gender", show_default=True, help="age, gender or race.")
+@click.option("--class", "label", metavar="NAME", help="The class to explain. [default: the model's answer]")
+@click.option("--method", default="auto", show_default=True, help="gradient, attention or auto.")
+@click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
+              "`facefeat predict`. [default: the largest]")  # fmt: skip
+@click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the bundled one]")
+@click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")
+def explain(
+    photo: str,
+    output: Path,
+    attribute: str,
+    label: str | None,
+    method: str,
+    face: int | None,
+    preset: str | None,
+    size: int,
+) -> None:
+    """Draw the largest face of PHOTO, and beside it what spoke for the answer (orange) and against it (blue)."""
+    from facefeat.errors import InputError
+    from facefeat.latent.explain import check_request
+    from facefeat.latent.frames import SHEET, check_output, write_frames
+
+    if output.suffix.lower() not in SHEET:
+        raise InputError(f"the output must be a .png or .jpg file. Received: {str(output)!r}.")
+    check_output(output)
+    start_keras()
+    from facefeat.model import FaceFeatureModel
+
+    model = FaceFeatureModel.from_preset(preset)
+    check_request(model.schema, attribute, label, method)
+    crop = face_crop(model, photo, face or 0)
+    found = model.explain(crop[None], attribute, label, method=method)
+    write_frames(found.draw(size), output)
+    click.echo(f"{attribute} {found.labels[0]}, by {found.method}: written to {output}")

@@ -1,0 +1,152 @@
+"""Where the model looked: which places of the feature map speak for a class, drawn over the crop.
+
+`gradient` works with every head. It is HiResCAM (Draelos and Carin, "Use HiResCAM instead of Grad-CAM for faithful
+explanations of convolutional neural networks", 2020): the gradient of the class's log probability by the feature map,
+times the feature map. With a linear head over the mean of the map, as the default preset has, the values add up to what
+the places together give to the class. `attention` shows the attention of a head that has it (`head.attention_maps`).
+
+Both are as coarse as the feature map, and say what the model used, not what is true of a face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import InputError, did_you_mean
+from facefeat.readout import read_logits
+
+if TYPE_CHECKING:
+    from facefeat.classifier import Classifier
+    from facefeat.types import FloatArray, UInt8Array
+
+METHODS = ("auto", "attention", "gradient")
+_FOR, _AGAINST = (230, 97, 0), (26, 133, 255)  # orange and blue, told apart with any kind of colour vision
+_STEP = 1e-2
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where the model looked in N crops, for one attribute.
+
+    method: "gradient" or "attention". labels: the N classes that are explained.
+    maps: (N, h, w) float32. Of gradients: above 0 speaks for the class, below against it, in nats of its log
+    probability. Of attention: shares that sum to 1. crops: the (N, S, S, 3) uint8 that they belong to.
+    """
+
+    attribute: str
+    method: str
+    labels: tuple[str, ...]
+    maps: FloatArray
+    crops: UInt8Array
+
+    def draw(self, size: int = 256) -> UInt8Array:
+        """(N, size, 2 * size, 3) uint8: each crop, and beside it the crop with its map over it.
+
+        Orange speaks for the class and blue against it; the strongest place of a crop is the most opaque.
+        """
+        from PIL import Image
+
+        out = np.empty((len(self.crops), size, 2 * size, 3), "uint8")
+        for i, (crop, values) in enumerate(zip(self.crops, self.maps, strict=True)):
+            plain = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.LANCZOS))
+            grown = np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BICUBIC))
+            strength = grown / max(float(np.abs(values).max()), 1e-12)
+            colour = np.where(strength[..., None] > 0, np.asarray(_FOR), np.asarray(_AGAINST))
+            share = 0.7 * np.clip(np.abs(strength), 0, 1)[..., None]
+            # A grey picture below, so that a colour is the map's and not the face's.
+            grey = plain.mean(axis=-1, keepdims=True)
+            out[i, :, :size] = plain
+            out[i, :, size:] = np.clip((1 - share) * grey + share * colour, 0, 255)
+        return out
+
+
+def explain(
+    classifier: Classifier, crops: UInt8Array, attribute: str, label: str | None = None, method: str = "auto"
+) -> Explanation:
+    """Explain one attribute of (N, S, S, 3) uint8 crops.
+
+    label: the class to explain; each crop's own answer where None. method: "gradient", "attention" (which has no say
+    about a class), or "auto": attention where the head has it and no class was asked for.
+    Raises InputError for an unknown attribute, class or method, or attention of a head without it.
+    """
+    check_request(classifier.schema, attribute, label, method)
+    attends = hasattr(classifier.head_model, "attention_maps")
+    if method == "attention" and (not attends or label is not None):
+        why = (
+            "maps of attention are the same for every class" if attends else f"{classifier.head.name!r} does not attend"
+        )
+        raise InputError(f"method 'attention': {why}. Use method 'gradient'.")
+    features = classifier.feature_map(crops)
+    logits = classifier.logits_of(features)
+    own = read_logits(classifier.schema, logits, classifier.calibration).labels[attribute]
+    labels = tuple(str(x) for x in own) if label is None else (label,) * len(crops)
+    if attends and label is None and method != "gradient":
+        maps = classifier.head_model.attention_maps(features)[attribute]
+        return Explanation(attribute, "attention", labels, maps, crops)
+    weights = np.stack(
+        [_slope(classifier, logits, i, attribute, x) for i, x in enumerate(labels)] or [logits[attribute]]
+    )
+    found = _gradient(classifier.head_model, features, attribute, weights[: len(crops)]) if len(crops) else features
+    return Explanation(attribute, "gradient", labels, np.asarray((features * found).sum(axis=-1), "float32"), crops)
+
+
+def check_request(schema: Any, attribute: str, label: str | None, method: str) -> None:
+    """Raises InputError for an attribute or class that the schema has not, or an unknown method."""
+    if attribute not in schema.attributes:
+        raise InputError(f"no such attribute. {did_you_mean(str(attribute), schema.attributes)}")
+    if label is not None and label not in schema.attributes[attribute].classes:
+        raise InputError(
+            f"{attribute} has no such class. {did_you_mean(str(label), schema.attributes[attribute].classes)}"
+        )
+    if method not in METHODS:
+        raise InputError(f"no such method. {did_you_mean(str(method), METHODS)}")
+
+
+def _slope(classifier: Classifier, logits: Any, row: int, attribute: str, label: str) -> FloatArray:
+    """(outputs,) float32: how the log probability of a class changes with each output of the head, for one crop.
+
+    By central differences, through all that makes probabilities of outputs (years, order, calibration): there is one
+    place that knows that, `readout`, and it knows NumPy only.
+    """
+    outputs = logits[attribute].shape[1]
+    rows = {name: np.repeat(values[row : row + 1], 2 * outputs, axis=0) for name, values in logits.items()}
+    steps = _STEP * np.eye(outputs, dtype="float32")
+    rows[attribute] = rows[attribute] + np.concatenate([steps, -steps])
+    batch = read_logits(classifier.schema, rows, classifier.calibration)
+    column = batch.classes[attribute].index(label)
+    up, down = np.split(np.log(np.maximum(batch.probabilities[attribute][:, column], 1e-30)), 2)
+    return np.asarray((up - down) / (2 * _STEP), "float32")
+
+
+def _gradient(head: Any, features: FloatArray, attribute: str, weights: FloatArray) -> FloatArray:
+    """(N, h, w, C) float32: the gradient by the features of sum(weights * head(features)[attribute])."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(features)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(head(x, training=False)[attribute] * weights)
+        return np.asarray(tape.gradient(total, x))
+    if backend == "jax":
+        import jax
+
+        fixed = [v.value for v in head.trainable_variables], [v.value for v in head.non_trainable_variables]
+
+        def summed(x: Any) -> Any:
+            return (head.stateless_call(*fixed, x, training=False)[0][attribute] * weights).sum()
+
+        return np.asarray(jax.grad(summed)(features))
+    if backend == "torch":
+        import torch
+
+        y = torch.tensor(features, requires_grad=True)
+        (head(y, training=False)[attribute] * torch.tensor(weights)).sum().backward()
+        return np.asarray(y.grad)
+    raise InputError(f"gradient maps need the Keras backend tensorflow, jax or torch. Received: {backend!r}.")
