@@ -274,3 +274,31 @@ def test_preview_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     ):
         assert run([*args, *wrong]) in (1, 2)
         assert message in capsys.readouterr().err
+
+
+def test_one_resampling_turns_zooms_shears_and_shifts_about_the_centre_within_its_bounds() -> None:
+    from facefeat.training.augment_layers import RandomAffine
+
+    # Each pixel says where it came from, so the way it went can be read back: far from the border, 9 x 9 of 65.
+    side, middle = 65, slice(28, 37)
+    y, x = np.mgrid[:side, :side].astype("float32") - (side - 1) / 2
+    picture = np.repeat(np.stack([x, y, 0 * x], axis=-1)[None], 64, axis=0)
+    near = np.stack([x[middle, middle].ravel(), y[middle, middle].ravel(), np.ones(81)], axis=1)
+
+    def ways(*amounts: float) -> np.ndarray:
+        moved = np.asarray(RandomAffine(*amounts, seed=1)(picture, training=True))[:, middle, middle, :2]
+        return np.stack([np.linalg.lstsq(near, m.reshape(81, 2), rcond=None)[0] for m in moved])  # (64, 3, 2)
+
+    turned, zoomed, shifted = ways(20, 0, 0, 0), ways(0, 0.2, 0, 0), ways(0, 0, 0, 0.1)
+    sheared = ways(0, 0, 0.2, 0)
+    angles = np.degrees(np.arctan2(turned[:, 0, 1], turned[:, 0, 0]))
+    assert np.allclose(np.linalg.det(turned[:, :2]), 1, atol=1e-3)
+    assert 15 < np.abs(angles).max() <= 20.01 and angles.min() < 0 < angles.max()
+    sizes = 1 / zoomed[:, 0, 0]
+    assert 0.8 <= sizes.min() + 1e-3 < 0.85 and 1.15 < sizes.max() <= 1.201
+    for way in (turned, zoomed, sheared):
+        assert np.allclose(way[:, 2], 0, atol=1e-2)  # the centre stays
+    assert np.allclose(shifted[:, :2], np.eye(2), atol=1e-3) and 5 < np.abs(shifted[:, 2]).max() <= 6.51
+    lean = sheared[:, [0, 1], [1, 0]]
+    assert 0.15 < np.abs(lean).max() <= 0.201
+    assert np.allclose(ways(0, 0, 0, 0)[:, :2], np.eye(2), atol=1e-4)
