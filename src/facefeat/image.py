@@ -33,6 +33,11 @@ MAX_PIXELS = 178_956_970
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO")
 """Pillow's names of the formats that are tried. A closed list: some of its readers start other programs (EPS)."""
 
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .pnm .mpo".split()
+)
+"""What counts as a picture when a folder is searched. A file named by itself is tried whatever its name."""
+
 _READABLE = "Readable: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF"
 _ORIENTATION_TAG = 0x0112
 
@@ -47,6 +52,12 @@ _open_lock = threading.Lock()  # warnings.catch_warnings swaps a global list
 
 
 # ---------------------------------------------------------------- opening
+
+
+def is_picture_name(path: str) -> bool:
+    """By its ending; hidden files are not the user's photos (macOS leaves `._photo.jpg` beside photo.jpg)."""
+    base = os.path.basename(path)
+    return not base.startswith(".") and os.path.splitext(base)[1].lower() in PICTURE_SUFFIXES
 
 
 def is_one_image(images: object) -> bool:

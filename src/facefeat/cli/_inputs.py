@@ -7,10 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .pnm .mpo".split()
-)
-"""What counts as a picture when a folder is searched. A file named by itself is tried whatever its name."""
+from facefeat.image import PICTURE_SUFFIXES, is_picture_name
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def _matching(pattern: str) -> tuple[list[str], list[str]]:
     found: list[str] = []
     faults: list[str] = []
     for path in sorted(glob.glob(pattern, recursive=True)):
-        if os.path.isfile(path) and _is_picture(path):
+        if os.path.isfile(path) and is_picture_name(path):
             found.append(path)
         elif os.path.isdir(path) and "**" not in pattern:
             inside, more = _in_folder(path)
@@ -67,15 +64,9 @@ def _in_folder(folder: str) -> tuple[list[str], list[str]]:
 
     for where, folders, names in os.walk(folder, onerror=cannot):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [os.path.join(where, n) for n in sorted(names) if _is_picture(n)]
+        found += [os.path.join(where, n) for n in sorted(names) if is_picture_name(n)]
     return found, faults
 
 
-def _is_picture(name: str) -> bool:
-    """By its name; hidden files are not the user's photos (macOS leaves `._photo.jpg` beside photo.jpg)."""
-    base = os.path.basename(name)
-    return not base.startswith(".") and os.path.splitext(base)[1].lower() in SUFFIXES
-
-
 def _suffixes() -> str:
-    return ", ".join(sorted(SUFFIXES))
+    return ", ".join(sorted(PICTURE_SUFFIXES))
