@@ -22,6 +22,8 @@ INTERRUPTED = 130
 # In the order of `facefeat --help`: what most people want comes first.
 COMMANDS = {
     "predict": Lazy("facefeat.cli.predict", "predict", "Age, gender and race of every face in photos."),
+    "batch": Lazy("facefeat.cli.batch", "batch", "Every face of a million pictures into one table, resumable."),
+    "demo": Lazy("facefeat.cli.demo", "demo", "Try it in the browser: photos in, faces read, faces morphed."),
     "presets": Lazy("facefeat.cli.presets", "presets", "List the trained models that are installed."),
     "data": Lazy("facefeat.cli.data", "data", "Import labelled faces into one table."),
     "train": Lazy("facefeat.cli.train", "train", "Train a model by a recipe."),
@@ -33,6 +35,7 @@ COMMANDS = {
     "evaluate": Lazy("facefeat.cli.evaluate", "evaluate", "Measure a model on labelled faces, per group."),
     "analyze": Lazy("facefeat.cli.analyze", "analyze", "Study the latents of labelled faces."),
     "explain": Lazy("facefeat.cli.explain", "explain", "Show where the model looked in a face."),
+    "export": Lazy("facefeat.cli.export", "export", "Write a model as ONNX, LiteRT or SavedModel."),
     "plugins": Lazy("facefeat.cli.plugins", "plugins", "List components, and plugins that did not load."),
 }
 

@@ -1,0 +1,94 @@
+"""The page: a header, and the tabs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from facefeat_demo.photos import Kept
+from facefeat_demo.tabs import classify, models, morph, responsible
+
+if TYPE_CHECKING:
+    from facefeat_demo.host import Host
+
+TABS: tuple[ModuleType, ...] = (classify, morph, models, responsible)
+"""In the order of the page."""
+STATIC = Path(__file__).resolve().parent / "static"
+DELETE_EVERY, DELETE_AFTER = 300, 3600
+"""Seconds: how often old files are looked for, and how old they may be. A session's files go when it ends."""
+
+HEADER = """
+<header class="ff-header">
+  <h1>facefeat</h1>
+  <p class="ff-tagline">What does a computer guess from a face?</p>
+  <p class="ff-quiet">Apparent age, gender and race: guesses of how a face looks to others, often wrong, and never facts
+  about a person. Photos are read on the machine that runs this page, and deleted when you close it.</p>
+</header>
+"""
+
+
+def build(host: Host) -> gr.Blocks:
+    """The page of a host's model, ready for `launch(**launch_options())`."""
+    kept = Kept()
+    with gr.Blocks(
+        title="facefeat: what does a computer guess from a face?",
+        analytics_enabled=False,
+        delete_cache=(DELETE_EVERY, DELETE_AFTER),
+    ) as demo:
+        gr.HTML(HEADER, js_on_load=None)
+        with gr.Tabs(elem_id="tabs"):
+            for tab in TABS:
+                with gr.Tab(tab.TITLE, id=tab.__name__.rpartition(".")[2]):
+                    tab.build(host, kept)
+
+        def forget(request: gr.Request) -> None:
+            kept.forget(request.session_hash)
+
+        demo.unload(forget)
+    demo.queue(default_concurrency_limit=4, max_size=64)
+    return demo
+
+
+def launch_options() -> dict[str, Any]:
+    """How the page looks, and what it must not do: the part of `launch` that is the same wherever it runs."""
+    return {
+        "theme": theme(),
+        "css": (STATIC / "style.css").read_text("utf-8"),
+        "footer_links": ["api"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "quiet": True,
+        "inline": False,
+    }
+
+
+def theme() -> gr.themes.Base:
+    """Plain, with the system's own fonts: the page fetches nothing from other sites."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
+    mono = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+    made = gr.themes.Base(
+        primary_hue=gr.themes.colors.indigo,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=fonts,
+        font_mono=mono,
+    )
+    return made.set(
+        body_background_fill="*neutral_50",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        block_title_text_color="*neutral_800",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_text_color="white",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+    )

@@ -1,0 +1,165 @@
+"""What was read from a photo, as the HTML of a page: the photo with numbered boxes, and a card for each face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING
+
+from facefeat_demo.host import MAX_CARDS, Reading
+from facefeat_demo.photos import data_uri
+
+if TYPE_CHECKING:
+    from facefeat import AttributePrediction, FaceResult
+    from facefeat.types import UInt8Array
+
+UNSURE = 0.6
+"""Below this probability a card says that it is unsure, and names the runner-up."""
+_WIDE = 30  # years
+_SMALL = 40  # pixels
+_DOUBTFUL = 0.9
+
+WELCOME = """
+<div class="ff-empty">
+  <p class="ff-empty-title">Choose a photo, or try an example</p>
+  <p>Every face gets a number in the photo and a card with what the model reads from it: an age, a gender and a race,
+  how sure it is, and where it looked.</p>
+</div>
+"""
+
+
+def page(reading: Reading) -> str:
+    """The HTML for one photo."""
+    if reading.error is not None or reading.pixels is None:
+        return notice("That did not work", reading.error or "")
+    count = len(reading.faces)
+    if not count:
+        says = "A face is found best when it is seen from the front, in good light, and not very small."
+        return _photo(reading) + notice("No face was found in this photo", says)
+    cards = "".join(
+        card(i, face, look, open_look=count == 1)
+        for i, (face, look) in enumerate(zip(reading.faces, reading.looks, strict=False), 1)
+    )
+    more = ""
+    if count > MAX_CARDS:
+        more = f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
+    return (
+        f'<h2 class="ff-count" role="status">{count} face{"s" * (count > 1)} found</h2>{_photo(reading)}{more}'
+        f'<div class="ff-cards">{cards}</div>'
+        f'<p class="ff-quiet">Read in {reading.seconds:.1f} s on {escape(reading.device)}. '
+        "These are guesses of how a face looks to others, not facts about a person.</p>"
+    )
+
+
+def notice(title: str, text: str) -> str:
+    """A sentence in place of a result."""
+    return (
+        f'<div class="ff-notice" role="status"><p class="ff-notice-title">{escape(title)}</p><p>{escape(text)}</p></div>'
+    )
+
+
+def _photo(reading: Reading) -> str:
+    assert reading.pixels is not None
+    width, height = reading.size
+    boxes = "".join(_box(i, face, width, height) for i, face in enumerate(reading.faces, 1))
+    shown_height, shown_width = reading.pixels.shape[:2]
+    return (
+        f'<div class="ff-photo" style="--ratio:{shown_width / shown_height:.4f}">'
+        f'<img src="{data_uri(reading.pixels)}" width="{shown_width}" height="{shown_height}" '
+        f'alt="Your photo, with a numbered box around each face">{boxes}</div>'
+    )
+
+
+def _box(number: int, face: FaceResult, width: int, height: int) -> str:
+    left, top, right, bottom = face.box
+    left, top = max(0.0, left), max(0.0, top)
+    wide, high = min(right, width) - left, min(bottom, height) - top
+    place = (
+        f"left:{100 * left / width:.2f}%;top:{100 * top / height:.2f}%;"
+        f"width:{100 * wide / width:.2f}%;height:{100 * high / height:.2f}%"
+    )
+    small = " ff-box-small" if wide / width < 0.05 else ""
+    return f'<div class="ff-box{small}" style="{place}"><span>{number}</span></div>'
+
+
+def card(number: int, face: FaceResult, look: Mapping[str, UInt8Array], open_look: bool = False) -> str:
+    """One face: its crop, an age, every other attribute as bars, doubts, and where the model looked."""
+    crop = face.face.crop
+    picture = "" if crop is None else f'<img class="ff-crop" src="{data_uri(crop, quality=92)}" alt="Face {number}">'
+    others = "".join(bars(name, p) for name, p in face.attributes.items() if not (name == "age" and face.age_years))
+    doubts = "".join(f"<li>{escape(d)}</li>" for d in doubts_of(face))
+    doubts = f'<ul class="ff-doubts" aria-label="Doubts">{doubts}</ul>' if doubts else ""
+    return (
+        f'<section class="ff-card" aria-label="Face {number}"><header>{picture}'
+        f'<div><p class="ff-number">Face {number}</p>{_age(face)}</div></header>'
+        f"{others}{doubts}{_look(number, face, look, open_look)}</section>"
+    )
+
+
+def _age(face: FaceResult) -> str:
+    if face.age_years is None:
+        return ""
+    years = f'<p class="ff-age"><small>about</small> {face.age_years:.0f} <small>years</small></p>'
+    interval = face.age_interval
+    if interval is None:
+        return years
+    low, high = min(interval.low, 100), min(interval.high, 100)
+    at = min(face.age_years, 100)
+    return (
+        f'{years}<div class="ff-scale" aria-hidden="true"><i style="left:{low:.0f}%;width:{max(high - low, 1):.0f}%"></i>'
+        f'<b style="left:{at:.0f}%"></b></div>'
+        f'<p class="ff-interval">probably {interval.low:.0f} to {interval.high:.0f}</p>'
+    )
+
+
+def bars(name: str, prediction: AttributePrediction) -> str:
+    """An attribute's probabilities, each a bar; the most probable first unless the classes have few."""
+    probabilities = sorted(prediction.probabilities.items(), key=lambda kv: -kv[1])
+    rows = "".join(
+        f'<tr{" class=ff-best" if i == 0 else ""}><th scope="row">{escape(label)}</th>'
+        f'<td><div class="ff-bar"><i style="width:{100 * p:.1f}%"></i></div></td><td>{percent(p)}</td></tr>'
+        for i, (label, p) in enumerate(probabilities)
+    )
+    return f'<table class="ff-bars"><caption>{escape(name.capitalize())}</caption><tbody>{rows}</tbody></table>'
+
+
+def percent(p: float) -> str:
+    """A probability for people: never 0 % and never 100 %."""
+    return "&lt;1 %" if p < 0.01 else "&gt;99 %" if p > 0.99 else f"{100 * p:.0f} %"
+
+
+def doubts_of(face: FaceResult) -> list[str]:
+    """The honest words: where the model is unsure of a face, and why one should be."""
+    out = []
+    if face.score < _DOUBTFUL:
+        out.append("This may not be a face at all.")
+    left, top, right, bottom = face.box
+    if min(right - left, bottom - top) < _SMALL:
+        out.append("The face is small in the photo: it can hardly be read.")
+    interval = face.age_interval
+    if interval is not None and interval.high - interval.low >= _WIDE:
+        out.append("Unsure of the age.")
+    for name, read in face.attributes.items():
+        if name == "age" and face.age_years is not None:
+            continue
+        if read.probability < UNSURE:
+            ranked = sorted(read.probabilities, key=lambda label: -read.probabilities[label])
+            out.append(f"Unsure of the {name}: {' or '.join(ranked[:2])}.")
+    return out
+
+
+def _look(number: int, face: FaceResult, look: Mapping[str, UInt8Array], is_open: bool) -> str:
+    if not look:
+        return ""
+    figures = "".join(
+        f'<figure><img src="{data_uri(picture)}" alt="Face {number}: where the model looked for {escape(name)} '
+        f'{escape(face.attributes[name].label)}"><figcaption>{escape(name.capitalize())}: '
+        f"{escape(face.attributes[name].label)}</figcaption></figure>"
+        for name, picture in look.items()
+    )
+    return (
+        f'<details class="ff-look"{" open" if is_open else ""}><summary>Where the model looked</summary>'
+        f'<div class="ff-looks">{figures}</div>'
+        '<p class="ff-quiet"><b class="ff-for">Orange</b> spoke for the answer, <b class="ff-against">blue</b> against '
+        "it.</p></details>"
+    )

@@ -1,0 +1,123 @@
+"""Photos as they come to a page: from the page's own upload folder, within limits, deleted with the session."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat import ImageError
+from facefeat.image import FORMATS, open_image
+
+if TYPE_CHECKING:
+    from facefeat.types import UInt8Array
+
+MAX_MEGAPIXELS = 64
+"""Larger photos are turned away before they are decoded: a visitor must not fill the memory of the machine."""
+SHOWN = 1280
+"""Longest side of a photo as the page shows it, in pixels."""
+EXAMPLES = Path(__file__).resolve().parent / "examples"
+
+
+def open_photo(data: bytes) -> UInt8Array | str:
+    """The upright (H, W, 3) uint8 pixels of a picture file, or a sentence for the page that says what is wrong."""
+    if not data:
+        return "This photo is empty, or no longer here. Please choose it again."
+    width, height = _size(data)
+    if width * height > MAX_MEGAPIXELS * 1_000_000:
+        return (
+            f"This photo is too large: {width:,} × {height:,} pixels. Up to {MAX_MEGAPIXELS} million pixels can be "
+            "read; please make it smaller."
+        )
+    try:
+        return open_image(data)
+    except ImageError as e:
+        return str(e).replace(f"the picture of {len(data):,} bytes", "This file")
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """(width, height) as the file's header has it; (0, 0) where it cannot be told."""
+    from PIL import Image
+
+    Image.init()
+    with contextlib.suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN]) as picture:
+            return picture.size
+    return 0, 0
+
+
+def shrink(pixels: UInt8Array, longest: int = SHOWN) -> UInt8Array:
+    """(H, W, 3) uint8 at `longest` pixels on its longer side, or as it is where that is less already."""
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def data_uri(pixels: UInt8Array, kind: str = "jpeg", quality: int = 85) -> str:
+    """(H, W, 3) uint8 as the address of a picture that is in the page itself: no file is written."""
+    from PIL import Image
+
+    made = io.BytesIO()
+    Image.fromarray(pixels).save(made, kind, quality=quality)
+    return f"data:image/{kind};base64,{base64.b64encode(made.getvalue()).decode('ascii')}"
+
+
+def uploaded(value: Mapping[str, Any] | None, cache: str | Path) -> bytes | None:
+    """The bytes of what a photo component holds; None for none.
+
+    Gradio lets through only paths in its upload folder; they are checked here again, since the value is a stranger's.
+    """
+    path = None if value is None else value.get("path")
+    if not path:
+        return None
+    real = Path(path).resolve()
+    if not real.is_relative_to(Path(cache).resolve()):
+        return b""
+    try:
+        return real.read_bytes()
+    except OSError:  # deleted meanwhile
+        return b""
+
+
+def lend(example: Path, cache: str | Path) -> str:
+    """A copy of an example in the upload folder, so that it goes the way of every photo."""
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=cache))
+    return str(shutil.copy(example, folder))
+
+
+class Kept:
+    """Which session has which files, so that they can be deleted when it ends; a file of two sessions stays for both."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, set[Path]] = {}
+        self._lock = threading.Lock()
+
+    def remember(self, session: str | None, path: str | None) -> None:
+        """The file belongs to the session."""
+        if session and path:
+            with self._lock:
+                self._of.setdefault(session, set()).add(Path(path))
+
+    def forget(self, session: str | None) -> None:
+        """Delete the session's files."""
+        with self._lock:
+            mine = self._of.pop(session or "", set())
+            others = set().union(*self._of.values()) if self._of else set()
+            for path in mine - others:
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()

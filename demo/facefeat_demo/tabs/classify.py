@@ -1,0 +1,59 @@
+"""Classify: a photo in, a numbered box and a card for every face out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from facefeat_demo.cards import WELCOME, page
+from facefeat_demo.host import QUEUE, Host
+from facefeat_demo.inputs import examples, photo_bytes, photo_input
+
+if TYPE_CHECKING:
+    from facefeat_demo.photos import Kept
+
+TITLE = "Classify"
+AT_ONCE = 4
+"""Photos of several visitors that are read together."""
+
+
+def build(host: Host, kept: Kept) -> None:
+    """Fill the tab."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=280):
+            photo = photo_input("Your photo", kept, height=320, elem_id="classify-photo")
+            examples(photo)
+        with gr.Column(scale=7, min_width=280):
+            result = gr.HTML(WELCOME, elem_id="classify-result", js_on_load=None, min_height=120)
+            numbers = gr.JSON(visible=False)
+
+    def classify(values: list[Any]) -> tuple[list[str], list[dict[str, Any] | None]]:
+        """Age, gender and race of every face of a photo: the HTML of the page, and the numbers."""
+        return read([photo_bytes(value, photo) for value in values], host)
+
+    photo.change(
+        classify,
+        photo,
+        [result, numbers],
+        preprocess=False,
+        batch=True,
+        max_batch_size=AT_ONCE,
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=result,
+        api_name="classify",
+        **QUEUE,
+    )
+
+
+def read(photos: list[bytes | None], host: Host) -> tuple[list[str], list[dict[str, Any] | None]]:
+    """For each photo the HTML of its page and its numbers; None is a photo that was taken away."""
+    readings = iter(host.read([p for p in photos if p is not None]))
+    pages: list[str] = []
+    numbers: list[dict[str, Any] | None] = []
+    for photo in photos:
+        reading = None if photo is None else next(readings)
+        pages.append(WELCOME if reading is None else page(reading))
+        numbers.append(None if reading is None else reading.to_dict())
+    return pages, numbers

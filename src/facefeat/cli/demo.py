@@ -1,0 +1,57 @@
+"""`facefeat demo`: the page in the browser."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import click
+
+from facefeat.cli._quiet import start_keras
+
+
+@click.command()
+@click.option("--share", is_flag=True, help="Also give a public link, through Gradio's tunnel.")
+@click.option("--port", type=click.IntRange(1, 65535), help="[default: the first free one from 7860]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for everybody on the network.")
+@click.option("--auth", metavar="USER:PASSWORD", help="Ask for a name and a password.")
+@click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
+@click.option("--allow-presets", metavar="DIR", type=click.Path(path_type=Path), help="Let visitors change to the preset "
+              "folders in DIR.")  # fmt: skip
+@click.option("--max-upload", metavar="MB", type=click.IntRange(1, 1000), default=30, show_default=True,
+              help="Largest file of a photo.")  # fmt: skip
+def demo(
+    share: bool,
+    port: int | None,
+    host: str,
+    auth: str | None,
+    preset: str | None,
+    allow_presets: Path | None,
+    max_upload: int,
+) -> None:
+    """Open the demo: classify photos, morph faces, look at models, in the browser."""
+    from facefeat.errors import InputError, MissingExtraError
+
+    missing = [m for m in ("facefeat_demo", "gradio", "markdown_it") if importlib.util.find_spec(m) is None]
+    if missing:
+        raise MissingExtraError(f"the demo needs {missing[0]!r}, not installed here. Next: pip install 'facefeat[demo]'")
+    user, colon, password = (auth or "").partition(":")
+    if auth is not None and not (user and colon and password):
+        raise InputError("--auth wants a name and a password: USER:PASSWORD.")
+    if allow_presets is not None and not allow_presets.is_dir():
+        raise InputError(f"--allow-presets wants a folder of preset folders. Received: {str(allow_presets)!r}.")
+    from facefeat_demo.server import Settings, free_port, serve
+
+    port = free_port(host, port)  # said before the model is read
+    click.echo("Reading the model ...", err=True)
+    start_keras()
+    settings = Settings(
+        preset=preset,
+        allow_presets=allow_presets,
+        host=host,
+        port=port,
+        share=share,
+        auth=(user, password) if auth else None,
+        max_upload=max_upload,
+    )
+    serve(settings, say=click.echo)
