@@ -12,18 +12,18 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "facefeat"
 
 # From the bottom up. A room may import those of lower rows, and its own row's (but see the tests below).
 LAYERS = (
-    ("errors", "types", "schema", "image", "download", "annotate", "drawing", "folders"),
+    ("errors", "types", "schema", "image", "download", "annotate", "drawing", "folders", "linear", "search"),
     ("component", "hookspecs"),
     ("builtin",),
     ("plugins", "registry"),
     ("data",),
-    ("readout", "classifier", "decoding", "preset"),
-    ("training", "evaluation", "latent", "photos"),
+    ("readout", "classifier", "decoding", "directions", "identity", "preset"),
+    ("training", "evaluation", "latent", "photos", "export", "index"),
     ("model",),
     ("cli", "__main__", "testing"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-BUILTIN_MAY = {"component", "hookspecs", "schema", "types", "errors", "image", "download", "drawing"}
+BUILTIN_MAY = {"component", "hookspecs", *LAYERS[0]} - {"annotate", "folders"}
 HEAVY = ("keras", "tensorflow", "pandas", "matplotlib", "sklearn", "scipy", "jax", "torch", "mtcnn", "PIL", "h5py")
 
 
@@ -138,8 +138,8 @@ def test_tensorflow_is_imported_on_a_tensorflow_only_path_alone() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(n.split(".")[0] == "tensorflow" for n in names):
                 found.append(str(path.relative_to(SOURCE)))
-    # The detector; and, asked only where the backend is TensorFlow, which devices there are, and gradients.
-    assert set(found) <= {"builtin/detectors/mtcnn.py", "classifier.py", "latent/explain.py"}
+    # The detector; LiteRT's interpreter; and, asked only where the backend is TensorFlow, devices and gradients.
+    assert set(found) <= {"builtin/detectors/mtcnn.py", "classifier.py", "export/run.py", "latent/explain.py"}
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))

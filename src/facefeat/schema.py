@@ -144,8 +144,12 @@ class Attribute:
 
         if not self.years:
             raise SchemaError(f"attribute {self.name!r} has no years")
-        if self.exact:
-            return np.asarray(self.grid, "float32")
+        return np.asarray(self.grid, "float32") if self.exact else self.class_years()
+
+    def class_years(self) -> FloatArray:
+        """(K,) float32: the middle of each class's years, the last class counted as twelve years wide at most."""
+        import numpy as np
+
         return np.asarray([(a + min(b + 1, a + 12)) / 2 for a, b in self.years], "float32")
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from facefeat.errors import InputError
 
 if TYPE_CHECKING:
     from facefeat.types import FaceSet
+
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,8 @@ def _read_one(name: str, given: np.ndarray, attribute: Any, faces: FaceSet | Non
     index = np.array([place.get(str(n), -1) for n in names], int).reshape(len(names))
     values, unit = np.where(index >= 0, index, np.nan).astype("float64"), "classes"
     if attribute is not None and attribute.years and classes:
-        middle = [
-            (a + min(b + 1, a + 12)) / 2 for a, b in (attribute.years[attribute.classes.index(c)] for c in classes)
-        ]
-        values, unit = np.where(index >= 0, np.asarray(middle)[index], np.nan), "years"
+        middle = attribute.class_years()[[attribute.classes.index(c) for c in classes]].astype("float64")
+        values, unit = np.where(index >= 0, middle[index], np.nan), "years"
         if attribute.exact and faces is not None:
             values = np.where(np.isfinite(faces.years), faces.years, values)
     return Labelling(name, tuple(str(c) for c in classes), index, ordered, values, unit)
@@ -99,6 +99,19 @@ def _natural(name: str) -> tuple[float, str]:
     number = re.search(r"\d+", name)
     # "more than 70" comes after "60-69": by its number, and names without one last, by letter.
     return (float(number.group()) if number else float("inf"), name)
+
+
+def folds(label: Labelling, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(train, test) row numbers of each of FOLDS parts, each class spread evenly; rows without a label are left out."""
+    rows = np.flatnonzero(label.known)
+    order = np.random.default_rng(seed).permutation(rows)
+    order = order[np.argsort(label.index[order], kind="stable")]
+    part = np.empty(len(label.index), int)
+    part[order] = np.arange(len(order)) % FOLDS
+    for i in range(FOLDS):
+        test = rows[part[rows] == i]
+        if len(test):
+            yield rows[part[rows] != i], test
 
 
 def label_columns(labels: Mapping[str, Labelling]) -> dict[str, np.ndarray]:

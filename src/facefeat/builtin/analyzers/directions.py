@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.builtin.analyzers.common import Labelling, check_latents, read_labels, target_name
-from facefeat.builtin.analyzers.linear import FOLDS, Plane, fit_classes, fit_value, folds
+from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds, read_labels, target_name
 from facefeat.drawing import COLOURS, empty_figure, plain
+from facefeat.linear import Plane, fit_classes, fit_value
 from facefeat.types import Analysis
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 
 from facefeat.builtin.analyzers.common import Labelling, check_latents, face_grid, read_labels
 from facefeat.drawing import COLOURS, GREY, empty_figure, plain
+from facefeat.search import nearest
 from facefeat.types import Analysis
 
 if TYPE_CHECKING:
@@ -63,15 +64,6 @@ class Neighbours:
         rows = [(f"row {i}\nnearest at {far[i, 0]:.2f}", faces.crops_at(np.concatenate([[i], shown[i]]))) for i in some]
         columns = ["face", *(f"{r}." for r in range(1, shown.shape[1] + 1))]
         return face_grid(f"Faces drawn at random, and their nearest ({self.metric} distance)", rows, columns)
-
-
-def nearest(z: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Of each of N latents (N, D) the k nearest others, and how far they are: two arrays (N, k), nearest first."""
-    from sklearn.neighbors import NearestNeighbors
-
-    # Without an argument, scikit-learn leaves each point itself out.
-    far, near = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute").fit(z).kneighbors()
-    return near, far
 
 
 def _agreement(label: Labelling, frame: Any, k: int) -> Any:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.builtin.analyzers.common import Labelling, check_latents, read_labels
-from facefeat.builtin.analyzers.linear import FOLDS, choose, fit_classes, fit_value, folds, scale_of
+from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds, read_labels
 from facefeat.builtin.analyzers.statistics import bootstrap_mean
 from facefeat.drawing import COLOURS, GREY, empty_figure, plain
+from facefeat.linear import choose, fit_classes, fit_value, scale_of
 from facefeat.types import Analysis
 
 if TYPE_CHECKING:

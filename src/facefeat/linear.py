@@ -1,17 +1,13 @@
-"""Linear readers of one attribute from latents: what `directions` and `probe` fit."""
+"""Linear readers of one attribute from latents: what the analyzers and the directions of a preset are fitted with."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from facefeat.builtin.analyzers.common import Labelling
-
-FOLDS = 5
 STRENGTH = 0.03
 """C of the classifiers, for coordinates brought to spread 1: strong regularisation, since coordinates are many and go
 together. It is fixed, so that nothing is chosen on the faces that are measured."""
@@ -27,19 +23,6 @@ class Plane:
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """(N, D) -> (N,)."""
         return np.asarray(z @ self.weights + self.offset)
-
-
-def folds(label: Labelling, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(train, test) row numbers of each of FOLDS parts, each class spread evenly; rows without a label are left out."""
-    rows = np.flatnonzero(label.known)
-    order = np.random.default_rng(seed).permutation(rows)
-    order = order[np.argsort(label.index[order], kind="stable")]
-    part = np.empty(len(label.index), int)
-    part[order] = np.arange(len(order)) % FOLDS
-    for i in range(FOLDS):
-        test = rows[part[rows] == i]
-        if len(test):
-            yield rows[part[rows] != i], test
 
 
 def scale_of(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
