@@ -219,13 +219,14 @@ def use_jit(*models: Any) -> bool:
     import keras
 
     backend = keras.backend.backend()
-    if backend == "tensorflow" and not (has_accelerator() and all(_can_jit(m) for m in models)):
+    if backend == "tensorflow" and not (has_accelerator() and all(can_jit(m) for m in models)):
         return False
     return backend in ("tensorflow", "jax")
 
 
-def _can_jit(layer: Any) -> bool:
-    return getattr(layer, "supports_jit", True) and all(_can_jit(x) for x in getattr(layer, "layers", ()))
+def can_jit(layer: Any) -> bool:
+    """Whether neither a layer nor one inside it says that it calls Python, or else cannot be compiled."""
+    return getattr(layer, "supports_jit", True) and all(can_jit(x) for x in getattr(layer, "layers", ()))
 
 
 def run_in_batches(runner: Callable[[np.ndarray], Any], rows: np.ndarray, shape: tuple[int, ...]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import ImageError, InputError, did_you_mean
+from facefeat.errors import InputError, did_you_mean
 from facefeat.types import FaceBatch
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facefeat.decoding import FaceDecoder
     from facefeat.evaluation import Report
     from facefeat.evaluation.audit import Audit
+    from facefeat.export.write import Exported
     from facefeat.latent.explain import Explanation
     from facefeat.schema import Schema
     from facefeat.training.decoder_recipe import DecoderRecipe
@@ -198,17 +199,9 @@ class FaceFeatureModel:
         Returns an ImageResult for one image, and for a list one ImageResult each, in order. A bad image in a list is
         a result with `.error` set; alone, it raises ImageError.
         """
-        from facefeat.image import is_one_image
-        from facefeat.photos import read_photos
+        from facefeat.photos import read_images
 
-        one = is_one_image(images)
-        listed: list[Any] = [images] if one else list(images)  # type: ignore[arg-type]
-        results = read_photos(listed, self.detector, self._classifier)
-        if not one:
-            return results
-        if results[0].error is not None:
-            raise ImageError(results[0].error)
-        return results[0]
+        return read_images(images, self.detector, self._classifier)
 
     def align(self, images: ImageLike | Sequence[ImageLike]) -> UInt8Array:
         """(N, S, S, 3) uint8 crops: the largest face of each image, or the whole image where none is found.
@@ -408,6 +401,17 @@ class FaceFeatureModel:
             decoder=self.decoder if self.has_decoder else None,
             decoder_training=self._record.get("decoder_training"),
         )
+
+    def export(self, path: str | Path, format: str | None = None, *, latent: bool = False) -> Exported:
+        """Write the model for programs without Keras: "onnx", "litert" or "savedmodel" (None: by the ending of path).
+
+        See `export.write.export_model`. Raises InputError, MissingExtraError, PluginError.
+        """
+        from facefeat.export.write import export_model
+
+        decoder = self.decoder if latent and self.has_decoder else None
+        about = {k: str(self._info[k]) for k in ("name", "licence")}
+        return export_model(self._classifier, path, format, latent=latent, decoder=decoder, **about)
 
     def __repr__(self) -> str:
         c = self._classifier

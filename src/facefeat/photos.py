@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from facefeat.errors import ImageError
-from facefeat.image import align_face, name_of, open_image
+from facefeat.image import align_face, is_one_image, name_of, open_image
 from facefeat.readout import face_result
 from facefeat.types import Face, ImageResult
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
     from facefeat.component import Detector
-    from facefeat.types import Alignment, ImageLike, UInt8Array
+    from facefeat.types import Alignment, FaceBatch, ImageLike, UInt8Array
 
 AT_ONCE = 16
 """Photos decoded and detected together: enough for the detector's batches, few enough for memory."""
 
 
-def read_photos(images: Sequence[ImageLike], detector: Detector, classifier: Classifier) -> list[ImageResult]:
+class Reader(Protocol):
+    """What reads aligned crops: a Classifier, or an exported model."""
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of its crops in pixels."""
+        ...
+
+    @property
+    def alignment(self) -> Alignment:
+        """The geometry of its crops."""
+        ...
+
+    def predict(self, crops: UInt8Array, /) -> FaceBatch:
+        """(N, S, S, 3) uint8 -> calibrated predictions."""
+        ...
+
+
+def read_images(images: ImageLike | Sequence[ImageLike], detector: Detector, classifier: Reader) -> Any:
+    """An ImageResult for one image, a list of them for several, in order.
+
+    A bad image in a list is a result with `.error` set; alone, it raises ImageError.
+    """
+    if not is_one_image(images):
+        return read_photos(list(images), detector, classifier)  # type: ignore[arg-type]
+    (result,) = read_photos([images], detector, classifier)  # type: ignore[list-item]
+    if result.error is not None:
+        raise ImageError(result.error)
+    return result
+
+
+def read_photos(images: Sequence[ImageLike], detector: Detector, classifier: Reader) -> list[ImageResult]:
     """One ImageResult for each image, in order; a bad one is a result with `.error` set."""
     results: list[ImageResult] = []
     for start in range(0, len(images), AT_ONCE):
@@ -29,9 +59,7 @@ def read_photos(images: Sequence[ImageLike], detector: Detector, classifier: Cla
     return results
 
 
-def _read_some(
-    images: Sequence[ImageLike], first: int, detector: Detector, classifier: Classifier
-) -> list[ImageResult]:
+def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, classifier: Reader) -> list[ImageResult]:
     opened: dict[int, UInt8Array] = {}
     errors: dict[int, str] = {}
     for i, image in enumerate(images):

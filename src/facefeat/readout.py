@@ -140,14 +140,7 @@ def median_of(attribute: Attribute, outputs: np.ndarray) -> FloatArray:
     """
     import numpy as np
 
-    p = outputs
-    if attribute.exact:
-        edges = np.append(np.asarray(attribute.grid, "float64") - 0.5, attribute.grid[-1] + 0.5)
-    else:
-        # The last class is open above: it counts as twelve years wide, as in Attribute.output_years.
-        starts = [float(a) for a, _ in attribute.years]
-        last, end = attribute.years[-1]
-        edges = np.asarray([*starts, float(min(end + 1, last + 12))]) - 0.5
+    p, edges = outputs, year_edges(attribute)
     cumulative = np.cumsum(p, axis=1)
     k = np.minimum((cumulative < 0.5).sum(axis=1), p.shape[1] - 1)
     rows = np.arange(len(p))
@@ -155,6 +148,18 @@ def median_of(attribute: Attribute, outputs: np.ndarray) -> FloatArray:
     inside = np.clip((0.5 - before) / np.maximum(p[rows, k], 1e-12), 0, 1)
     years = edges[k] + inside * (edges[k + 1] - edges[k])
     return np.maximum(years, 0).astype("float32")
+
+
+def year_edges(attribute: Attribute) -> np.ndarray:
+    """(outputs + 1,) float64: the years at which each output of an attribute begins, and where the last ends."""
+    import numpy as np
+
+    if attribute.exact:
+        return np.append(np.asarray(attribute.grid, "float64") - 0.5, attribute.grid[-1] + 0.5)
+    # The last class is open above: it counts as twelve years wide, as in Attribute.output_years.
+    starts = [float(a) for a, _ in attribute.years]
+    last, end = attribute.years[-1]
+    return np.asarray([*starts, float(min(end + 1, last + 12))]) - 0.5
 
 
 def interval_of(attribute: Attribute, outputs: np.ndarray, levels: IntervalLevels) -> FloatArray:

@@ -22,6 +22,7 @@ from facefeat.errors import FacefeatError, InputError, PresetError
 
 if TYPE_CHECKING:
     from facefeat import FaceFeatureModel
+    from facefeat.export import OnnxModel
     from facefeat.types import ImageResult
 
 CHUNK = 16
@@ -31,6 +32,10 @@ CHUNK = 16
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
+@click.option(
+    "--engine", type=click.Choice(["keras", "onnx"]), default="keras", show_default=True, help="What runs the model."
+)
+@click.option("--model", "model_file", metavar="FILE", help="For --engine onnx: what `facefeat export` wrote.")
 @click.option("--detector", metavar="NAME", help="mtcnn (default), whole-image for crops, or a plugin's.")
 @click.option(
     "--min-score", type=click.FloatRange(0, 1), default=0.0, help="Leave out faces that the detector is less sure of."
@@ -52,6 +57,8 @@ def predict(
     ctx: click.Context,
     inputs: tuple[str, ...],
     preset: str | None,
+    engine: str,
+    model_file: str | None,
     detector: str | None,
     min_score: float,
     min_confidence: float,
@@ -68,6 +75,8 @@ def predict(
         raise click.UsageError("--json and --csv exclude each other. Give one of them.")
     if not inputs:
         raise click.UsageError("no photo given. Valid: files, folders or globs, such as: facefeat predict photo.jpg")
+    if (engine == "onnx") != (model_file is not None) or (model_file is not None and preset is not None):
+        raise click.UsageError("an exported model is given as: --engine onnx --model FILE, without --preset.")
     found = expand(inputs)
     if not found.files:
         raise InputError(" ".join(found.complaints))
@@ -80,7 +89,9 @@ def predict(
     with contextlib.redirect_stdout(sys.stderr), progress("reading the model", len(found.files)) as bar:
         # Where no input exists, that can be said without a model; only CSV needs its schema for the columns.
         needed = as_csv or any(os.path.exists(f) for f in found.files)
-        model = _load(preset, detector) if needed else None
+        model = None
+        if needed:
+            model = _load(preset, detector) if model_file is None else _load_onnx(model_file, detector)
         schema = None if model is None else model.schema
         writer: Writer
         if as_json:
@@ -130,8 +141,17 @@ def _load(preset: str | None, detector: str | None) -> FaceFeatureModel:
     return FaceFeatureModel.from_preset(preset, detector=detector)
 
 
+def _load_onnx(file: str, detector: str | None) -> OnnxModel:
+    from facefeat.export import OnnxModel
+
+    model = OnnxModel(file, detector=detector or "mtcnn")
+    if detector in (None, "mtcnn"):
+        start_keras()  # which that detector is about to do, with its start-up log
+    return model
+
+
 def _read(
-    model: FaceFeatureModel | None, files: Sequence[str], min_score: float, min_confidence: float
+    model: FaceFeatureModel | OnnxModel | None, files: Sequence[str], min_score: float, min_confidence: float
 ) -> list[ImageResult]:
     from facefeat.readout import abstain
     from facefeat.types import ImageResult

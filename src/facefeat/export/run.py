@@ -1,0 +1,43 @@
+"""Runs an exported file of any format once, where something is installed that can: for checks."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+
+def outputs_of(path: Path, format: str, crops: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Output name -> array for crops (N, S, S, 3) uint8; None for ONNX where onnxruntime is not installed."""
+    return {"onnx": _onnx, "litert": _litert, "savedmodel": _saved_model}[format](path, crops)
+
+
+def _onnx(path: Path, crops: np.ndarray) -> dict[str, np.ndarray] | None:
+    from facefeat.errors import MissingExtraError
+    from facefeat.export.onnx_model import open_session
+
+    try:
+        session = open_session(path)
+    except MissingExtraError:
+        return None
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"crops": crops}), strict=True))
+
+
+def _litert(path: Path, crops: np.ndarray) -> dict[str, np.ndarray]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it moves to the package ai-edge-litert, one day
+        import tensorflow as tf
+
+        interpreter = tf.lite.Interpreter(str(path))
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], crops.shape)
+    runner = interpreter.get_signature_runner()
+    return {k: np.asarray(v) for k, v in runner(crops=crops).items()}
+
+
+def _saved_model(path: Path, crops: np.ndarray) -> dict[str, np.ndarray]:
+    import keras
+
+    layer = keras.layers.TFSMLayer(str(path), call_endpoint="serve")
+    return {k: np.asarray(v) for k, v in layer(crops).items()}

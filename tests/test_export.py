@@ -1,0 +1,294 @@
+"""Exported files answer as the model does, say what they hold, and ONNX runs without Keras."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginError
+from facefeat.cli import cli
+from facefeat.export.graph import _interval, _median
+from facefeat.export.metadata import ExportMetadata, format_of
+from facefeat.readout import Calibration, IntervalLevels, interval_of, median_of
+from facefeat.schema import Attribute, get_schema
+from facefeat.testing import toy_crops, toy_schema
+from made import TINY
+
+HEAD = {"trunk": [{"units": 8}]}
+CALIBRATION = Calibration(
+    {"age": 0.8, "race": 1.7}, {"race": (0.3, 0.0, -0.2, 0.1, 0.0)}, IntervalLevels(0.9, 0.04, 0.97)
+)
+
+
+def tiny(schema: Any = "utkface", calibration: Calibration = CALIBRATION) -> FaceFeatureModel:
+    from keras.utils import set_random_seed
+
+    set_random_seed(5)
+    model = FaceFeatureModel(schema=schema, backbone_config=TINY, head_config=HEAD, image_size=32)
+    for part in (model._classifier.backbone_model, model._classifier.head_model):
+        part.set_weights([np.random.default_rng(1).normal(w, 0.3).astype("float32") for w in part.get_weights()])
+    for layer in model._classifier.backbone_model.layers:  # noise may not make a variance negative
+        if hasattr(layer, "moving_variance"):
+            layer.moving_variance.assign(np.ones(layer.moving_variance.shape))
+    model._classifier.calibration = calibration
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceFeatureModel:
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def file(model: FaceFeatureModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for package in ("onnx", "tf2onnx", "onnxruntime"):
+        pytest.importorskip(package, reason=f"writing and running ONNX needs {package}: pip install 'facefeat[export]'")
+    made = model.export(tmp_path_factory.mktemp("out") / "model.onnx", latent=True)
+    assert made.difference is not None and made.difference < 1e-5
+    return made.path
+
+
+def same(batch: Any, expected: Any) -> None:
+    for name, p in expected.probabilities.items():
+        assert batch.probabilities[name].dtype == np.float32
+        np.testing.assert_allclose(batch.probabilities[name], p, atol=1e-5)
+        assert batch.classes[name] == expected.classes[name]
+    assert {n: list(v) for n, v in batch.labels.items()} == {n: list(v) for n, v in expected.labels.items()}
+    np.testing.assert_allclose(batch.age_years, expected.age_years, atol=1e-2)
+    assert batch.age_coverage == expected.age_coverage
+    if expected.age_interval is not None:
+        np.testing.assert_array_equal(batch.age_interval, expected.age_interval)
+
+
+# ---------------------------------------------------------------- the graph
+
+
+ATTRIBUTES = (
+    get_schema("utkface").age,
+    get_schema("fairface").age,
+    toy_schema().age,
+    Attribute("late", ("old", "older"), ordered=True, years=((40, 49), (50, 52)), exact=True),
+)
+
+
+@settings(max_examples=25)
+@given(which=st.integers(0, 3), seed=st.integers(0, 2**31), sharp=st.floats(0.05, 20), low=st.floats(0.001, 0.4))
+def test_the_age_of_the_graph_is_that_of_the_read_out(which: int, seed: int, sharp: float, low: float) -> None:
+    attribute = ATTRIBUTES[which]
+    assert attribute is not None
+    logits = np.random.default_rng(seed).normal(0, sharp, (7, attribute.outputs))
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p = (p / p.sum(axis=1, keepdims=True)).astype("float32")
+    cumulative = np.cumsum(p, axis=1).astype("float32")
+    levels = IntervalLevels(0.9, low, 1 - low / 2)
+    near = np.minimum(np.abs(cumulative - levels.low), np.abs(cumulative - levels.high)).min(axis=1) < 1e-5
+    flat = (np.abs(cumulative - 0.5) < 1e-5).any(axis=1)  # where a rounding moves the answer
+    years, between = np.asarray(_median(attribute, p, cumulative)), np.asarray(_interval(attribute, cumulative, levels))
+    np.testing.assert_allclose(years[~flat], median_of(attribute, p)[~flat], atol=2e-2)
+    np.testing.assert_array_equal(between[~near], interval_of(attribute, p, levels)[~near])
+
+
+# ---------------------------------------------------------------- ONNX
+
+
+def test_onnx_answers_as_the_model(model: FaceFeatureModel, file: Path) -> None:
+    from facefeat.export import OnnxModel
+
+    read = OnnxModel(file)
+    for n in (1, 5, 70):  # 70: more than one batch
+        crops = toy_crops(n, 32, seed=n)
+        same(read.predict_faces(crops), model.predict_faces(crops))
+    large = toy_crops(2, 50)
+    same(read.predict_faces(large), model.predict_faces(large))
+    assert len(read.predict_faces(np.zeros((0, 8, 8, 3), "uint8"))) == 0
+    np.testing.assert_allclose(read.encode(large), model.encode(large), atol=1e-4)
+    assert read.metadata.latent_dim == model.latent_dim
+
+
+def test_what_an_onnx_file_says_of_itself(model: FaceFeatureModel, file: Path) -> None:
+    import onnx
+
+    from facefeat.export import OnnxModel
+
+    raw = onnx.load(file)
+    about = json.loads(next(p.value for p in raw.metadata_props if p.key == "facefeat"))
+    assert about["schema"] == model.schema.to_dict() and about["alignment"] == model.alignment.to_dict()
+    assert about["outputs"]["race_probabilities"]["classes"] == list(model.schema["race"].classes)
+    assert about["image_size"] == 32 and len(about["fingerprint"]) == 64
+    dims = raw.graph.input[0].type.tensor_type
+    assert (raw.graph.input[0].name, dims.elem_type) == ("crops", onnx.TensorProto.UINT8)
+    assert [d.dim_param or d.dim_value for d in dims.shape.dim] == ["N", 32, 32, 3]
+    assert {o.name for o in raw.graph.output} == set(about["outputs"])
+    read = OnnxModel(file)
+    assert (read.schema, read.alignment, read.image_size) == (model.schema, model.alignment, 32)
+
+
+def test_classes_of_years_and_no_interval(tmp_path: Path, file: Path) -> None:
+    from facefeat.export import OnnxModel
+
+    model = tiny("fairface", Calibration())
+    read = OnnxModel(model.export(tmp_path / "plain.onnx").path)
+    crops = toy_crops(4, 32)
+    same(read.predict_faces(crops), model.predict_faces(crops))
+    assert read.predict_faces(crops).age_interval is None
+    with pytest.raises(InputError, match="without latents"):
+        read.encode(crops)
+
+
+def test_files_that_are_not_ours(tmp_path: Path, file: Path) -> None:
+    import onnx
+
+    from facefeat.export import OnnxModel
+
+    with pytest.raises(InputError, match="no such ONNX file"):
+        OnnxModel(tmp_path / "missing.onnx")
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(InputError, match="is no ONNX file that can be read"):
+        OnnxModel(tmp_path / "text.onnx")
+    raw = onnx.load(file)
+    for value, words in ((None, "without facefeat's metadata"), ("{}", "cannot be read"), ('{"version": 9, "facefeat": '
+                         '"3.0"}', "reads up to 1")):  # fmt: skip
+        onnx.helper.set_model_props(raw, {} if value is None else {"facefeat": value})
+        onnx.save(raw, tmp_path / "other.onnx")
+        with pytest.raises(InputError, match=words):
+            OnnxModel(tmp_path / "other.onnx")
+
+
+def test_photos_with_the_same_detector_have_the_same_faces(model: FaceFeatureModel, file: Path, repo: Path) -> None:
+    from facefeat.export import OnnxModel
+
+    photo = repo / "docs" / "assets" / "portrait.jpg"
+    read, expected = OnnxModel(file).predict(photo), model.predict(photo)
+    assert len(read.faces) == 1 and read.faces[0].box == expected.faces[0].box
+    assert read.faces[0].attributes["race"].label == expected.faces[0].attributes["race"].label
+
+
+def test_predict_by_onnx_imports_no_framework(file: Path, model: FaceFeatureModel, tmp_path: Path) -> None:
+    crops = toy_crops(3, 32)
+    for i, crop in enumerate(crops):
+        Image.fromarray(crop).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes(b"broken")
+    script = (
+        "import sys; from facefeat.cli import run; code = run(sys.argv[1:]); "
+        "heavy = {'tensorflow', 'keras', 'jax', 'torch', 'pandas', 'sklearn'} & set(sys.modules); "
+        "print(code, sorted(heavy), file=sys.stderr)"
+    )
+    command = [
+        "predict",
+        "--engine",
+        "onnx",
+        "--model",
+        str(file),
+        "--detector",
+        "whole-image",
+        "--json",
+        str(tmp_path),
+    ]
+    env = {**os.environ, "FACEFEAT_PLUGINS": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True, timeout=120, env=env
+    )
+    assert done.stderr.splitlines()[-1] == "1 []" and "3.png" in done.stderr
+    results = json.loads(done.stdout)
+    expected = model.predict_faces(crops)
+    for i, result in enumerate(results[:3]):
+        found = result["faces"][0]["attributes"]
+        assert {n: a["label"] for n, a in found.items()} == {n: v[i] for n, v in expected.labels.items()}
+    assert results[3]["error"]
+
+
+def test_how_an_exported_model_is_given(file: Path, repo: Path) -> None:
+    photo = str(repo / "docs" / "assets" / "portrait.jpg")
+    for args in (
+        ["--engine", "onnx"],
+        ["--model", str(file)],
+        ["--engine", "onnx", "--model", str(file), "--preset", "x"],
+    ):
+        said = CliRunner().invoke(cli, ["predict", photo, *args])
+        assert said.exit_code == 2 and "--engine onnx --model FILE" in said.output
+
+
+# ---------------------------------------------------------------- the other formats, and the command
+
+
+def test_a_saved_model_answers_as_the_model(model: FaceFeatureModel, tmp_path: Path) -> None:
+    made = model.export(tmp_path / "saved", "savedmodel")  # it is read again and compared there
+    assert made.difference is not None and made.difference < 1e-5
+    text = (tmp_path / "saved" / "assets.extra" / "facefeat.json").read_text("utf-8")
+    assert ExportMetadata.from_json(text, "it") == made.metadata
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["saved"]
+    (tmp_path / "saved" / "mine.txt").touch()
+    with pytest.raises(InputError, match="is not an exported model"):
+        model.export(tmp_path / "saved", "savedmodel")
+
+
+def ask(*args: object) -> Result:
+    return CliRunner().invoke(cli, ["export", *map(str, args)])
+
+
+def test_the_command_writes_and_says_so(model: FaceFeatureModel, file: Path, tmp_path: Path) -> None:
+    preset = model.save(tmp_path / "preset", name="tiny")
+    done = ask("-o", tmp_path / "m.onnx", "--preset", preset)
+    assert done.exit_code == 0, done.output
+    assert "tiny as onnx" in done.stdout and "agrees with the model" in done.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "preset"]
+    from facefeat.export import OnnxModel
+
+    # The hashes are those of the model before it was saved.
+    assert OnnxModel(tmp_path / "m.onnx").metadata.fingerprint == OnnxModel(file).metadata.fingerprint
+
+
+def test_names_and_formats_must_fit(tmp_path: Path) -> None:
+    assert format_of(Path("a.onnx"), None) == "onnx" and format_of(Path("a.TFLITE"), None) == "litert"
+    assert format_of(Path("folder"), "savedmodel") == "savedmodel"
+    for name, format in (("a", None), ("a.h5", None), ("a.onnx", "litert"), ("a.onnx", "savedmodel"), ("a", "onnx")):
+        with pytest.raises(InputError, match="Received"):
+            format_of(Path(name), format)
+    (tmp_path / "d.onnx").mkdir()
+    said = ask("-o", tmp_path / "d.onnx")
+    assert isinstance(said.exception, InputError) and "is a folder" in str(said.exception)
+    said = ask("-o", tmp_path / "model")
+    assert isinstance(said.exception, InputError) and "which format?" in str(said.exception)
+
+
+def test_a_missing_converter_is_named(model: FaceFeatureModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'facefeat\[export\]'"):
+        model.export(tmp_path / "m.onnx")
+
+
+def test_what_calls_python_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny()
+    monkeypatch.setattr(model._classifier.backbone_model.layers[-1], "supports_jit", False, raising=False)
+    with pytest.raises(PluginError, match="calls Python"):
+        model.export(tmp_path / "m", "savedmodel")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(
+    model: FaceFeatureModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facefeat.export import write
+
+    def other(new: Path, kind: str, crops: np.ndarray) -> dict[str, np.ndarray]:
+        wrong = replace(CALIBRATION, temperatures={"age": 2.0})
+        graph = write.export_graph(tiny(calibration=wrong)._classifier)
+        return {k: np.asarray(v) for k, v in graph.predict_on_batch(crops).items()}
+
+    monkeypatch.setattr(write, "outputs_of", other)
+    monkeypatch.setattr(write, "_write", lambda graph, new, *rest: (new / "saved_model.pb").touch())
+    with pytest.raises(PluginError, match="answers otherwise"):
+        model.export(tmp_path / "m", "savedmodel")
+    assert list(tmp_path.iterdir()) == []
