@@ -22,7 +22,7 @@ DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "en
 SMALLEST = {"name": "detail", "config": {"code": 3, "filters": [6, 6], "encoder": [6]}}
 # Narrower ones learn by luck: with few ReLU units a backend's random numbers may leave most of them dead.
 UPSAMPLING = {"name": "upsampling", "config": {"filters": [32, 32, 16]}}
-ALL = {"pixels": 1.0, "perceptual": 0.01, "swap": 0.01, "features": 0.01, "independence": 0.01}
+ALL = {"pixels": 1.0, "perceptual": 0.01, "swap": 0.01, "features": 0.01, "independence": 0.01, "adversarial": 0.001}
 KEPT = ("loss", "mse", "psnr", "kept_race", "score")
 
 
@@ -244,3 +244,30 @@ def test_the_command_writes_a_preset_with_a_decoder(tmp_path: Path) -> None:
     assert made.name == "plain" and made.reconstruct(np.zeros((1, 32, 32, 3), "uint8")).shape == (1, 32, 32, 3)
     again = CliRunner().invoke(cli, ["train-decoder", *map(str, words)])
     assert isinstance(again.exception, InputError) and "--resume" in str(again.exception)
+
+
+@pytest.mark.backend
+def test_a_critic_learns_beside_the_decoder_and_pulls_it_from_its_epoch_on(faces: FaceDataset) -> None:
+    from facefeat.training.decoder import build_decoder
+    from facefeat.training.decoder_graph import decoder_model
+
+    made = model()
+    crops = faces.crops(32)[:6].astype("float32")
+
+    def step(fooling: float) -> tuple[float, float]:
+        """How far one step moves the decoder's last bias, and the least moved weights of the critic."""
+        chosen = recipe(SMALLEST, {"pixels": 1e-9, "adversarial": 1.0}, warmup_epochs=0.0)
+        decoder = build_decoder(made._classifier, chosen)
+        graph = decoder_model(made._classifier, decoder, chosen, 1)
+        graph.fooling.assign(fooling)
+        watched = [decoder.model.get_layer("pixels").bias, *graph.critic.trainable_variables]
+        before = [np.asarray(w).copy() for w in watched]
+        graph.fit(crops, batch_size=6, epochs=1, verbose=0)
+        moved = [float(np.abs(np.asarray(w) - b).max()) for w, b in zip(watched, before, strict=True)]
+        return moved[0], min(moved[1:-1])  # the last bias is pulled equally by real and made at the start
+
+    # Adam's first step has the size of the learning rate, 0.003, wherever there is a gradient to speak of.
+    decoder_moved, critic_moved = step(fooling=0.0)
+    assert decoder_moved < 3e-4 and critic_moved > 1e-3
+    decoder_moved, critic_moved = step(fooling=1.0)
+    assert decoder_moved > 1e-3 and critic_moved > 1e-3

@@ -46,6 +46,7 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
 
     from facefeat.classifier import use_jit
     from facefeat.training.augment import augmentation_layers
+    from facefeat.training.critic import Critic
     from facefeat.training.graph import build_optimizer
     from facefeat.training.recipe import Augment
 
@@ -73,20 +74,28 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
         out["made_maps"] = made_maps
     if weights.swap or weights.features:
         if decoder.detail_encoder is not None:
-            # The detail of the neighbour in the batch, whose order is drawn anew in every epoch.
-            other = ops.concatenate([features, ops.roll(out["code"], 1, axis=0)], axis=1)
+            # The detail of the neighbour in the batch, whose order is drawn anew in every epoch. Every second face:
+            # these terms are means, and half of a batch tells them at half the cost.
+            other = ops.concatenate([features, ops.roll(out["code"], 1, axis=0)], axis=1)[::2, :]
             read = look(decoder.model(other) * 255.0, training=False)[-1]
+            out["asked"] = {"features": features[::2, :], "logits": {k: v[::2, :] for k, v in out["logits"].items()}}
         else:
             read = (made_maps or look(out["made"] * 255.0, training=False))[-1]
-        out["read_features"], out["read_logits"] = pool(read), head(read, training=False)
+            out["asked"] = {"features": features, "logits": out["logits"]}
+        out["read"] = {"features": pool(read), "logits": head(read, training=False)}
     schema = classifier.schema
 
     class DecoderModel(keras.Model):
         def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
             terms = loss_terms(y_pred, weights, schema)
+            if weights.adversarial:
+                terms["adversarial"] = critic.terms(y_pred["truth"], y_pred["made"])
             return sum(self.losses, sum(getattr(weights, name) * value for name, value in terms.items()))
 
     model = DecoderModel(crops, out)
+    critic = Critic(size) if weights.adversarial else None
+    if critic is not None:
+        model.critic, model.fooling = critic.model, critic.fooling  # so that Keras trains the one, and keeps the other
     model.compile(build_optimizer(recipe.train, recipe.train.phase(), steps), jit_compile=use_jit(model))
     model.optimizer.build(model.trainable_variables)
     return model
@@ -103,12 +112,12 @@ def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> 
         pairs = list(zip(out["maps"], out["made_maps"], strict=True))
         terms["perceptual"] = sum(_relative(a, b) for a, b in pairs) / len(pairs)
     if weights.features:
-        true, read = out["features"], out["read_features"]  # (B, D)
+        true, read = out["asked"]["features"], out["read"]["features"]  # (B, D)
         spread = ops.mean(ops.var(true, axis=0)) + TINY
         terms["features"] = ops.mean(ops.square(read - true)) / spread
     if weights.swap:
-        terms["swap"] = sum(_divergence(v, out["read_logits"][k]) for k, v in out["logits"].items())
-        terms["swap"] = terms["swap"] / len(out["logits"])
+        asked, read = out["asked"]["logits"], out["read"]["logits"]
+        terms["swap"] = sum(_divergence(v, read[k]) for k, v in asked.items()) / len(asked)
     if weights.independence and "code" in out:
         terms["independence"] = _explained(out["logits"], out["code"], schema)
     return terms

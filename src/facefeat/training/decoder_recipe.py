@@ -27,6 +27,7 @@ class DecoderLoss:
     Kullback-Leibler divergence, mean over attributes. Without a detail encoder, the reconstruction is read.
     features: the same face has the attribute features of the first: squared error relative to their variance.
     independence: share of the variance of the head's probabilities that single numbers of the detail code explain.
+    adversarial: a critic, trained beside, takes patches of the reconstruction for real (`training.critic`).
     """
 
     pixels: float = 1.0
@@ -34,13 +35,15 @@ class DecoderLoss:
     swap: float = 0.0
     features: float = 0.0
     independence: float = 0.0
+    adversarial: float = 0.0
 
 
 @dataclass(frozen=True)
 class DecoderTraining:
     """The loop: AdamW, linear warm-up, cosine decay to zero; the keys mean what they mean for a classifier.
 
-    flip: mirror half of the crops, drawn anew for every epoch.
+    flip: mirror half of the crops, drawn anew for every epoch. adversarial_from: with a critic, the share of the
+    epochs that pass before the decoder is trained to please it, 0 to 1; until then the critic learns alone.
     """
 
     epochs: int = 30
@@ -51,6 +54,7 @@ class DecoderTraining:
     clip_norm: float = 1.0
     patience: int = 0
     flip: bool = True
+    adversarial_from: float = 0.5
     mixed_precision: str = "auto"
 
     def phase(self) -> Phase:
@@ -117,6 +121,7 @@ def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", te
             (("train", "weight_decay"), t.weight_decay, 0 <= t.weight_decay < 10, "0 to 10"),
             (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
             (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
+            (("train", "adversarial_from"), t.adversarial_from, 0 <= t.adversarial_from <= 1, "0 to 1"),
             *((("loss", k), v, v >= 0, "0 or more") for k, v in loss.items()),
             (("loss",), loss, any(loss.values()), "at least one weight over 0"),
         ]

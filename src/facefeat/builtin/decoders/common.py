@@ -26,11 +26,30 @@ def pixels(x: Any, size: int) -> Any:
     """(B, h, h, C), h at least S -> crops (B, S, S, 3) float32 in 0..1: what is over S is cut off at the border."""
     from keras import layers
 
-    over = x.shape[1] - size
-    if over:
-        cut = (over // 2, over - over // 2)
-        x = layers.Cropping2D((cut, cut), data_format=FORMAT, name="cut")(x)
+    x = _cut(x, size)
     # A sigmoid keeps pixels in 0..1 whatever the latents; float32 keeps 256 shades apart under mixed precision.
     return layers.Conv2D(
         3, 3, padding="same", activation="sigmoid", dtype="float32", data_format=FORMAT, name="pixels"
     )(x)
+
+
+def shuffled_pixels(x: Any, size: int) -> Any:
+    """(B, h, h, C), 2h at least S -> crops (B, S, S, 3) float32 in 0..1: each place makes four pixels."""
+    from keras import layers
+
+    side = x.shape[1]
+    x = layers.Conv2D(12, 3, padding="same", dtype="float32", data_format=FORMAT, name="pixels")(x)
+    x = layers.Reshape((side, side, 2, 2, 3), name="four")(x)  # row and column within the four
+    x = layers.Permute((1, 3, 2, 4, 5), name="rows")(x)  # (B, h, 2, h, 2, 3)
+    x = _cut(layers.Reshape((2 * side, 2 * side, 3), name="shuffled")(x), size)
+    return layers.Activation("sigmoid", dtype="float32", name="colour")(x)
+
+
+def _cut(x: Any, size: int) -> Any:
+    from keras import layers
+
+    over = x.shape[1] - size
+    if not over:
+        return x
+    cut = (over // 2, over - over // 2)
+    return layers.Cropping2D((cut, cut), data_format=FORMAT, name="cut")(x)

@@ -3,9 +3,10 @@
 A classifier's features forget who a face belongs to. So the latent has two parts: the attribute features, and a short
 code of all else, which the detail encoder reads from the crop. Edits move the first part only.
 
-Two details come from the literature: every block is modulated by the latent (Perez et al. 2018, "FiLM"), so that the
-attributes reach all scales; and the last convolution of a block starts at zero, so that every block begins as its
-shortcut (Goyal et al. 2017).
+Three details come from the literature: every block is modulated by the latent (Perez et al. 2018, "FiLM"), so that the
+attributes reach all scales; the last convolution of a block starts at zero, so that every block begins as its shortcut
+(Goyal et al. 2017); and the last doubling is a rearrangement of channels into pixels (Shi et al. 2016, "sub-pixel
+convolution"), so that nothing is computed on maps of the full size.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ def build(
     *,
     latent_dim: int,
     image_size: int,
-    code: int = 96,
-    filters: Sequence[int] = (256, 192, 128, 64, 32),
+    code: int = 128,
+    filters: Sequence[int] = (256, 160, 96, 48),
     encoder: Sequence[int] = (32, 64, 128, 192),
     activation: str = "silu",
 ) -> DetailDecoder:
     """Latents (B, D + code) float32 -> crops (B, S, S, 3) float32 in 0..1, and crops 0..255 -> codes in -1..1.
 
-    latent_dim: D, the attribute features alone. image_size: S in pixels, at least 2 ** the number of doublings, and
+    latent_dim: D, the attribute features alone. image_size: S in pixels, at least 2 ** the number of `filters`, and
     2 ** the number of the encoder's stages. code: width of the detail code.
-    filters: of the first map and of the block after each doubling. encoder: of the detail encoder's stages, each of
-    which halves the side.
+    filters: of the first map, then of the blocks, each of which doubles the side; the pixels double it once more.
+    encoder: of the detail encoder's stages, each of which halves the side.
     Raises InputError for a size or configuration that is not valid.
     """
     filters = checks.wholes(WHAT, "filters", filters, 1, 8192)
     encoder = checks.wholes(WHAT, "encoder", encoder, 1, 8192)
     checks.choice(WHAT, "activation", activation, checks.ACTIVATIONS)
     dim, width = checks.whole(WHAT, "latent_dim", latent_dim, 1), checks.whole(WHAT, "code", code, 1, 8192)
-    size = checks.size_of(WHAT, image_size, 2 ** max(len(encoder), len(filters) - 1))
+    size = checks.size_of(WHAT, image_size, 2 ** max(len(encoder), len(filters)))
     return DetailDecoder(
         decoder=_decoder(dim + width, size, filters, activation),
         detail_encoder=_encoder(size, encoder, width, activation),
@@ -70,28 +71,29 @@ def _decoder(dim: int, size: int, filters: Sequence[int], activation: str) -> ke
     import keras
     from keras import layers
 
-    _, side = common.start_side(WHAT, size, len(filters) - 1)
+    # A doubling per block, and one more at the end.
+    _, side = common.start_side(WHAT, size, len(filters))
     latents = keras.Input((dim,), name="latents")
     # Features and code come in scales of their own: here each coordinate gets the same.
     z = layers.BatchNormalization(center=False, scale=False, momentum=0.95, name="scale")(latents)
     x = layers.Dense(side * side * filters[0], name="start")(z)
     x = layers.Reshape((side, side, filters[0]), name="map")(x)  # (B, side, side, filters[0])
     for i, width in enumerate(filters[1:], start=1):
-        y = common.double(layers.Activation(activation, name=f"block{i}_act")(x), f"block{i}_double")
-        y = _conv(y, width, f"block{i}_conv1")  # (B, side * 2**i, same, width)
+        # The first convolution comes before the doubling: there it costs a quarter.
+        y = _conv(layers.Activation(activation, name=f"block{i}_act")(x), width, f"block{i}_conv1")
         gain = layers.Dense(width, name=f"block{i}_gain")(z)
         shift = layers.Dense(width, name=f"block{i}_shift")(z)
         gain, shift = (
             layers.Reshape((1, 1, width), name=f"block{i}_{n}_map")(v) for n, v in (("gain", gain), ("shift", shift))
         )
         y = layers.Add(name=f"block{i}_film")([y, layers.Multiply(name=f"block{i}_scaled")([y, gain]), shift])
-        y = layers.Activation(activation, name=f"block{i}_mid")(y)
-        y = _conv(y, width, f"block{i}_conv2", start="zeros")
+        y = common.double(layers.Activation(activation, name=f"block{i}_mid")(y), f"block{i}_double")
+        y = _conv(y, width, f"block{i}_conv2", start="zeros")  # (B, side * 2**i, same, width)
         if x.shape[-1] != width:
             x = _conv(x, width, f"block{i}_shortcut", kernel=1)
         x = layers.Add(name=f"block{i}_add")([common.double(x, f"block{i}_wide"), y])
     x = layers.Activation(activation, name="last_act")(x)
-    return keras.Model(latents, common.pixels(x, size), name="detail_decoder")
+    return keras.Model(latents, common.shuffled_pixels(x, size), name="detail_decoder")
 
 
 def _encoder(size: int, widths: Sequence[int], code: int, activation: str) -> keras.Model:
