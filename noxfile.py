@@ -71,6 +71,13 @@ def jax(session: nox.Session) -> None:
 
 
 @nox.session
+def scale(session: nox.Session) -> None:
+    """Batches on Ray: several nodes on this machine, killed workers, bits compared. Wants 4 GB of memory."""
+    session.install(".[test,scale]")
+    session.run("pytest", "-m", "scale", "tests/scale", *session.posargs, env=QUIET)
+
+
+@nox.session
 @nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
 def plugins(session: nox.Session, plugin: str) -> None:
     """Each plugin's tests, alone in an environment with the wheels of facefeat and of the plugin: what a user installs.

@@ -20,6 +20,7 @@ LAYERS = (
     ("readout", "classifier", "decoding", "directions", "identity", "preset"),
     ("training", "evaluation", "latent", "photos", "export", "index"),
     ("model",),
+    ("batch",),
     ("cli", "__main__", "testing"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -1,0 +1,140 @@
+"""A chunk of pictures in, its rows out: the work that every engine does, in the same way.
+
+What a model says of a face depends, in the last digits, on which others are in the batch with it. So batches are formed
+from a chunk alone: its pictures go through the detector in groups that follow from the pictures themselves, its faces
+through the model together. An engine decides who reads a chunk and when, and nothing that can change a row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.batch.inputs import Chunk
+from facefeat.batch.opening import Opener
+from facefeat.batch.rows import Found, arrow_schema, to_rows
+from facefeat.errors import FacefeatError, ImageError
+from facefeat.image import align_face
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from facefeat.model import FaceFeatureModel
+    from facefeat.types import Face, UInt8Array
+
+CHUNK = 64
+"""Pictures in a chunk: with one face each, as many as the classifier takes at once."""
+
+_GROUP = 16  # pictures that the detector gets together
+_GROUP_PIXELS = 64_000_000  # or fewer, so that large photos do not fill the memory: 192 MB, and one photo more
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the rows depend on. preset: a folder."""
+
+    preset: str
+    detector: str = "mtcnn"
+    detector_config: Mapping[str, Any] = field(default_factory=dict)
+    latent: bool = False
+    chunk: int = CHUNK
+
+
+def default_threads() -> int:
+    """Decode threads: one a core, 8 at most; more pictures than that would wait for the detector in memory."""
+    return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+
+
+def load_model(settings: Settings) -> FaceFeatureModel:
+    """The model that the settings name."""
+    from facefeat.model import FaceFeatureModel
+
+    config = dict(settings.detector_config)
+    return FaceFeatureModel.from_preset(settings.preset, detector=settings.detector, detector_config=config)
+
+
+class ChunkReader:
+    """Reads chunks with a model of its own. At any time a group and twice as many pictures as threads are decoded."""
+
+    def __init__(self, settings: Settings, threads: int | None = None) -> None:
+        self.model = load_model(settings)
+        self._latent = settings.latent
+        self._threads = threads or default_threads()
+        self._opener = Opener()
+        self.schema: pa.Schema = arrow_schema(self.model.schema, self.model.latent_dim if settings.latent else None)
+
+    def read(self, chunks: Iterable[Chunk]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Each chunk's number and rows, in order; the pictures of the next one are decoded meanwhile."""
+        pool = ThreadPoolExecutor(self._threads, "facefeat-decode")
+        try:
+            found: list[Found] = []
+            group: list[tuple[Found, UInt8Array | None]] = []
+            pixels = 0
+            for number, source, last, opened in self._opened(chunks, pool):
+                try:
+                    image = opened.result()
+                    height, width = image.shape[:2]
+                    group.append((Found(source, (width, height)), image))
+                    pixels += width * height
+                except ImageError as e:
+                    group.append((Found(source, reason=str(e)), None))
+                if last or len(group) == _GROUP or pixels > _GROUP_PIXELS:
+                    found += self._detected(group)
+                    group, pixels = [], 0
+                if last:
+                    yield number, self._rows(found)
+                    found = []
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _opened(
+        self, chunks: Iterable[Chunk], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, str, bool, Future[UInt8Array]]]:
+        """(chunk, source, whether it is the chunk's last, its picture) in order, a few of them opened ahead."""
+        waiting: deque[tuple[int, str, bool, Future[UInt8Array]]] = deque()
+        for number, items in chunks:
+            for i, item in enumerate(items, 1):
+                opened = pool.submit(self._opener.open, self._opener.in_order(item))
+                waiting.append((number, item.source, i == len(items), opened))
+                if len(waiting) >= 2 * self._threads:
+                    yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+
+    def _detected(self, group: list[tuple[Found, UInt8Array | None]]) -> list[Found]:
+        """The faces of a group, with their crops."""
+        images = [image for _, image in group if image is not None]
+        faces = iter(self._detect(images))
+        return [one if image is None else self._aligned(one, image, next(faces)) for one, image in group]
+
+    def _detect(self, images: list[UInt8Array]) -> list[list[Face] | str]:
+        """The faces of each image, or the reason why the detector failed on it."""
+        try:
+            return list(self.model.detector.detect_batch(images)) if images else []
+        except Exception as e:  # noqa: BLE001 - a detector may be a stranger's; which picture it was is found out below
+            if len(images) == 1:
+                return [f"the detector failed: {' '.join(str(e).split())[:200] or type(e).__name__}"]
+            return [self._detect([image])[0] for image in images]
+
+    def _aligned(self, one: Found, image: UInt8Array, faces: list[Face] | str) -> Found:
+        if isinstance(faces, str):
+            return replace(one, reason=faces)
+        try:
+            geometry = self.model.alignment, self.model.image_size
+            return replace(one, faces=tuple(replace(f, crop=align_face(image, f, *geometry)) for f in faces))
+        except FacefeatError as e:
+            return replace(one, reason=f"the detector gave a face that cannot be aligned: {e}")
+
+    def _rows(self, found: list[Found]) -> pa.RecordBatch:
+        crops: list[Any] = [face.crop for one in found for face in one.faces]
+        if not crops:
+            return to_rows(found, None, None, self.schema)
+        stacked = np.stack(crops)
+        latents = self.model.encode(stacked) if self._latent else None
+        return to_rows(found, self.model.predict_faces(stacked), latents, self.schema)

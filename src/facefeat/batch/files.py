@@ -1,0 +1,180 @@
+"""Files by path or by fsspec address (`s3://...`, `memory://...`): look, list, read. Everything else asks here."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from typing import IO, Any
+
+from facefeat.data.sources import MAX_PICTURE_BYTES
+from facefeat.errors import ImageError, InputError, MissingExtraError
+from facefeat.image import is_picture_name
+
+_ATTEMPTS = 3
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+def is_address(text: str) -> bool:
+    """Whether this is for fsspec, rather than a path."""
+    return "://" in text or "::" in text
+
+
+def _system(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path in it. Raises InputError, MissingExtraError."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(address)  # type: ignore[no-any-return]
+    except ImportError as e:
+        package = re.search(r"[Ii]nstall (\S+)", str(e))
+        told = f" Next: pip install {package.group(1)}" if package else ""
+        raise MissingExtraError(f"the address {address!r} needs a package that is not installed.{told}") from None
+    except Exception as e:  # noqa: BLE001 - each file system raises its own errors, and many may be installed
+        raise InputError(f"cannot open {address!r}: {_why(e)}") from None
+
+
+def _why(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def is_folder(text: str) -> bool:
+    """Whether there is a folder. Raises InputError where the address cannot be asked."""
+    if not is_address(text):
+        return os.path.isdir(text)
+    fs, path = _system(text)
+    try:
+        return bool(fs.isdir(path))
+    except Exception as e:  # noqa: BLE001 - see `_system`
+        raise InputError(f"cannot open {text!r}: {_why(e)}") from None
+
+
+def exists(text: str) -> bool:
+    """Whether there is anything. Raises InputError where the address cannot be asked."""
+    if not is_address(text):
+        return os.path.exists(text)
+    fs, path = _system(text)
+    try:
+        return bool(fs.exists(path))
+    except Exception as e:  # noqa: BLE001 - see `_system`
+        raise InputError(f"cannot open {text!r}: {_why(e)}") from None
+
+
+def matching(pattern: str) -> list[str]:
+    """Files and folders that a glob matches, sorted."""
+    if not is_address(pattern):
+        return sorted(glob.glob(pattern, recursive=True))
+    fs, path = _system(pattern)
+    try:
+        return sorted(_address(pattern, fs, str(p)) for p in fs.glob(path))
+    except Exception as e:  # noqa: BLE001 - see `_system`
+        raise InputError(f"cannot list {pattern!r}: {_why(e)}") from None
+
+
+def pictures_in(folder: str) -> Iterator[tuple[str, str | None]]:
+    """(path, None) of each picture below a folder, and (folder, reason) where one cannot be listed.
+
+    Sorted: a folder's own pictures come before those of its subfolders. Hidden ones are left out.
+    """
+    if is_address(folder):
+        fs, path = _system(folder)
+        yield from _below(fs, path, folder)
+        return
+    faults: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=faults.append):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        yield from ((os.path.join(where, n), None) for n in sorted(names) if is_picture_name(n))
+        for fault in faults:
+            yield str(fault.filename), f"cannot read the folder {fault.filename!r}: {fault.strerror}."
+        faults.clear()
+    for fault in faults:
+        yield str(fault.filename), f"cannot read the folder {fault.filename!r}: {fault.strerror}."
+
+
+def _below(fs: Any, folder: str, given: str) -> Iterator[tuple[str, str | None]]:
+    try:
+        found = sorted(fs.ls(folder, detail=True), key=lambda e: str(e["name"]))
+    except Exception as e:  # noqa: BLE001 - see `_system`
+        address = _address(given, fs, folder)
+        yield address, f"cannot read the folder {address!r}: {_why(e)}."
+        return
+    folders = []
+    for entry in found:
+        name = str(entry["name"]).rstrip("/")
+        if entry["type"] == "directory":
+            if name != folder.rstrip("/") and not name.rpartition("/")[2].startswith("."):
+                folders.append(name)
+        elif is_picture_name(name):
+            yield _address(given, fs, name), None
+    for name in folders:
+        yield from _below(fs, name, given)
+
+
+def _address(given: str, fs: Any, path: str) -> str:
+    """The address of a path in the file system of a given address."""
+    head, chained, rest = given.partition("::")
+    if chained:  # such as zip://*.jpg::https://...: the path is in the first of them
+        return f"{head.partition('://')[0]}://{path}::{rest}"
+    return str(fs.unstrip_protocol(path))
+
+
+def open_file(text: str) -> IO[bytes]:
+    """The file, to be read at any place in it. Raises OSError, or InputError for an address that cannot be opened."""
+    if not is_address(text):
+        return open(text, "rb")
+    fs, path = _system(text)
+    try:
+        return fs.open(path, "rb")  # type: ignore[no-any-return]
+    except OSError:
+        raise
+    except Exception as e:  # noqa: BLE001 - see `_system`
+        raise InputError(f"cannot open {text!r}: {_why(e)}") from None
+
+
+def read_bytes(text: str, start: int | None = None, end: int | None = None) -> bytes:
+    """A file's bytes, or those from start to end, up to MAX_PICTURE_BYTES; a network's mishaps are tried again.
+
+    Raises ImageError.
+    """
+    limit = MAX_PICTURE_BYTES + 1 if end is None else end
+    if end is not None and start is not None and end - start > MAX_PICTURE_BYTES:
+        raise ImageError(f"{text!r} holds a picture larger than {MAX_PICTURE_BYTES // 1024**2} MB.")
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            data = _read(text, start, limit)
+            break
+        except FileNotFoundError:
+            raise ImageError(f"no such file: {text!r}.") from None
+        except InputError as e:
+            raise ImageError(str(e)) from None
+        except Exception as e:  # noqa: BLE001 - see `_system`; one picture's trouble is not that of the others
+            if attempt == _ATTEMPTS or isinstance(e, _FINAL) or not is_address(text):
+                raise ImageError(f"cannot read {text!r}: {getattr(e, 'strerror', None) or _why(e)}.") from None
+            time.sleep(attempt)
+    if end is None and len(data) > MAX_PICTURE_BYTES:
+        raise ImageError(f"{text!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB.")
+    if not data:
+        raise ImageError(f"{text!r} is empty (0 bytes).")
+    return data
+
+
+def _read(text: str, start: int | None, end: int) -> bytes:
+    if is_address(text):
+        fs, path = _system(text)
+        return bytes(fs.cat_file(path, start=start, end=end))
+    with open(text, "rb") as file:
+        file.seek(start or 0)
+        return file.read(end - (start or 0))
+
+
+def check_regular(path: str) -> None:
+    """Raises ImageError for a pipe or device, which could keep a reader waiting for ever; else nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # opening it says what is wrong
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ImageError(f"{path!r} is no regular file. Valid: the path of one picture.")

@@ -1,0 +1,289 @@
+"""The output of a run, written so that it can be killed at any time: parts beside it, joined into one file at the end.
+
+faces.parquet.parts/run.json                      the settings that the rows depend on
+faces.parquet.parts/part-000000000-000000007.parquet   the rows of chunks 0 to 7; a part is there whole or not at all
+faces.parquet                                     all of them, in order, once every chunk has its part
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facefeat.batch.rows import NO_FACE
+from facefeat.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEY = b"facefeat"
+"""Where the output's own metadata has the settings of the run, as JSON."""
+
+_PART = re.compile(r"part-(\d{9,})-(\d{9,})\.parquet")
+_ROW_GROUP = 16_384  # rows; fixed, so that a resumed run writes the same file
+_PART_CHUNKS = 16
+_PART_SECONDS = 15.0  # what a kill costs at most, and a chunk
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What a run gave. pictures: all of them; faces: rows of faces; empty: pictures without one; failed: not read.
+
+    resumed: pictures that an earlier run had done.
+    """
+
+    output: Path
+    pictures: int
+    faces: int
+    empty: int
+    failed: int
+    resumed: int = 0
+
+
+class Run:
+    """An output and its parts, held by one process. Use as a context manager."""
+
+    def __init__(self, output: str | Path, facts: Mapping[str, Any], pictures: int, chunk: int, resume: bool) -> None:
+        """facts: JSON-able; what the rows depend on. pictures in all, and in a chunk.
+
+        Raises InputError where the output exists, or an unfinished run is there and `resume` is not asked for, is of
+        other facts, or is going on; or nothing can be written there.
+        """
+        self.output = Path(output)
+        self.folder = self.output.with_name(self.output.name + ".parts")
+        self.facts = json.loads(json.dumps(dict(facts)))
+        self.pictures, self.chunk = pictures, chunk
+        self.chunks = -(-pictures // chunk)
+        self.complete = False
+        self._lock: Any = None
+        self._begin(resume)
+        self.done = self._ranges()
+        self._rows: list[pa.RecordBatch] = []
+        self._first = self._next = 0
+        self._since = time.monotonic()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if not (self.folder / "run.json").exists():
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    # ---------------------------------------------------------------- start
+
+    def _begin(self, resume: bool) -> None:
+        from filelock import FileLock, Timeout
+
+        try:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            # Beside the parts, not in them: it is held while they are removed.
+            self._lock = FileLock(self.output.with_name(f".{self.output.name}.lock"))
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"another run is writing {str(self.output)!r}. Wait for it, or name another file."
+            ) from None
+        except OSError as e:
+            raise InputError(f"cannot write {str(self.output)!r}: {e.strerror or e}.") from None
+        try:
+            self._check(resume)
+            self.folder.mkdir(exist_ok=True)
+            if not self.complete and not (self.folder / "run.json").exists():
+                _write_text(self.folder / "run.json", json.dumps(self.facts, indent=1))
+            for left in self.folder.glob(".*.tmp"):
+                left.unlink()
+        except OSError as e:
+            self.__exit__()
+            raise InputError(f"cannot write {str(self.folder)!r}: {e.strerror or e}.") from None
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _check(self, resume: bool) -> None:
+        note = self.folder / "run.json"
+        if self.output.is_dir():
+            raise InputError(f"{str(self.output)!r} is a folder. Name a file, such as faces.parquet.")
+        if self.output.exists():
+            if not resume:
+                raise InputError(f"{str(self.output)!r} exists. Name another file, or delete it first.")
+            self._compare(facts_of(self.output), f"{str(self.output)!r} was written")
+            self.complete = True
+        elif note.exists():
+            if not resume:
+                raise InputError(
+                    f"{str(self.folder)!r} holds an unfinished run. Go on with --resume, or delete the folder."
+                )
+            try:
+                before = json.loads(note.read_text("utf-8"))
+            except ValueError:
+                raise InputError(f"{str(note)!r} is damaged. Delete the folder, and start anew.") from None
+            self._compare(before, f"the unfinished run in {str(self.folder)!r} was started")
+        elif self.folder.exists() and any(not p.name.startswith(".") for p in self.folder.iterdir()):
+            raise InputError(
+                f"{str(self.folder)!r} exists and is no unfinished run. Delete it, or name another output."
+            )
+
+    def _compare(self, before: Mapping[str, Any], what: str) -> None:
+        """Raises InputError, naming the first fact that differs."""
+        for name, now in self.facts.items():
+            if before.get(name) == now:
+                continue
+            if name == "input":
+                differs = f"with another input: {_pictures(before.get('input'))}, now {_pictures(now)}, or other ones"
+            elif name == "preset":
+                differs = "with another preset"
+            else:
+                differs = f"with {name} {before.get(name)!r}, not {now!r}"
+            raise InputError(f"{what} {differs}. Go on with what it was started with, or name another output.")
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        """First and last chunk of each part, in order."""
+        found = sorted((int(m[1]), int(m[2])) for p in self.folder.iterdir() if (m := _PART.fullmatch(p.name)))
+        for (_, last), (first, _) in pairwise(found):
+            if first <= last:
+                raise DataError(f"{str(self.folder)!r} holds parts that overlap. Delete the folder, and start anew.")
+        return found
+
+    def has(self, chunk: int) -> bool:
+        """Whether a part of an earlier run holds the chunk."""
+        from bisect import bisect
+
+        if self.complete:
+            return True
+        k = bisect(self.done, (chunk, self.chunks)) - 1
+        return k >= 0 and chunk <= self.done[k][1]
+
+    @property
+    def resumed(self) -> int:
+        """Pictures that an earlier run has done."""
+        if self.complete:
+            return self.pictures
+        return sum(min(self.pictures, (b + 1) * self.chunk) - a * self.chunk for a, b in self.done)
+
+    # ---------------------------------------------------------------- parts
+
+    def add(self, chunk: int, rows: pa.RecordBatch) -> None:
+        """Keep the rows of a chunk; a part is written every few chunks, and after some seconds."""
+        if self._rows and chunk != self._next:
+            self.flush()
+        if not self._rows:
+            self._first = chunk
+        self._rows.append(rows)
+        self._next = chunk + 1
+        if len(self._rows) >= _PART_CHUNKS or time.monotonic() - self._since > _PART_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept as a part."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._rows:
+            name = f"part-{self._first:09d}-{self._next - 1:09d}.parquet"
+            table = pa.Table.from_batches(self._rows)
+            _write_whole(self.folder / name, lambda path: pq.write_table(table, path))
+            self._rows = []
+        self._since = time.monotonic()
+
+    # ---------------------------------------------------------------- end
+
+    def finish(self) -> BatchSummary:
+        """Join the parts into the output, and remove them. Raises DataError where a chunk is missing."""
+        import pyarrow.parquet as pq
+
+        self.flush()
+        resumed = self.resumed
+        if not self.complete:
+            parts = self._ranges()
+            wanted = 0
+            for first, last in parts:
+                if first != wanted:
+                    break
+                wanted = last + 1
+            if wanted != self.chunks:
+                raise DataError(
+                    f"chunk {wanted} of {self.chunks} has no rows in {str(self.folder)!r}. Go on with --resume."
+                )
+            paths = [self.folder / f"part-{a:09d}-{b:09d}.parquet" for a, b in parts]
+            schema = pq.read_schema(paths[0]).with_metadata({KEY: json.dumps(self.facts).encode()})
+            _write_whole(self.output, lambda path: _join(paths, path, schema))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return BatchSummary(self.output, self.pictures, *_count(self.output), resumed)
+
+
+def facts_of(output: str | Path) -> dict[str, Any]:
+    """The settings that an output was written with. Raises InputError for a file that no batch run wrote."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        facts = json.loads((pq.read_schema(output).metadata or {})[KEY])
+    except (OSError, KeyError, ValueError, pa.ArrowException):
+        raise InputError(f"{str(output)!r} exists, and no batch run wrote it. Name another file.") from None
+    return dict(facts)
+
+
+def _join(paths: list[Path], target: Path, schema: pa.Schema) -> None:
+    """The rows of all parts, a row group at a time: in constant memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(target, schema) as writer:
+        kept: list[pa.Table] = []
+        count = 0
+        for path in paths:
+            with pq.ParquetFile(path) as part:
+                table = part.read().replace_schema_metadata(schema.metadata)
+            while count + len(table) >= _ROW_GROUP:
+                take = _ROW_GROUP - count
+                writer.write_table(pa.concat_tables([*kept, table.slice(0, take)]), row_group_size=_ROW_GROUP)
+                table, kept, count = table.slice(take), [], 0
+            kept.append(table)
+            count += len(table)
+        if count:
+            writer.write_table(pa.concat_tables(kept), row_group_size=_ROW_GROUP)
+
+
+def _count(output: Path) -> tuple[int, int, int]:
+    """(faces, pictures without one, pictures that could not be read) of an output."""
+    faces = empty = failed = 0
+    for reasons in _column(output, "reason"):
+        without = [r for r in reasons.to_pylist() if r is not None]
+        faces += len(reasons) - len(without)
+        none = sum(r == NO_FACE for r in without)
+        empty, failed = empty + none, failed + len(without) - none
+    return faces, empty, failed
+
+
+def _column(path: Path, name: str) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=[name]):
+            yield batch.column(0)
+
+
+def _write_whole(target: Path, write: Callable[[Path], object]) -> None:
+    """Written beside, on the disk, then renamed: a reader sees it whole or not at all, whatever is killed when."""
+    beside = target.with_name(f".{target.name}.tmp")
+    write(beside)
+    with beside.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(beside, target)
+
+
+def _write_text(target: Path, text: str) -> None:
+    _write_whole(target, lambda path: path.write_text(text, "utf-8"))
+
+
+def _pictures(value: Any) -> str:
+    return f"{value['pictures']:,} pictures" if isinstance(value, dict) else "an unknown one"

@@ -1,0 +1,122 @@
+"""The table that a batch run writes: one row a face, and one with the reason for every picture without a face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from facefeat.schema import Schema
+    from facefeat.types import Face, FaceBatch, FloatArray
+
+NO_FACE = "no face"
+"""The reason of a picture that was read, and in which no face was found."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one picture gave. size: (width, height), or None where it could not be read; reason: why without faces."""
+
+    source: str
+    size: tuple[int, int] | None = None
+    faces: tuple[Face, ...] = ()
+    reason: str | None = None
+
+
+def arrow_schema(schema: Schema, latent_dim: int | None) -> pa.Schema:
+    """The columns: those of `facefeat predict --csv`, and `width`, `height`, `reason`; `latent` where there is a width.
+
+    Numbers of a face are float32, and null where a row is of no face.
+    """
+    import pyarrow as pa
+
+    number, text = pa.float32(), pa.string()
+    fields = [pa.field("source", text, nullable=False), ("face", pa.int32()), ("reason", text)]
+    fields += [("width", pa.int32()), ("height", pa.int32())]
+    fields += [(n, number) for n in ("left", "top", "right", "bottom", "score", "age_years", "age_low", "age_high")]
+    for name, attribute in schema.attributes.items():
+        fields += [(name, text), (f"{name}_probability", number)]
+        fields += [(f"{name}:{c}", number) for c in attribute.classes]
+    if latent_dim is not None:
+        fields.append(("latent", pa.list_(number, latent_dim)))
+    return pa.schema(fields)
+
+
+def to_rows(
+    found: Sequence[Found], batch: FaceBatch | None, latents: FloatArray | None, schema: pa.Schema
+) -> pa.RecordBatch:
+    """Pictures, and what the model says of all their faces in order, as rows of the schema."""
+    import pyarrow as pa
+
+    lines = list(_lines(found))
+    at = np.array([i for i, (_, face, _, _) in enumerate(lines) if face is not None], "int64")  # (faces,) row numbers
+    columns: dict[str, Any] = {
+        "source": [_text(one.source) for one, _, _, _ in lines],
+        "face": [n for _, _, n, _ in lines],
+        "reason": [None if r is None else _text(r) for _, _, _, r in lines],
+        "width": [None if one.size is None else one.size[0] for one, _, _, _ in lines],
+        "height": [None if one.size is None else one.size[1] for one, _, _, _ in lines],
+        "score": [None if face is None else face.score for _, face, _, _ in lines],
+    }
+    for k, side in enumerate(("left", "top", "right", "bottom")):
+        columns[side] = [None if face is None else face.box[k] for _, face, _, _ in lines]
+    if batch is not None:
+        columns |= {n: _spread(v, at, len(lines)) for n, v in _of_faces(batch).items()}
+    arrays = []
+    for field in schema:
+        if field.name == "latent":
+            arrays.append(_vectors(latents, at, len(lines), field.type))
+        else:
+            arrays.append(pa.array(columns.get(field.name, [None] * len(lines)), field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _lines(found: Sequence[Found]) -> Iterator[tuple[Found, Face | None, int | None, str | None]]:
+    for one in found:
+        if not one.faces:
+            yield one, None, None, one.reason or NO_FACE
+        for number, face in enumerate(one.faces, 1):
+            yield one, face, number, None
+
+
+def _of_faces(batch: FaceBatch) -> dict[str, Any]:
+    """Column -> one value a face."""
+    columns: dict[str, Any] = {}
+    if batch.age_years is not None:
+        columns["age_years"] = batch.age_years
+    if batch.age_interval is not None:
+        columns["age_low"], columns["age_high"] = batch.age_interval.T
+    for name, classes in batch.classes.items():
+        p = batch.probabilities[name]  # (N, K)
+        columns[name] = batch.labels[name]
+        columns[f"{name}_probability"] = p.max(axis=1, initial=0)
+        columns |= {f"{name}:{c}": p[:, k] for k, c in enumerate(classes)}
+    return columns
+
+
+def _spread(values: np.ndarray, at: np.ndarray, rows: int) -> list[Any]:
+    """One value a face -> one a row, None where a row is of no face, or the value is not a number."""
+    out: list[Any] = [None] * rows
+    for row, value in zip(at.tolist(), values.tolist(), strict=True):
+        out[row] = value if value == value else None
+    return out
+
+
+def _vectors(latents: FloatArray | None, at: np.ndarray, rows: int, kind: Any) -> pa.Array:
+    import pyarrow as pa
+
+    filled = np.zeros((rows, kind.list_size), "float32")
+    without = np.ones(rows, bool)
+    if latents is not None:
+        filled[at], without[at] = latents, False
+    return pa.FixedSizeListArray.from_arrays(pa.array(filled.reshape(-1)), type=kind, mask=pa.array(without))
+
+
+def _text(value: str) -> str:
+    """A name that is no Unicode text (a path of another encoding) is written with escapes."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,100 @@
+"""`facefeat batch`: pictures by the million into one Parquet file, resumable; on one machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import progress, warn
+from facefeat.errors import PresetError
+
+_OF_RAY = ("address", "workers", "gpus", "cpus")
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The Parquet file to write.")
+@click.option("--resume", is_flag=True, help="Go on where an earlier run with this output stopped; else start.")
+@click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
+@click.option("--detector", default="mtcnn", show_default=True, metavar="NAME", help="whole-image where every picture "
+              "is one face already, or a plugin's.")  # fmt: skip
+@click.option("--latent", is_flag=True, help="Write each face's latent, too.")
+@click.option("--column", metavar="NAME", help="The column of a Parquet's pictures. [default: found by its type]")
+@click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process. [default: one a core, "
+              "8 at most]")  # fmt: skip
+@click.option("--engine", default="local", show_default=True, metavar="local|ray", help="ray: workers on a cluster.")
+@click.option("--address", help="ray: of a cluster; auto on a machine of one. [default: Ray is started here]")
+@click.option("--workers", type=click.IntRange(1), help="ray: how many. [default: as many as fit]")
+@click.option("--gpus", type=float, metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. [default: none]")
+@click.option("--cpus", type=float, metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")
+@click.pass_context
+def batch(
+    ctx: click.Context,
+    inputs: tuple[str, ...],
+    output: Path,
+    resume: bool,
+    preset: str | None,
+    detector: str,
+    latent: bool,
+    column: str | None,
+    threads: int | None,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    gpus: float | None,
+    cpus: float | None,
+) -> None:
+    """Read every face of many pictures into one Parquet file.
+
+    INPUT is a folder, a glob, a text file of paths, a tar, a Parquet file with pictures in a column, or any address
+    that fsspec knows (s3://...). One row a face, and one with the reason for every picture without. A run that ended,
+    even by kill -9, goes on with --resume. Exits with 0 where every picture has its rows, 1 where none could be read.
+    """
+    from facefeat.batch.run import require_extra
+
+    given = {"address": address, "workers": workers, "gpus": gpus, "cpus": cpus}
+    for name in _OF_RAY:
+        if engine == "local" and given[name] is not None:
+            raise click.UsageError(f"--{name} is of the engine ray. Add: --engine ray")
+    if not inputs:
+        raise click.UsageError("no input given. Such as: facefeat batch photos/ -o faces.parquet")
+    require_extra(engine)
+    began = time.perf_counter()
+    # Whatever Keras, a detector or Ray prints: standard output carries results alone.
+    with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:
+        from facefeat.batch import Cluster, run_batch
+
+        bar, shown = None, 0
+
+        def show(count: int, total: int) -> None:
+            nonlocal bar, shown
+            if bar is None:  # everything is checked; whoever has mistyped something has not waited for TensorFlow
+                if engine == "local" and count < total:
+                    start_keras()
+                bar = stack.enter_context(progress("reading pictures", total))
+            bar.advance(count - shown, "reading pictures")
+            shown = count
+
+        try:
+            cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
+            done = run_batch(
+                inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
+                engine=engine, threads=threads, cluster=cluster, progress=show,
+            )  # fmt: skip
+        except PresetError as e:
+            raise click.UsageError(str(e)) from None
+    parts = [
+        f"{n:,} {what if n == 1 else what + 's'}" for n, what in ((done.pictures, "picture"), (done.faces, "face"))
+    ]
+    parts += [f"{done.empty:,} without a face"] if done.empty else []
+    parts += [f"{done.failed:,} could not be read"] if done.failed else []
+    parts += [f"{done.resumed:,} pictures done before"] if done.resumed else []
+    warn(f"{', '.join(parts)}, {time.perf_counter() - began:.1f} s")
+    click.echo(f"Written to {output}")
+    if done.failed == done.pictures:
+        ctx.exit(1)
