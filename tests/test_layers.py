@@ -17,7 +17,7 @@ LAYERS = (
     ("builtin",),
     ("plugins", "registry"),
     ("data",),
-    ("readout", "classifier", "decoding", "directions", "identity", "preset"),
+    ("readout", "classifier", "decoding", "directions", "identity", "preset", "slots"),
     ("training", "evaluation", "latent", "photos", "export", "index"),
     ("model",),
     ("batch",),

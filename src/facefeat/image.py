@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import ImageError, InputError
+from facefeat.errors import ImageError, InputError, did_you_mean
 from facefeat.types import Alignment
 
 if TYPE_CHECKING:
@@ -338,6 +338,15 @@ ALIGNMENTS: dict[str, Alignment] = {
 
 MARKS_IN_BOX = ((0.325, 0.368), (0.684, 0.367), (0.499, 0.578), (0.341, 0.739), (0.668, 0.737))
 """Mean landmarks of the same 198 faces as fractions of their box, squared about its centre to its longer side."""
+
+
+def get_alignment(value: str | Alignment) -> Alignment:
+    """An alignment, or that of a name of ALIGNMENTS. Raises InputError for an unknown name."""
+    if isinstance(value, Alignment):
+        return value
+    if value not in ALIGNMENTS:
+        raise InputError(f"no such alignment. {did_you_mean(str(value), ALIGNMENTS)}")
+    return ALIGNMENTS[value]
 
 
 def similarity(src: Any, dst: Any) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import InputError, did_you_mean
+from facefeat.errors import InputError
 from facefeat.types import FaceBatch
 
 if TYPE_CHECKING:
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from facefeat.component import Detector
     from facefeat.data import FaceDataset
     from facefeat.decoding import FaceDecoder
+    from facefeat.directions import LatentDirections
     from facefeat.evaluation import Report
     from facefeat.evaluation.audit import Audit
     from facefeat.export.write import Exported
+    from facefeat.latent.compose import Composed
+    from facefeat.latent.edit import Edited
     from facefeat.latent.explain import Explanation
     from facefeat.schema import Schema
-    from facefeat.training.decoder_recipe import DecoderRecipe
-    from facefeat.training.recipe import Recipe
+    from facefeat.training import DecoderRecipe, Recipe
     from facefeat.training.trainer import TrainingLog, TrainingReporter
     from facefeat.types import Alignment, Analysis, FloatArray, ImageLike, UInt8Array
 
@@ -57,18 +59,13 @@ class FaceFeatureModel:
         Raises UnknownComponentError, MissingExtraError, SchemaError, or InputError for a value that is not valid.
         """
         from facefeat.classifier import Classifier
-        from facefeat.image import ALIGNMENTS
+        from facefeat.image import get_alignment
         from facefeat.schema import get_schema
-        from facefeat.types import Alignment
 
-        if not isinstance(alignment, Alignment):
-            if alignment not in ALIGNMENTS:
-                raise InputError(f"no such alignment. {did_you_mean(str(alignment), ALIGNMENTS)}")
-            alignment = ALIGNMENTS[alignment]
         self._classifier = Classifier.build(
             schema=get_schema(schema),
             image_size=image_size,
-            alignment=alignment,
+            alignment=get_alignment(alignment),
             backbone=backbone,
             head=head,
             backbone_config=backbone_config,
@@ -80,9 +77,9 @@ class FaceFeatureModel:
 
     def _start_record(self, decoder_from: Path | None = None, record: Mapping[str, Any] | None = None) -> None:
         """decoder_from: a preset folder that has a decoder. record: what a preset tells of its making."""
-        from facefeat.preset import DecoderSlot
+        from facefeat.slots import Slots
 
-        self._decoder, self._record = DecoderSlot(folder=decoder_from), dict(record or {})
+        self._slots, self._record = Slots(decoder_from), dict(record or {})
 
     @classmethod
     def from_preset(
@@ -164,19 +161,28 @@ class FaceFeatureModel:
     @property
     def has_decoder(self) -> bool:
         """Whether `decode`, `reconstruct` and what builds on them will work."""
-        return self._decoder.filled
+        return self._slots.has_decoder
 
     @property
     def decoder(self) -> FaceDecoder:
         """The decoder, read from the preset at first use. Raises PresetError where there is none."""
-        self.require_decoder()
-        self._decoder = self._decoder.read()
-        assert self._decoder.made is not None
-        return self._decoder.made
+        return self._slots.get_decoder(self.name)
+
+    @property
+    def directions(self) -> LatentDirections:
+        """What editing and composing know of the latents, read at first use. Raises PresetError where there is none."""
+        return self._slots.get_directions(self.name, self.schema)
 
     def require_decoder(self) -> None:
         """Raises PresetError, saying what to train, where the model has no decoder."""
-        self._decoder.require(self.name)
+        self._slots.require_decoder(self.name)
+
+    @property
+    def encoder_hash(self) -> str:
+        """SHA-256 (hex) of what makes its latents; see `identity.encoder_hash`."""
+        from facefeat.identity import encoder_hash
+
+        return encoder_hash(self._classifier, self.decoder if self.has_decoder else None)
 
     @property
     def parameters(self) -> int:
@@ -208,11 +214,9 @@ class FaceFeatureModel:
 
         Raises ImageError for an image that cannot be read.
         """
-        from facefeat.image import is_one_image
         from facefeat.photos import largest_faces
 
-        listed: list[Any] = [images] if is_one_image(images) else list(images)  # type: ignore[arg-type]
-        return largest_faces(listed, self.detector, self.alignment, self.image_size)
+        return largest_faces(images, self.detector, self.alignment, self.image_size)
 
     def predict_faces(self, crops: UInt8Array) -> FaceBatch:
         """Predictions for crops that are already aligned; no detector runs.
@@ -269,6 +273,26 @@ class FaceFeatureModel:
         latents = self.encode(np.stack(crops))
         return self.decode(latent_path(latents, steps, path=path, easing=easing, bounce=bounce))
 
+    def edit(self, crops: UInt8Array, *, method: str = "least", limit: float = 4.0, **changes: Any) -> Edited:
+        """(N, H, W, 3) uint8 crops, changed until the head reads what is asked: `age=+20, gender="Female"`.
+
+        For what may be asked, method and limit see `latent.edit.edit`. Raises InputError, PresetError.
+        """
+        from facefeat.latent.edit import edit
+
+        return edit(self, self._crops(crops), changes, method=method, limit=limit)
+
+    def compose(
+        self, *, coordinates: Mapping[int, float] | None = None, count: int = 1, seed: int = 0, **attributes: Any
+    ) -> Composed:
+        """Faces of nobody: `age=70, gender="Female"`; coordinates: number -> standard deviations from its mean.
+
+        count: how many; the others differ in what is not asked. Raises InputError, PresetError.
+        """
+        from facefeat.latent.compose import compose
+
+        return compose(self, attributes, coordinates or {}, count=count, seed=seed)
+
     def _crops(self, crops: UInt8Array) -> UInt8Array:
         from facefeat.image import check_crops, resize_crops
 
@@ -321,7 +345,6 @@ class FaceFeatureModel:
         recipe: a name of `facefeat recipes`, a .toml file, or a DecoderRecipe. folder, resume: as of `fit`.
         An earlier decoder is replaced once the new one is done. Raises TrainingError, RecipeError, DataError.
         """
-        from facefeat.preset import DecoderSlot
         from facefeat.training import build_decoder, load_decoder_recipe, train_decoder
 
         r = load_decoder_recipe(recipe)
@@ -331,9 +354,15 @@ class FaceFeatureModel:
         log = train_decoder(
             self._classifier, made, train, validation, r, folder=folder, resume=resume, reporter=reporter
         )
-        self._decoder = DecoderSlot(made)
+        self._slots.replace_decoder(made)
         self._record["decoder_training"] = log.to_dict()
         return log
+
+    def fit_directions(self, dataset: FaceDataset) -> None:
+        """Fit the directions that `edit` and `compose` need, after the decoder. Raises PresetError, DataError."""
+        from facefeat.latent.directions import fit_directions
+
+        self._slots.directions = fit_directions(self, dataset)
 
     def evaluate(self, dataset: FaceDataset, *, bootstrap: int = 500) -> Report:
         """Metrics with 95 % intervals (`bootstrap` resamples) and a table per group. Raises DataError."""
@@ -348,14 +377,11 @@ class FaceFeatureModel:
         Needs the extra `audit`; `.save(folder)` writes the page. command and split: told there. Raises DataError,
         MissingExtraError.
         """
-        from facefeat import __version__
         from facefeat.evaluation.audit import run_audit
 
         dataset.check_schema(self.schema)
-        about = {"model": self.name, "licence": self._info["licence"], "version": __version__}
-        return run_audit(
-            self._classifier, dataset, about={**about, "command": command, "split": split}, bootstrap=bootstrap
-        )
+        about = {"model": self.name, "licence": self._info["licence"], "command": command, "split": split}
+        return run_audit(self._classifier, dataset, about=about, bootstrap=bootstrap)
 
     def analyze(self, dataset: FaceDataset, analyzer: str, **config: Any) -> Analysis:
         """Study the latents of a data set: an analyzer's name (`facefeat plugins`) and its settings.
@@ -364,7 +390,6 @@ class FaceFeatureModel:
         """
         from facefeat.latent.analyze import run_analyzer
 
-        dataset.check_schema(self.schema)
         return run_analyzer(self, dataset, analyzer, config)
 
     def explain(
@@ -400,6 +425,7 @@ class FaceFeatureModel:
             training=self._record.get("training"),
             decoder=self.decoder if self.has_decoder else None,
             decoder_training=self._record.get("decoder_training"),
+            directions=self.directions if self._slots.has_directions else None,
         )
 
     def export(self, path: str | Path, format: str | None = None, *, latent: bool = False) -> Exported:

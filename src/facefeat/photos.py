@@ -88,14 +88,17 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
     return results
 
 
-def largest_faces(images: Sequence[ImageLike], detector: Detector, alignment: Alignment, size: int) -> UInt8Array:
+def largest_faces(
+    images: ImageLike | Sequence[ImageLike], detector: Detector, alignment: Alignment, size: int
+) -> UInt8Array:
     """(N, size, size, 3) uint8 crops: the largest face of each image, or the whole image where none is found.
 
     Raises ImageError for an image that cannot be read.
     """
     crops = []
-    for start in range(0, len(images), AT_ONCE):
-        opened = [open_image(i) for i in images[start : start + AT_ONCE]]
+    listed: list[Any] = [images] if is_one_image(images) else list(images)  # type: ignore[arg-type]
+    for start in range(0, len(listed), AT_ONCE):
+        opened = [open_image(i) for i in listed[start : start + AT_ONCE]]
         for image, faces in zip(opened, detector.detect_batch(opened), strict=True):
             height, width = image.shape[:2]
             face = faces[0] if faces else Face((0, 0, width, height))

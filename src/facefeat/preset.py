@@ -8,10 +8,10 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facefeat.directions import FILE as DIRECTIONS
 from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, did_you_mean
 from facefeat.readout import Calibration
 from facefeat.registry import get_registry
@@ -21,6 +21,7 @@ from facefeat.types import Alignment
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
     from facefeat.decoding import FaceDecoder
+    from facefeat.directions import LatentDirections
 
 FORMAT = 1
 """Version of the folder's layout. A reader accepts this and older ones."""
@@ -80,9 +81,11 @@ def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     """The files that a preset of this configuration must have. Raises PresetError for one that is not there."""
     from facefeat.decoding import WEIGHTS
 
+    # Older presets have none; one that is there must be listed as it is.
+    required = (*_REQUIRED, *([DIRECTIONS] if (folder / DIRECTIONS).exists() else []))
     part = config.get("decoder")
     if part is None:
-        return _REQUIRED
+        return required
     try:
         names = [WEIGHTS["decoder"], *([WEIGHTS["detail_encoder"]] if part["detail"] else [])]
     except (KeyError, TypeError) as e:
@@ -90,7 +93,7 @@ def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     for name in names:
         if not (folder / name).is_file():
             raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
-    return (*_REQUIRED, *names)
+    return (*required, *names)
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
@@ -198,31 +201,6 @@ def load_decoder(folder: str | Path) -> FaceDecoder | None:
     return decoder
 
 
-@dataclass(frozen=True)
-class DecoderSlot:
-    """The place of a model's decoder: empty, or one in memory, or one that is read from a preset at first use."""
-
-    made: FaceDecoder | None = None
-    folder: Path | None = None
-
-    @property
-    def filled(self) -> bool:
-        """Whether there is a decoder."""
-        return self.made is not None or self.folder is not None
-
-    def require(self, name: str) -> None:
-        """Raises PresetError, saying what to train, where there is none. name: of the model."""
-        if not self.filled:
-            raise PresetError(
-                f"the model {name!r} has no decoder, so it cannot draw faces. Next: facefeat train-decoder "
-                "--recipe utkface-detail --preset PRESET --data DIR --output DIR"
-            )
-
-    def read(self) -> DecoderSlot:
-        """The slot with its decoder in memory. Raises PresetError as `load_decoder`."""
-        return self if self.made is not None or self.folder is None else DecoderSlot(load_decoder(self.folder))
-
-
 def read_record(folder: str | Path) -> dict[str, Any]:
     """What a preset tells of its making: "card", "training" and "decoder_training", as `save_preset` takes them."""
     folder = Path(folder)
@@ -283,6 +261,7 @@ def save_preset(
     training: Mapping[str, Any] | None = None,
     decoder: FaceDecoder | None = None,
     decoder_training: Mapping[str, Any] | None = None,
+    directions: LatentDirections | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a preset folder: beside its place first, then renamed, so that it is there whole or not at all.
@@ -327,6 +306,8 @@ def save_preset(
                 _save_weights(model, new / WEIGHTS[part])
             if decoder is not None:
                 _write_json(new / "decoder_training.json", dict(decoder_training or {}))
+            if directions is not None:
+                directions.write(new / DIRECTIONS)
             _write_json(new / "config.json", config)
             _write_json(new / "training.json", dict(training or {}))
             (new / "model_card.md").write_text(card or f"# {name}\n\n{summary}\n", "utf-8")

@@ -134,6 +134,8 @@ def run_audit(
     Raises DataError for a data set that is empty, has no label, or has other classes than the model;
     MissingExtraError without the extra `audit`.
     """
+    from facefeat import __version__
+
     require_extra()
     batch = predict_dataset(classifier, dataset)
     crops = dataset.crops(classifier.image_size)
@@ -158,6 +160,7 @@ def run_audit(
         for name, at in confident_mistakes(classifier.schema, batch, labels).items()
     }
     told = {
+        "version": __version__,
         "dataset": dataset.name,
         "data_licence": dataset.licence,
         "schema": classifier.schema.name,

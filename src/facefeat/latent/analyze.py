@@ -23,14 +23,13 @@ def run_analyzer(model: Any, dataset: FaceDataset, name: str, config: dict[str, 
     Raises UnknownComponentError, MissingExtraError, InputError for a setting, DataError for a data set without faces,
     PluginError where a plugin's code fails.
     """
-    import numpy as np
-
+    dataset.check_schema(model.schema)
     found = get_registry().get("analyzer", name)
     analyzer = get_registry().build("analyzer", name, **config)
     crops = dataset.crops(model.image_size)  # before the labels: what cannot be read leaves the table
     if not len(crops):
         raise DataError(f"the data set {dataset.name!r} has no face to analyze.")
-    latents = np.concatenate([model.encode(crops.take(r)) for r in _chunks(len(crops))])
+    latents = latents_of(model, crops)
     labels = {n: dataset.table[n].to_numpy().astype(str) for n in dataset.schema.attributes}
     faces = FaceSet(tuple(str(f) for f in dataset.table["file"]), dataset.years(), crops.take)
     try:
@@ -51,8 +50,15 @@ def analyze(
     return analyzer.analyze(latents, labels, model=model, **more)
 
 
+def latents_of(model: Any, crops: Any) -> np.ndarray:
+    """(N, L) latents of a data set's crops; no more than a part of the crops is in memory at a time."""
+    import numpy as np
+
+    return np.concatenate([model.encode(crops.take(r)) for r in _chunks(len(crops))])
+
+
 def _chunks(n: int, size: int = 2048) -> list[np.ndarray]:
-    """Row numbers 0 to n - 1 in parts, so that a large data set is never in memory whole."""
+    """Row numbers 0 to n - 1 in parts."""
     import numpy as np
 
     return np.array_split(np.arange(n), max(1, -(-n // size)))

@@ -1,0 +1,203 @@
+"""What editing and composing need to know of a model's latents: a part of a preset, `directions.npz`."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import InputError, PresetError, did_you_mean
+
+if TYPE_CHECKING:
+    from facefeat.schema import Schema
+
+FILE = "directions.npz"
+MAX_BYTES = 64_000_000
+METHODS = ("least", "orthogonal")
+Name = tuple[str, str]
+"""(attribute, class); the class is "" where the attribute is ordered."""
+
+
+@dataclass(frozen=True)
+class LatentDirections:
+    """How the latents of a data set vary, and how its attributes are read from them. All arrays are float32.
+
+    A latent is L = D + K numbers: D attribute features, then a decoder's detail code of K.
+    mean, spread: (L,) of each coordinate: its mean and its standard deviation.
+    components: (P, L) principal components, each as long as the standard deviation of the faces along it.
+    readouts: R names. weights: (R, D), offsets: (R,): what is read of a latent z is `weights @ z[:D] + offsets`: years
+    or classes of an ordered attribute, else the log-odds of a class (those of one attribute sum to zero).
+    follow: (D, R) covariance of the features with what is read.
+    groups: G names of classes. group_means: (G, L) the mean latent of each. faces: how many it was fitted on.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    components: np.ndarray
+    readouts: tuple[Name, ...]
+    weights: np.ndarray
+    offsets: np.ndarray
+    follow: np.ndarray
+    groups: tuple[Name, ...]
+    group_means: np.ndarray
+    faces: int
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the width of the attribute features."""
+        return int(self.weights.shape[1])
+
+    @property
+    def latent_dim(self) -> int:
+        """L, the width of a latent."""
+        return len(self.mean)
+
+    def read(self, latents: np.ndarray) -> np.ndarray:
+        """(N, L) latents -> (N, R) float64: what the readouts say of them."""
+        z = np.asarray(latents, "float64")[:, : self.feature_dim]
+        return np.asarray(z @ self.weights.T.astype("float64") + self.offsets)
+
+    def row(self, attribute: str, label: str = "") -> int:
+        """Which readout is of an attribute, or of its class. Raises InputError where the data did not have it."""
+        return _place(self.readouts, attribute, label)
+
+    def group_mean(self, attribute: str, label: str) -> np.ndarray:
+        """(L,) mean latent of a class. Raises InputError where the data did not have it."""
+        return np.asarray(self.group_means[_place(self.groups, attribute, label)])
+
+    def shifts(self, asked: Sequence[int], method: str = "least") -> tuple[np.ndarray, np.ndarray]:
+        """One way for each asked readout: (A, D) float64 shifts that raise it by 1, and their lengths (A,).
+
+        Each leaves the other asked readouts, and all readouts of attributes that are not asked, as they are.
+        method: "least" takes, of all such shifts, the one of least Mahalanobis length: with S the covariance of the
+        features and C the readouts, S C^T (C S C^T)^-1. It moves all that goes with the attribute among real faces.
+        "orthogonal" takes the readout's own normal, and out of it what it shares with the others' (InterFaceGAN, Shen
+        et al., CVPR 2020). Lengths are in standard deviations of the faces: of the Mahalanobis distance for "least",
+        along the shift for "orthogonal".
+
+        Raises InputError for an unknown method, or a readout that cannot be moved alone.
+        """
+        if method not in METHODS:
+            raise InputError(f"no such method. {did_you_mean(str(method), METHODS)}")
+        rows = [*asked, *self._others(asked)]
+        w = self.weights[rows].astype("float64")  # (M, D)
+        together = w @ self.follow[:, rows].astype("float64")  # (M, M): C S C^T
+        together = (together + together.T) / 2
+        if method == "least":
+            inverse = np.linalg.pinv(together, rcond=1e-9, hermitian=True)
+            made = (self.follow[:, rows] @ inverse)[:, : len(asked)].T
+            lengths = np.sqrt(np.maximum(np.diag(inverse)[: len(asked)], 0))
+        else:
+            mixes = np.stack([_own_part(w, i) for i in range(len(asked))])  # (A, M): the shift is mixes @ w
+            made = mixes @ w
+            lengths = np.sqrt(np.maximum(np.einsum("ai,ij,aj->a", mixes, together, mixes), 0))
+            moved = np.einsum("ad,ad->a", made, w[: len(asked)])  # how much each raises its own readout
+            # A way along which the faces have spread s is 1 / s standard deviations long for each unit of length.
+            scale = np.divide(1, moved, out=np.zeros_like(moved), where=moved > 1e-12)
+            size = np.einsum("ad,ad->a", made, made)
+            lengths = np.divide(scale * size, lengths, out=np.zeros_like(lengths), where=lengths > 1e-12)
+            made = made * scale[:, None]
+        raised = np.einsum("ad,ad->a", made, w[: len(asked)])
+        for row, length, one in zip(asked, lengths, raised, strict=True):
+            if not (length > 1e-9 and abs(one - 1) < 0.1):
+                raise InputError(
+                    f"{' '.join(self.readouts[row]).strip()!r} cannot be changed alone: the latents of the "
+                    f"{self.faces:,} faces do not tell it apart from the other attributes."
+                )
+        return np.asarray(made), np.asarray(lengths)
+
+    def _others(self, asked: Sequence[int]) -> list[int]:
+        """The readouts of attributes that are not asked; of several classes one is left out, as it follows."""
+        names = {self.readouts[i][0] for i in asked}
+        rows: list[int] = []
+        for attribute in dict.fromkeys(a for a, _ in self.readouts):
+            mine = [i for i, (a, _) in enumerate(self.readouts) if a == attribute]
+            if attribute not in names:
+                rows += mine[1:] if len(mine) > 1 else mine
+        return rows
+
+    def check(self, schema: Schema, feature_dim: int, latent_dim: int) -> None:
+        """Raises ValueError that says what does not fit: to each other, or to a model of this schema and widths."""
+        d, n, r = self.feature_dim, self.latent_dim, len(self.readouts)
+        if (d, n) != (feature_dim, latent_dim):
+            raise ValueError(f"latents of {n} numbers with {d} features, the model has {latent_dim} with {feature_dim}")
+        shapes = {
+            "mean": (n,), "spread": (n,), "components": (len(self.components), n), "weights": (r, d), "offsets": (r,),
+            "follow": (d, r), "group_means": (len(self.groups), n),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be {shape} float32, finite")
+        for attribute, label in (*self.readouts, *self.groups):
+            known = schema.attributes.get(attribute)
+            if known is None or (label and label not in known.classes):
+                raise ValueError(f"{attribute} {label!r} is not in the schema")
+
+    def write(self, path: Path) -> None:
+        """Write the file: numbers and names only."""
+        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        np.savez(path, **arrays)
+
+
+def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: int) -> LatentDirections:
+    """What `LatentDirections.write` wrote, for a model of this schema and these widths. Nothing from it is run.
+
+    Raises PresetError for a file that is too large, incomplete, or does not fit the model.
+    """
+    try:
+        _check_sizes(path)
+        with np.load(path, allow_pickle=False) as stored:
+            found: dict[str, Any] = {f.name: stored[f.name] for f in fields(LatentDirections)}
+        for name in ("readouts", "groups"):
+            if found[name].dtype.kind != "U" or found[name].ndim != 2 or found[name].shape[1] != 2:
+                raise ValueError(f"{name} must be pairs of names")
+            found[name] = tuple((str(a), str(c)) for a, c in found[name])
+        found["faces"] = int(found["faces"])
+        if not found["readouts"] or found["weights"].ndim != 2:
+            raise ValueError("weights must be (R, D), R at least 1")
+        made = LatentDirections(**found)
+        made.check(schema, feature_dim, latent_dim)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as e:
+        raise PresetError(
+            f"preset {str(path.parent)!r}: {FILE!r} does not fit the model: {str(e).strip() or repr(e)}. "
+            "Next: facefeat fit-directions --preset PRESET --data DIR"
+        ) from None
+    return made
+
+
+def _check_sizes(path: Path) -> None:
+    """Before anything is unpacked: a small file may claim, or unpack to, more than memory holds."""
+    from numpy.lib import format as npy
+
+    with zipfile.ZipFile(path) as archive:
+        if sum(i.file_size for i in archive.infolist()) > MAX_BYTES:
+            raise ValueError(f"it unpacks to over {MAX_BYTES:,} bytes")
+        for info in archive.infolist():
+            with archive.open(info) as member:
+                version = npy.read_magic(member)
+                header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = header(member)
+            if int(np.prod(shape, dtype="float64")) * dtype.itemsize > info.file_size:
+                raise ValueError(f"{info.filename} claims more numbers than it has")
+
+
+def _place(names: Sequence[Name], attribute: str, label: str) -> int:
+    if (attribute, label) not in names:
+        there = [c or a for a, c in names if a == attribute]
+        raise InputError(
+            f"the data that the directions were fitted on had no {attribute} {label}".rstrip()
+            + f". Of {attribute} it had: {', '.join(there) or '(none)'}."
+        )
+    return names.index((attribute, label))
+
+
+def _own_part(w: np.ndarray, i: int) -> np.ndarray:
+    """(M,) how to mix the rows of w (M, D), so that row i is left less what it shares with the others."""
+    others = np.delete(w, i, axis=0)
+    shared = np.linalg.lstsq(others.T, w[i], rcond=1e-9)[0] if len(others) else np.zeros(0)
+    return np.insert(-shared, i, 1.0)

@@ -1,0 +1,177 @@
+"""Composing by hand: a latent from class means, directions and single coordinates, and the face that it decodes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import DataError, InputError
+from facefeat.latent.analyze import latents_of
+from facefeat.latent.edit import class_and_probability, class_goal, number
+from facefeat.latent.walk import Goal, walk
+from facefeat.search import nearest
+
+if TYPE_CHECKING:
+    from facefeat.data import FaceDataset
+    from facefeat.directions import LatentDirections
+    from facefeat.schema import Attribute, Schema
+    from facefeat.types import FaceBatch, FloatArray, UInt8Array
+
+MOST = 1000
+VARIETY = 0.6
+"""How far the second face and those after it are from the first, as a share of how far real faces are."""
+FARTHEST = 20.0
+"""Standard deviations of a coordinate that is set by hand."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """N faces of nobody.
+
+    crops: (N, S, S, 3) uint8. latents: (N, L) float32. read: what the head reads from the crops.
+    reached: (N,) bool, whether it reads all that was asked. asked: attribute -> class, or years (or position).
+    steps: attribute -> (N,) float32, how far it was walked from the class means, in standard deviations.
+    """
+
+    crops: UInt8Array
+    latents: FloatArray
+    read: FaceBatch
+    reached: np.ndarray
+    asked: Mapping[str, str | float]
+    steps: Mapping[str, FloatArray]
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; crops are left out."""
+        return {
+            "latents": self.latents.tolist(),
+            "read": self.read.to_dict(),
+            "reached": [bool(v) for v in self.reached],
+            "asked": dict(self.asked),
+            "steps": {k: [round(float(x), 4) for x in v] for k, v in self.steps.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Of each of N latents the k nearest faces of a data set, nearest first.
+
+    rows: (N, k) positions in its table. distances: (N, k) float64, coordinates counted in their standard deviations.
+    crops: (N, k, S, S, 3) uint8. files: N times k names.
+    """
+
+    rows: np.ndarray
+    distances: np.ndarray
+    crops: UInt8Array
+    files: tuple[tuple[str, ...], ...]
+
+
+def compose(
+    model: Any, attributes: Mapping[str, Any], coordinates: Mapping[int, float], *, count: int = 1, seed: int = 0
+) -> Composed:
+    """Compose `count` faces for a FaceFeatureModel.
+
+    It starts at the mean latent of all faces, adds for each attribute what the mean of its class differs by, and walks
+    on until the head reads from the decoded face what was asked, as editing does.
+    attributes: attribute -> years (or the position of the class) or a class for an ordered one; else a class, or
+    (class, probability). coordinates: number of a coordinate (from 0) -> standard deviations from its mean, where it is
+    held. The second face and those after it differ at random (seed) in what is not asked.
+
+    Raises InputError for an unknown attribute, class or coordinate, or a value that does not fit; PresetError where the
+    model has no decoder or no directions.
+    """
+    asked = check_attributes(model.schema, attributes)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
+        raise InputError(f"count must be a whole number from 1 to {MOST:,}. Received: {count!r}.")
+    model.require_decoder()
+    directions = model.directions
+    held = coordinates_at(directions, coordinates)
+    start = np.tile(directions.mean.astype("float64"), (count, 1))
+    goals = []
+    for attribute, value, least in asked:
+        start += directions.group_mean(attribute.name, _class_of(attribute, value)) - directions.mean
+        if isinstance(value, str):
+            goals.append(class_goal(attribute, value, least, count))
+        else:
+            goals.append(Goal(attribute, np.full(count, value)))
+    # One draw for each face, so that the same seed gives the same faces however many are asked for.
+    draws = [np.random.default_rng((seed, i)).normal(size=len(directions.components)) for i in range(1, count)]
+    if draws:
+        start[1:] += VARIETY * np.stack(draws) @ directions.components
+    found = walk(model, directions, start.astype("float32"), goals, held=held)
+    return Composed(
+        crops=found.crops,
+        latents=found.latents.astype("float32"),
+        read=found.read,
+        reached=found.reached,
+        asked={a.name: v for a, v, _ in asked},
+        steps=dict(zip([a.name for a, _, _ in asked], found.steps.T, strict=True)),
+    )
+
+
+def check_attributes(
+    schema: Schema, attributes: Mapping[str, Any]
+) -> list[tuple[Attribute, float | str, float | None]]:
+    """For each attribute what is asked: years or a position, or the class's own name and a probability, if any.
+
+    Raises InputError for what is not in the schema, or does not fit it.
+    """
+    out: list[tuple[Attribute, float | str, float | None]] = []
+    for name, value in attributes.items():
+        attribute = schema[name]
+        if not attribute.ordered:
+            out.append((attribute, *class_and_probability(attribute, value)))
+            continue
+        steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
+        grid = attribute.grid or range(len(attribute.classes))
+        if isinstance(value, str):
+            out.append((attribute, float(steps[attribute.index(value)]), None))
+            continue
+        what = f"{name} takes {'years' if attribute.years else 'a position'} from {grid[0]} to {grid[-1]}, or a class"
+        found = number(value, what)
+        if not grid[0] <= found <= grid[-1]:
+            raise InputError(f"{what}. Received: {value!r}.")
+        out.append((attribute, found, None))
+    return out
+
+
+def _class_of(attribute: Attribute, value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return attribute.classes[attribute.index_of_years(value) if attribute.years else round(value)]
+
+
+def coordinates_at(directions: LatentDirections, coordinates: Mapping[int, float]) -> dict[int, float]:
+    """Coordinate -> the number that it is held at, from standard deviations. Raises InputError."""
+    out = {}
+    for coordinate, value in coordinates.items():
+        last = directions.latent_dim - 1
+        if isinstance(coordinate, bool) or not isinstance(coordinate, int | np.integer) or not 0 <= coordinate <= last:
+            raise InputError(f"coordinates are whole numbers from 0 to {last}. Received: {coordinate!r}.")
+        what = f"a coordinate takes standard deviations from its mean, at most {FARTHEST:g} either way"
+        if abs(number(value, what)) > FARTHEST:
+            raise InputError(f"{what}. Received: {value!r}.")
+        out[int(coordinate)] = float(directions.mean[coordinate] + value * directions.spread[coordinate])
+    return out
+
+
+def nearest_faces(model: Any, latents: np.ndarray, dataset: FaceDataset, k: int = 5) -> Nearest:
+    """The k faces of a data set whose latents are nearest to each of (N, L), as the analyzer `neighbours` finds them.
+
+    Raises DataError for a data set of another schema, or with fewer faces.
+    """
+    dataset.check_schema(model.schema)
+    crops = dataset.crops(model.image_size)
+    if len(crops) < k:
+        raise DataError(f"the data set {dataset.name!r} has {len(crops)} faces, fewer than the {k} nearest asked for.")
+    # A coordinate that hardly varies would else count for nothing, and one of large numbers for all.
+    scale = np.maximum(model.directions.spread.astype("float64"), 1e-6)
+    rows, distances = nearest(latents_of(model, crops) / scale, k, queries=np.asarray(latents) / scale)
+    files = dataset.table["file"].astype(str).to_numpy()
+    shown = np.stack([crops.take(r) for r in rows]) if len(rows) else np.zeros((0, k, *crops.shape[1:]), "uint8")
+    return Nearest(rows, distances, shown, tuple(tuple(files[r]) for r in rows))

@@ -1,0 +1,70 @@
+"""The places of a model for what draws faces: its decoder, and the directions of its latents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facefeat.directions import FILE, LatentDirections, read_directions
+from facefeat.errors import PresetError
+from facefeat.preset import load_decoder
+
+if TYPE_CHECKING:
+    from facefeat.decoding import FaceDecoder
+    from facefeat.schema import Schema
+
+
+@dataclass
+class Slots:
+    """Each is empty, or in memory, or read from a preset folder at first use.
+
+    decoder_from: a preset folder that has a decoder, and may have directions.
+    """
+
+    decoder_from: Path | None = None
+    decoder: FaceDecoder | None = None
+    directions: LatentDirections | None = None
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether there is a decoder."""
+        return self.decoder is not None or self.decoder_from is not None
+
+    @property
+    def has_directions(self) -> bool:
+        """Whether there are directions."""
+        return self.directions is not None or (self.decoder_from is not None and (self.decoder_from / FILE).is_file())
+
+    def require_decoder(self, name: str) -> None:
+        """Raises PresetError, saying what to train, where there is none. name: of the model."""
+        if not self.has_decoder:
+            raise PresetError(
+                f"the model {name!r} has no decoder, so it cannot draw faces. Next: facefeat train-decoder "
+                "--recipe utkface-detail --preset PRESET --data DIR --output DIR"
+            )
+
+    def get_decoder(self, name: str) -> FaceDecoder:
+        """The decoder. Raises PresetError as `require_decoder` and `load_decoder`."""
+        self.require_decoder(name)
+        if self.decoder is None and self.decoder_from is not None:
+            self.decoder = load_decoder(self.decoder_from)
+        assert self.decoder is not None
+        return self.decoder
+
+    def replace_decoder(self, decoder: FaceDecoder) -> None:
+        """Take another decoder; the directions go, since its latents are others."""
+        self.decoder, self.decoder_from, self.directions = decoder, None, None
+
+    def get_directions(self, name: str, schema: Schema) -> LatentDirections:
+        """The directions. Raises PresetError, saying what to type, where there are none; and as `read_directions`."""
+        decoder = self.get_decoder(name)
+        if not self.has_directions:
+            raise PresetError(
+                f"the model {name!r} has a decoder and no directions, so it cannot edit or compose faces. "
+                "Next: facefeat fit-directions --preset PRESET --data DIR"
+            )
+        if self.directions is None and self.decoder_from is not None:
+            self.directions = read_directions(self.decoder_from / FILE, schema, decoder.feature_dim, decoder.latent_dim)
+        assert self.directions is not None
+        return self.directions
