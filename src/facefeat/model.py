@@ -429,15 +429,11 @@ class FaceFeatureModel:
         )
 
     def export(self, path: str | Path, format: str | None = None, *, latent: bool = False) -> Exported:
-        """Write the model for programs without Keras: "onnx", "litert" or "savedmodel" (None: by the ending of path).
-
-        See `export.write.export_model`. Raises InputError, MissingExtraError, PluginError.
-        """
+        """Write the model for programs without Keras; see `export.write.export_model`, whose errors it raises."""
         from facefeat.export.write import export_model
 
         decoder = self.decoder if latent and self.has_decoder else None
-        about = {k: str(self._info[k]) for k in ("name", "licence")}
-        return export_model(self._classifier, path, format, latent=latent, decoder=decoder, **about)
+        return export_model(self._classifier, path, format, latent=latent, decoder=decoder, about=self._info)
 
     def __repr__(self) -> str:
         c = self._classifier

@@ -35,6 +35,8 @@ COMMANDS = {
     "evaluate": Lazy("facefeat.cli.evaluate", "evaluate", "Measure a model on labelled faces, per group."),
     "analyze": Lazy("facefeat.cli.analyze", "analyze", "Study the latents of labelled faces."),
     "explain": Lazy("facefeat.cli.explain", "explain", "Show where the model looked in a face."),
+    "index": Lazy("facefeat.cli.index", "index", "Put the latents of many faces into an index."),
+    "similar": Lazy("facefeat.cli.similar", "similar", "Find the faces of an index most like one."),
     "export": Lazy("facefeat.cli.export", "export", "Write a model as ONNX, LiteRT or SavedModel."),
     "plugins": Lazy("facefeat.cli.plugins", "plugins", "List components, and plugins that did not load."),
 }

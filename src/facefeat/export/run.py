@@ -30,7 +30,9 @@ def _litert(path: Path, crops: np.ndarray) -> dict[str, np.ndarray]:
         warnings.simplefilter("ignore")  # it moves to the package ai-edge-litert, one day
         import tensorflow as tf
 
-        interpreter = tf.lite.Interpreter(str(path))
+        # Without delegates, whose start it would log.
+        plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=plain)
     interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], crops.shape)
     runner = interpreter.get_signature_runner()
     return {k: np.asarray(v) for k, v in runner(crops=crops).items()}

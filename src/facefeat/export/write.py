@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 import warnings
@@ -100,12 +101,9 @@ def check_export(path: Path, format: str | None) -> str:
             raise InputError(f"{str(path)!r} exists and is not an exported model. Give a new or empty folder.")
     elif path.is_dir():
         raise InputError(f"{str(path)!r} is a folder. Give the name of a file.")
-    if kind == "onnx":
-        try:
-            import onnx  # noqa: F401
-            import tf2onnx  # noqa: F401
-        except ImportError:
-            raise MissingExtraError("writing ONNX needs a converter. Type: pip install 'facefeat[export]'") from None
+    # Not by import: that would start TensorFlow, with its log.
+    if kind == "onnx" and not all(importlib.util.find_spec(p) for p in ("onnx", "tf2onnx")):
+        raise MissingExtraError("writing ONNX needs a converter. Type: pip install 'facefeat[export]'")
     return kind
 
 

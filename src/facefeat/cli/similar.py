@@ -1,0 +1,106 @@
+"""`facefeat similar`: the faces of an index that are most like one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facefeat.cli._faces import face_crop
+from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import rows
+from facefeat.errors import InputError
+
+if TYPE_CHECKING:
+    from facefeat.index import FaceIndex
+    from facefeat.types import FloatArray, UInt8Array
+
+
+@click.command()
+@click.argument("photo", metavar="PHOTO")
+@click.option("--index", "folder", required=True, type=click.Path(path_type=Path), help="What `facefeat index` wrote.")
+@click.option("--count", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many faces.")
+@click.option("--face", default=0, type=click.IntRange(0), metavar="N", help="Which face of the photo, by the numbers of "
+              "`facefeat predict`. [default: the largest]")  # fmt: skip
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write a contact sheet: .png or .jpg.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one face each.")
+@click.option("--exact", is_flag=True, help="Look at every face, where the index would be searched approximately.")
+@click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: that of the index]")
+@click.option("--detector", metavar="NAME", help="mtcnn (default), whole-image for crops, or a plugin's.")
+def similar(
+    photo: str,
+    folder: Path,
+    count: int,
+    face: int,
+    output: Path | None,
+    as_json: bool,
+    exact: bool,
+    preset: str | None,
+    detector: str | None,
+) -> None:
+    """List the faces of an index that are nearest to the face in PHOTO, or to a latent in a .npy file."""
+    from facefeat.index.sheet import check_sheet, neighbour_sheet
+    from facefeat.index.store import FaceIndex
+
+    if output is not None:
+        check_sheet(output)
+    index = FaceIndex(folder)
+    crop: UInt8Array | None = None
+    if photo.lower().endswith(".npy"):
+        latent = read_latent(photo)
+    else:
+        crop, latent = encode_photo(index, photo, face, preset, detector)
+    (found,) = index.nearest(latent, count, exact=exact, crops=output is not None)
+    if output is not None:
+        from facefeat.latent.frames import write_frames
+
+        write_frames(neighbour_sheet(crop, found, index.metric)[None], output)
+    if as_json:
+        click.echo(json.dumps([n.to_dict() for n in found], indent=1))
+        return
+    headers = ["", index.metric, "file", *(["face"] if any(n.box for n in found) else []), *index.attributes]
+    rows(
+        headers,
+        [
+            [
+                str(n.rank),
+                f"{n.distance:.3f}",
+                n.file,
+                *([str(n.face)] if "face" in headers else []),
+                *n.labels.values(),
+            ]
+            for n in found
+        ],
+    )
+
+
+def read_latent(path: str) -> FloatArray:
+    """(1, D) from a .npy file of (D,) or (1, D). Raises InputError for anything else."""
+    import numpy as np
+
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"no such file: {path!r}.") from None
+    except (OSError, ValueError, EOFError) as e:
+        raise InputError(f"{path!r} is no .npy file of numbers: {e}") from None
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2 or len(array) != 1:
+        raise InputError(f"{path!r} must hold one latent, (D,) or (1, D). Received: {array.shape}.")
+    return array
+
+
+def encode_photo(
+    index: FaceIndex, photo: str, face: int, preset: str | None, detector: str | None
+) -> tuple[UInt8Array, FloatArray]:
+    """The (S, S, 3) uint8 crop of a face and its (1, D) latent, by the model of the index."""
+    start_keras()
+    from facefeat import FaceFeatureModel
+
+    model = FaceFeatureModel.from_preset(preset or index.facts["preset"] or None, detector=detector or "mtcnn")
+    index.check(model)
+    crop = face_crop(model, photo, face)
+    return crop, model.encode(crop[None])

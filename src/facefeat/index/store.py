@@ -1,0 +1,202 @@
+"""The table on disk, its facts, and the search in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.decoding import check_latents
+from facefeat.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from facefeat.types import FloatArray, UInt8Array
+
+VERSION = 1
+FACTS = "index.json"
+TABLE = "faces"
+METRICS = {"euclidean": "l2", "cosine": "cosine"}
+"""Name of a distance -> LanceDB's name of it."""
+EXACT_UP_TO = 100_000
+"""Up to so many rows every latent is looked at; beyond, an approximate index finds candidates."""
+PROBES, REFINE = 32, 8
+"""Of an approximate index: the parts searched, and how many times `count` candidates are measured exactly."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A face of an index.
+
+    distance: euclidean, or 1 minus the cosine. file: as in the data set, or the photo's path. face: its number in the
+    photo, from 1. box: (left, top, right, bottom) in the photo, or None where the picture is the face.
+    labels: attribute -> class, "" where unknown. age_years: NaN where unknown. crop: (S, S, 3) uint8, or None.
+    """
+
+    rank: int
+    distance: float
+    file: str
+    face: int
+    box: tuple[float, float, float, float] | None
+    labels: Mapping[str, str]
+    age_years: float
+    crop: UInt8Array | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, without the crop."""
+        years = None if np.isnan(self.age_years) else round(self.age_years, 1)
+        about = {"rank": self.rank, "distance": round(self.distance, 6), "file": self.file, "face": self.face}
+        return {**about, "box": None if self.box is None else list(self.box), **self.labels, "age_years": years}
+
+
+class FaceIndex:
+    """An index that `facefeat index` or `build_index` wrote."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Raises InputError for a folder that is no index; MissingExtraError without the extra `search`."""
+        self.folder = Path(folder)
+        self.facts = read_facts(self.folder)
+        self._table = connect(self.folder).open_table(TABLE)
+
+    def __len__(self) -> int:
+        return int(self._table.count_rows())
+
+    @property
+    def latent_dim(self) -> int:
+        """D, the width of its latents."""
+        return int(self.facts["latent_dim"])
+
+    @property
+    def metric(self) -> str:
+        """ "euclidean" or "cosine"."""
+        return str(self.facts["metric"])
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What each face has a label for."""
+        return tuple(self.facts["attributes"])
+
+    def check(self, model: Any) -> None:
+        """Raises InputError unless `model` (a FaceFeatureModel) gives the latents that the index was made of."""
+        if model.encoder_hash != self.facts["encoder"]:
+            raise InputError(
+                f"the index {str(self.folder)!r} holds latents of the model {self.facts['model']!r} "
+                f"({self.facts['encoder'][:12]}), and {model.name!r} gives others ({model.encoder_hash[:12]}): choose that "
+                "model with --preset, or index the faces again."
+            )
+
+    def nearest(
+        self, latents: FloatArray, count: int = 8, *, exact: bool = False, crops: bool = True
+    ) -> list[list[Neighbour]]:
+        """(Q, D) latents -> for each the `count` nearest faces, nearest first; fewer where the index has fewer.
+
+        exact: look at every face, even where there is an approximate index. crops: read the pictures, too.
+        Raises InputError for latents of another width, NaN or infinity.
+        """
+        queries = check_latents(latents, self.latent_dim)
+        if count < 1:
+            raise InputError(f"count must be 1 or more. Received: {count}.")
+        return [self._nearest(q, count, exact, crops) for q in queries]
+
+    def _nearest(self, query: np.ndarray, count: int, exact: bool, crops: bool) -> list[Neighbour]:
+        columns = ["file", "face", "box", "age_years", *map(label_column, self.attributes), "_distance"]
+        search = self._table.search(query).distance_type(METRICS[self.metric]).limit(count)
+        if self.facts["approximate"]:
+            search = search.bypass_vector_index() if exact else search.nprobes(PROBES).refine_factor(REFINE)
+        found = search.select([*columns, *(["crop"] if crops else [])]).to_list()
+        return [self._neighbour(rank, row) for rank, row in enumerate(found, 1)]
+
+    def _neighbour(self, rank: int, row: Mapping[str, Any]) -> Neighbour:
+        # LanceDB's "l2" is the squared distance.
+        d = max(0.0, float(row["_distance"]))
+        return Neighbour(
+            rank=rank,
+            distance=d**0.5 if self.metric == "euclidean" else d,
+            file=row["file"],
+            face=int(row["face"]),
+            box=None if row["box"] is None else tuple(row["box"]),
+            labels={n: row[label_column(n)] for n in self.attributes},
+            age_years=float("nan") if row["age_years"] is None else float(row["age_years"]),
+            crop=None if row.get("crop") is None else _decoded(row["crop"]),
+        )
+
+    def __repr__(self) -> str:
+        return f"<FaceIndex {str(self.folder)!r}: {len(self):,} faces, {self.metric}, model {self.facts['model']!r}>"
+
+
+def connect(folder: Path) -> Any:
+    """The LanceDB database in a folder. Raises MissingExtraError."""
+    try:
+        import lancedb
+    except ImportError:
+        raise MissingExtraError("an index of faces needs LanceDB. Type: pip install 'facefeat[search]'") from None
+    return lancedb.connect(str(folder))
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """`index.json`. Raises InputError for a folder that is no index, one that is not finished, or a newer one."""
+    try:
+        facts = json.loads((folder / FACTS).read_text("utf-8"))
+        version, complete, _ = facts["version"], facts["complete"], facts["encoder"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{str(folder)!r} is no index of faces. Next: facefeat index DATA -o FOLDER") from None
+    if version > VERSION:
+        raise InputError(f"{str(folder)!r} was written by a newer facefeat. Next: pip install -U facefeat")
+    if not complete:
+        raise InputError(f"{str(folder)!r} is not finished. Type the command `facefeat index` again: it goes on.")
+    return dict(facts)
+
+
+def schema_of(latent_dim: int, attributes: tuple[str, ...]) -> Any:
+    """The columns of the table, as a pyarrow schema."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("unit", pa.int64()),  # row of the data set, or number of the photo: where a resumed run goes on
+            ("file", pa.string()),
+            ("face", pa.int32()),
+            ("box", pa.list_(pa.float32())),
+            *((label_column(n), pa.string()) for n in attributes),
+            ("age_years", pa.float32()),
+            ("crop", pa.binary()),
+            ("vector", pa.list_(pa.float32(), latent_dim)),
+        ]
+    )
+
+
+def label_column(attribute: str) -> str:
+    """The column that holds an attribute: none of the others begins like this."""
+    return f"label_{attribute}"
+
+
+def make_searchable(table: Any, metric: str) -> bool:
+    """Join the parts of a table, and build an approximate index where exact search would take long; whether it did."""
+    table.optimize(cleanup_older_than=timedelta(0))
+    approximate = int(table.count_rows()) > EXACT_UP_TO
+    if approximate:
+        from lancedb.index import IvfPq
+
+        table.create_index("vector", config=IvfPq(distance_type=METRICS[metric], max_iterations=20))
+    return approximate
+
+
+def encoded(crop: UInt8Array) -> bytes:
+    """(S, S, 3) uint8 -> a JPEG."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(crop).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def _decoded(data: bytes) -> UInt8Array:
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
