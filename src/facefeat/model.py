@@ -296,9 +296,7 @@ class FaceFeatureModel:
     def _crops(self, crops: UInt8Array) -> UInt8Array:
         from facefeat.image import check_crops, resize_crops
 
-        checked = check_crops(crops)
-        s = self.image_size
-        return checked if checked.shape[1:3] == (s, s) else resize_crops(checked, s)
+        return resize_crops(check_crops(crops), self.image_size)
 
     def fit(
         self,

@@ -101,8 +101,7 @@ class OnnxModel:
         from facefeat.image import check_crops, resize_crops
 
         s = self.image_size
-        checked = check_crops(crops)
-        sized = resize_crops(checked, s) if len(checked) else checked
+        sized = resize_crops(check_crops(crops), s)
 
         def run(batch: np.ndarray) -> dict[str, np.ndarray]:
             return dict(zip(names, self._session.run(list(names), {"crops": batch}), strict=True))

@@ -54,13 +54,12 @@ def export_model(
     *,
     latent: bool = False,
     decoder: FaceDecoder | None = None,
-    name: str = "",
-    licence: str = "",
+    about: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Write the file (for "savedmodel" the folder) whole or not at all; an earlier one is replaced.
 
     format: "onnx", "litert" or "savedmodel"; None for that of the ending, .onnx or .tflite. latent: whether it gives
-    that too. The result is run on made crops and must agree with the model.
+    that too. about: its "name" and "licence", for the metadata. The result is run on made crops and must agree with the model.
 
     Raises InputError for a format or path that is not valid, or another Keras backend than TensorFlow;
     MissingExtraError without the extra `export`; PluginError where a component cannot be exported.
@@ -74,8 +73,8 @@ def export_model(
     outputs = {n: tuple(o.shape) for n, o in graph.output.items()}
     interval = classifier.calibration.interval
     metadata = ExportMetadata(
-        name=name,
-        licence=licence,
+        name=str((about or {}).get("name", "")),
+        licence=str((about or {}).get("licence", "")),
         schema=classifier.schema,
         image_size=classifier.image_size,
         alignment=classifier.alignment,

@@ -87,8 +87,8 @@ class FaceIndex:
         if model.encoder_hash != self.facts["encoder"]:
             raise InputError(
                 f"the index {str(self.folder)!r} holds latents of the model {self.facts['model']!r} "
-                f"({self.facts['encoder'][:12]}), and {model.name!r} gives others ({model.encoder_hash[:12]}): choose that "
-                "model with --preset, or index the faces again."
+                f"({self.facts['encoder'][:12]}), and {model.name!r} gives others ({model.encoder_hash[:12]}): choose "
+                "that model with --preset, or index the faces again."
             )
 
     def nearest(
