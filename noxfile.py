@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parent
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 # The tests come last, so that their closing lines are the last thing to be read.
-nox.options.sessions = ["lint", "types", "readme", "recipes", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "readme", "recipes", "tests"]
 
 PLUGINS = sorted(p.parent.name for p in (REPO / "plugins").glob("*/pyproject.toml"))
 
@@ -68,6 +68,14 @@ def jax(session: nox.Session) -> None:
     """The tests marked `backend`, on JAX."""
     session.install(".[test,jax]")
     session.run("pytest", "-m", "backend", *session.posargs, env={**QUIET, "KERAS_BACKEND": "jax"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, a warning is an error; then every code block of its pages. To look at: docs/_build."""
+    session.install(".[test,docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build")
+    session.run("pytest", "-m", "docs", *session.posargs, env=QUIET)
 
 
 @nox.session
