@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat_demo.photos import Kept
-from facefeat_demo.tabs import classify, models, morph, responsible
+from facefeat_demo.tabs import about, classify, models, morph
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
 
-TABS: tuple[ModuleType, ...] = (classify, morph, models, responsible)
+TABS: tuple[ModuleType, ...] = (classify, morph, models, about)
 """In the order of the page."""
 STATIC = Path(__file__).resolve().parent / "static"
 DELETE_EVERY, DELETE_AFTER = 300, 3600
@@ -25,7 +25,8 @@ HEADER = """
   <h1>facefeat</h1>
   <p class="ff-tagline">What does a computer guess from a face?</p>
   <p class="ff-quiet">Apparent age, gender and race: guesses of how a face looks to others, often wrong, and never facts
-  about a person. Photos are read on the machine that runs this page, and deleted when you close it.</p>
+  about a person; <b>About</b> says for whom it errs most, and what not to use it for. Photos are read on the machine
+  that runs this page, and deleted when you close it.</p>
 </header>
 """
 
@@ -57,7 +58,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": (STATIC / "style.css").read_text("utf-8"),
-        "footer_links": ["api"],
+        "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,
@@ -89,6 +90,7 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
         button_primary_text_color="white",
+        color_accent="*primary_600",
         link_text_color="*primary_700",
         link_text_color_dark="*primary_300",
     )

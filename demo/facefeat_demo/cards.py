@@ -37,7 +37,7 @@ def page(reading: Reading) -> str:
         says = "A face is found best when it is seen from the front, in good light, and not very small."
         return _photo(reading) + notice("No face was found in this photo", says)
     cards = "".join(
-        card(i, face, look, open_look=count == 1)
+        card(i, face, look, alone=count == 1)
         for i, (face, look) in enumerate(zip(reading.faces, reading.looks, strict=False), 1)
     )
     more = ""
@@ -53,9 +53,8 @@ def page(reading: Reading) -> str:
 
 def notice(title: str, text: str) -> str:
     """A sentence in place of a result."""
-    return (
-        f'<div class="ff-notice" role="status"><p class="ff-notice-title">{escape(title)}</p><p>{escape(text)}</p></div>'
-    )
+    heading = f'<p class="ff-notice-title">{escape(title)}</p>'
+    return f'<div class="ff-notice" role="status">{heading}<p>{escape(text)}</p></div>'
 
 
 def _photo(reading: Reading) -> str:
@@ -82,7 +81,7 @@ def _box(number: int, face: FaceResult, width: int, height: int) -> str:
     return f'<div class="ff-box{small}" style="{place}"><span>{number}</span></div>'
 
 
-def card(number: int, face: FaceResult, look: Mapping[str, UInt8Array], open_look: bool = False) -> str:
+def card(number: int, face: FaceResult, look: Mapping[str, UInt8Array], alone: bool = False) -> str:
     """One face: its crop, an age, every other attribute as bars, doubts, and where the model looked."""
     crop = face.face.crop
     picture = "" if crop is None else f'<img class="ff-crop" src="{data_uri(crop, quality=92)}" alt="Face {number}">'
@@ -90,9 +89,9 @@ def card(number: int, face: FaceResult, look: Mapping[str, UInt8Array], open_loo
     doubts = "".join(f"<li>{escape(d)}</li>" for d in doubts_of(face))
     doubts = f'<ul class="ff-doubts" aria-label="Doubts">{doubts}</ul>' if doubts else ""
     return (
-        f'<section class="ff-card" aria-label="Face {number}"><header>{picture}'
-        f'<div><p class="ff-number">Face {number}</p>{_age(face)}</div></header>'
-        f"{others}{doubts}{_look(number, face, look, open_look)}</section>"
+        f'<section class="ff-card{" ff-wide" if alone else ""}" aria-label="Face {number}"><div><header>{picture}'
+        f'<div><p class="ff-number">Face {number}</p>{_age(face)}</div></header>{others}</div>'
+        f"<div>{doubts}{_look(number, face, look, alone)}</div></section>"
     )
 
 
@@ -105,9 +104,9 @@ def _age(face: FaceResult) -> str:
         return years
     low, high = min(interval.low, 100), min(interval.high, 100)
     at = min(face.age_years, 100)
+    reach = f'<i style="left:{low:.0f}%;width:{max(high - low, 1):.0f}%"></i>'
     return (
-        f'{years}<div class="ff-scale" aria-hidden="true"><i style="left:{low:.0f}%;width:{max(high - low, 1):.0f}%"></i>'
-        f'<b style="left:{at:.0f}%"></b></div>'
+        f'{years}<div class="ff-scale" aria-hidden="true">{reach}<b style="left:{at:.0f}%"></b></div>'
         f'<p class="ff-interval">probably {interval.low:.0f} to {interval.high:.0f}</p>'
     )
 

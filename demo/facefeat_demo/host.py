@@ -57,16 +57,16 @@ class Morph:
 class Host:
     """Holds the model of a page. Its methods that ask the model are to be called by one at a time (see QUEUE)."""
 
-    def __init__(self, preset: str | None = None, allowed: Path | None = None) -> None:
-        """preset: as of `FaceFeatureModel.from_preset`. allowed: a folder of presets that visitors may change to."""
-        self.allowed = allowed
+    def __init__(self, preset: str | None = None, allowed: Path | None = None, detector: str = "mtcnn") -> None:
+        """preset, detector: as of `FaceFeatureModel.from_preset`. allowed: a folder of presets to change to."""
+        self.allowed, self._detector = allowed, detector
         self._load(preset)
 
     def _load(self, preset: str | None) -> None:
         from facefeat.preset import find_preset, read_config
 
         folder = find_preset(preset)
-        model = FaceFeatureModel.from_preset(preset)
+        model = FaceFeatureModel.from_preset(preset, detector=self._detector)
         if model.has_decoder:
             _ = model.decoder  # read now: one that is damaged is said at the start, not to a visitor
         config = read_config(folder)
@@ -133,7 +133,9 @@ class Host:
             raise InputError(opened)
         found: tuple[FaceResult, ...] = self.model.predict(opened).faces
         if not found:
-            raise InputError("No face was found in this photo. Try one in which the face is larger and seen from the front.")
+            raise InputError(
+                "No face was found in this photo. Try one in which the face is larger and seen from the front."
+            )
         return found
 
     def morph(self, crops: Sequence[UInt8Array], steps: int, path: str = "linear") -> Morph:

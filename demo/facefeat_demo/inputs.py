@@ -24,6 +24,7 @@ def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Imag
         height=height,
         buttons=["fullscreen"],
         elem_id=elem_id,
+        placeholder="Drop a photo here\n- or -\nclick to choose one",
         alt_text=label,
         webcam_options=gr.WebcamOptions(mirror=False),
     )
@@ -58,4 +59,3 @@ def examples(photo: gr.Image, label: str = "Try one of these") -> None:
         for path in sorted(EXAMPLES.glob("*.jpg"), reverse=True):
             button = gr.Button(path.stem.capitalize(), icon=str(path), size="sm", min_width=120)
             button.click(lambda p=path: lend(p, photo.GRADIO_CACHE), None, photo, queue=False, api_visibility="private")
-

@@ -93,8 +93,8 @@ def _panel(name: str, batch: FaceBatch) -> str:
         f'<figure class="ff-panel"><figcaption><span class="ff-panel-title">{title}</span>'
         f'<span class="ff-legend">{legend}</span></figcaption><div class="ff-plot">{marks}'
         f'<svg viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{title} along the morph: {escape(says)}">{drawn}'
-        f'<line class="ff-cursor" x1="0" x2="0" y1="0" y2="{_HIGH}" vector-effect="non-scaling-stroke"/></svg></div></figure>'
+        f'aria-label="{title} along the morph: {escape(says)}">{drawn}<line class="ff-cursor" x1="0" x2="0" y1="0" '
+        f'y2="{_HIGH}" vector-effect="non-scaling-stroke"/></svg></div></figure>'
     )
 
 

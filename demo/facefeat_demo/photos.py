@@ -48,9 +48,9 @@ def _size(data: bytes) -> tuple[int, int]:
     from PIL import Image
 
     Image.init()
+    known = [f for f in FORMATS if f in Image.OPEN]
     with contextlib.suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        with Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN]) as picture:
-            return picture.size
+        return Image.open(io.BytesIO(data), formats=known).size
     return 0, 0
 
 
@@ -100,7 +100,7 @@ def lend(example: Path, cache: str | Path) -> str:
 
 
 class Kept:
-    """Which session has which files, so that they can be deleted when it ends; a file of two sessions stays for both."""
+    """Which session has which files, to be deleted when it ends; a file of two sessions stays for both."""
 
     def __init__(self) -> None:
         self._of: dict[str, set[Path]] = {}

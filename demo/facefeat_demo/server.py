@@ -35,25 +35,29 @@ class Settings:
     max_upload: int = 30
 
 
-def serve(settings: Settings, say: Callable[[str], Any] = print, *, block: bool = True) -> Any:
-    """Start the page, tell its addresses by `say`, and wait until it is interrupted.
+def serve(settings: Settings, say: Callable[[str], Any] = print) -> None:
+    """Start the page, tell its addresses by `say`, and wait until it is interrupted. Raises as `running`."""
+    with running(settings) as page:
+        for line in addresses(settings, page.local_url, page.share_url):
+            say(line)
+        page.block_thread()
 
-    block: False gives the running `gradio.Blocks` at once; close it by `.close()`. Raises InputError for a port that
-    is in use or a host that is none, and what `FaceFeatureModel.from_preset` raises.
+
+@contextlib.contextmanager
+def running(settings: Settings, detector: str = "mtcnn") -> Iterator[Any]:
+    """The page, a `gradio.Blocks`, up and warm for the length of a block.
+
+    Raises InputError for a port that is in use or a host that is none of ours, and what `from_preset` raises.
     """
     port = free_port(settings.host, settings.port)
-    with private_folder() as folder:
-        # It is this program's own environment: photos go to a folder of this run, which nobody else may read.
-        os.environ["GRADIO_TEMP_DIR"] = str(folder)
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    with private_folder() as folder, environment(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False"):
         from facefeat_demo.app import build, launch_options
         from facefeat_demo.host import Host
 
-        host = Host(settings.preset, settings.allow_presets)
+        host = Host(settings.preset, settings.allow_presets, detector)
         host.warm_up()
         page = build(host)
-        heard = io.StringIO()
-        with contextlib.redirect_stdout(heard):  # Gradio's own words, of which some fill a screen
+        with contextlib.redirect_stdout(io.StringIO()):  # Gradio's own words, of which some fill a screen
             page.launch(
                 server_name=settings.host,
                 server_port=port,
@@ -64,15 +68,25 @@ def serve(settings: Settings, say: Callable[[str], Any] = print, *, block: bool 
                 prevent_thread_lock=True,
                 **launch_options(),
             )
-        for line in addresses(settings, page.local_url, page.share_url):
-            say(line)
-        if not block:
-            return page
         try:
-            page.block_thread()
+            yield page
         finally:
             page.close()
-    return page
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Environment variables for the length of a block: photos must go to a folder of this run alone."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def addresses(settings: Settings, local: str, public: str | None) -> list[str]:
@@ -83,7 +97,9 @@ def addresses(settings: Settings, local: str, public: str | None) -> list[str]:
         if settings.auth is None:
             lines.append("Anybody with the link can use it; --auth USER:PASSWORD asks for a password.")
     elif settings.share:
-        lines.append("No public link could be had (the tunnel needs a connection to gradio.live); the demo runs locally.")
+        lines.append(
+            "No public link could be had (the tunnel needs a connection to gradio.live); the demo runs locally."
+        )
     return lines
 
 
@@ -96,7 +112,9 @@ def free_port(host: str, port: int | None) -> int:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
         except socket.gaierror:
-            raise InputError(f"no such host: {host!r}. Valid: 127.0.0.1, or 0.0.0.0 for everybody on the network.") from None
+            raise InputError(
+                f"no such host: {host!r}. Valid: 127.0.0.1, or 0.0.0.0 for everybody on the network."
+            ) from None
         except OSError as e:
             if port is not None or not _in_use(e):
                 raise _port_error(host, candidate, e) from None

@@ -40,9 +40,7 @@ def build(host: Host, kept: Kept) -> None:
         if len(names) > 1:
             choice = gr.Dropdown([("The model in use", ""), *((n, n) for n in names)], value="", label="Whose card")
             card = gr.HTML(lambda: card_of("", host), elem_classes="ff-prose", js_on_load=None)
-            choice.change(
-                lambda name: card_of(name, host), choice, card, queue=False, api_visibility="private"
-            )
+            choice.change(lambda name: card_of(name, host), choice, card, queue=False, api_visibility="private")
         else:
             gr.HTML(lambda: card_of("", host), elem_classes="ff-prose", js_on_load=None)
     with gr.Accordion("What is installed: every part is a plugin", open=False):
@@ -79,7 +77,9 @@ def in_use(host: Host) -> str:
     model = host.model
     facts = {
         "Reads": ", ".join(model.schema.attributes),
-        "Size": f"{model.parameters / 1e6:.1f} million weights" if model.parameters >= 1e5 else f"{model.parameters:,} weights",
+        "Size": f"{model.parameters / 1e6:.1f} million weights"
+        if model.parameters >= 1e5
+        else f"{model.parameters:,} weights",
         "Looks at": f"{model.image_size} × {model.image_size} pixels of a face",
         "Can draw faces": "yes" if model.has_decoder else "no: it has no decoder",
         "Runs on": host.device,
@@ -122,7 +122,9 @@ def components() -> str:
 
 
 def _from(distribution: str, version: str) -> str:
-    return "" if distribution == "facefeat" else f' <span class="ff-chip">{escape(distribution)} {escape(version)}</span>'
+    return (
+        "" if distribution == "facefeat" else f' <span class="ff-chip">{escape(distribution)} {escape(version)}</span>'
+    )
 
 
 def _problems(lines: Iterable[str]) -> str:

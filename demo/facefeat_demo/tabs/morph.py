@@ -95,7 +95,12 @@ def _content(host: Host, kept: Kept) -> None:
 
     states = [state for state, _ in slots]
     done = button.click(
-        morph, [steps, path, *states], [shown, made, downloads], api_visibility="private", scroll_to_output=True, **QUEUE
+        morph,
+        [steps, path, *states],
+        [shown, made, downloads],
+        api_visibility="private",
+        scroll_to_output=True,
+        **QUEUE,
     )
     done.success(files, made, [downloads, film, animation], api_visibility="private", show_progress="hidden")
 
@@ -151,10 +156,11 @@ def _choose(number: int, state: dict[str, Any] | None) -> tuple[str, dict[str, A
 
 def strip(state: dict[str, Any]) -> str:
     """The faces of a photo in a row, the chosen one marked."""
+    several = len(state["crops"]) > 1
     pictures = "".join(
-        f'<figure{" class=ff-chosen" if i == state["chosen"] else ""}>'
+        f"<figure{' class=ff-chosen' if i == state['chosen'] else ''}>"
         f'<img src="{data_uri(crop, quality=90)}" alt="Face {i + 1}{", chosen" if i == state["chosen"] else ""}">'
-        f"<figcaption>{i + 1}</figcaption></figure>"
+        f"{f'<figcaption>{i + 1}</figcaption>' if several else ''}</figure>"
         for i, crop in enumerate(state["crops"])
     )
     return f'<div class="ff-strip">{pictures}</div>'

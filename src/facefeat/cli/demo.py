@@ -16,8 +16,8 @@ from facefeat.cli._quiet import start_keras
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for everybody on the network.")
 @click.option("--auth", metavar="USER:PASSWORD", help="Ask for a name and a password.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--allow-presets", metavar="DIR", type=click.Path(path_type=Path), help="Let visitors change to the preset "
-              "folders in DIR.")  # fmt: skip
+@click.option("--allow-presets", metavar="DIR", type=click.Path(path_type=Path), help="Let visitors change to the "
+              "preset folders in DIR.")  # fmt: skip
 @click.option("--max-upload", metavar="MB", type=click.IntRange(1, 1000), default=30, show_default=True,
               help="Largest file of a photo.")  # fmt: skip
 def demo(
@@ -34,7 +34,9 @@ def demo(
 
     missing = [m for m in ("facefeat_demo", "gradio", "markdown_it") if importlib.util.find_spec(m) is None]
     if missing:
-        raise MissingExtraError(f"the demo needs {missing[0]!r}, not installed here. Next: pip install 'facefeat[demo]'")
+        raise MissingExtraError(
+            f"the demo needs {missing[0]!r}, not installed here. Next: pip install 'facefeat[demo]'"
+        )
     user, colon, password = (auth or "").partition(":")
     if auth is not None and not (user and colon and password):
         raise InputError("--auth wants a name and a password: USER:PASSWORD.")

@@ -1,4 +1,4 @@
-"""Responsible use: what the answers are, whom the model reads worse, whose data it is, and what not to do with it."""
+"""About: what the answers are, whom the model reads worse, whose data it is, and what not to use it for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from facefeat_demo.host import Host
     from facefeat_demo.photos import Kept
 
-TITLE = "Responsible use"
+TITLE = "About"
 
 _WHAT = """
 <h2>What an answer is</h2>
@@ -33,7 +33,7 @@ cannot be seen: gender and race are not properties of a picture.</p>
 _PRIVATE = """
 <h2>Your photos</h2>
 <p>They are read on the machine that runs this page and sent nowhere else. Their files are deleted when you close the
-page, at the latest an hour after you chose them. Nothing is written down about them, and nothing is learnt from them.</p>
+page, and within 65 minutes in any case. Nothing is written down about them, and nothing is learnt from them.</p>
 """
 
 
@@ -58,9 +58,7 @@ def _errors(card: str) -> str:
     body, before = "", ""
     for attribute, group, *cells in rows:
         if attribute != before:
-            body += (
-                f'<tr class="ff-part"><th scope="rowgroup" colspan="{len(header)}">By {escape(attribute)}</th></tr>'
-            )
+            body += f'<tr class="ff-part"><th scope="rowgroup" colspan="{len(header)}">By {escape(attribute)}</th></tr>'
             before = attribute
         body += f'<tr><th scope="row">{escape(group)}</th>' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
     return (

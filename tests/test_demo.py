@@ -1,0 +1,292 @@
+"""What the demo's page is made of, without a browser: photos, cards, morphs, model cards, the server's sentences."""
+
+from __future__ import annotations
+
+import ast
+import html
+import importlib.util
+import io
+import json
+import re
+import socket
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import facefeat
+from facefeat import AttributePrediction, Face, FaceBatch, FaceResult, InputError
+from facefeat.cli import run
+from facefeat.testing import toy_crops, toy_image
+from facefeat.types import AgeInterval
+from facefeat_demo import cards, morph_view, photos, server, text
+from facefeat_demo.host import MAX_CARDS, Morph, Reading
+
+REPO = Path(__file__).resolve().parent.parent
+DEMO = REPO / "demo"
+PUBLIC_ROOMS = {"image", "preset", "registry", "types", "errors", "latent", "classifier"}
+
+
+def jpeg(pixels: np.ndarray, **options: object) -> bytes:
+    made = io.BytesIO()
+    Image.fromarray(pixels).save(made, "jpeg", **options)
+    return made.getvalue()
+
+
+def face(number: int = 0, probability: float = 0.9, label: str = "Female", **changes: object) -> FaceResult:
+    gender = AttributePrediction(label, probability, {label: probability, "Male": 1 - probability})
+    about = {"face": Face((10.0, 5.0, 60.0, 58.0), crop=toy_crops(1, 16, number)[0]), "attributes": {"gender": gender}}
+    return FaceResult(**{**about, "age_years": 30.0, "age_interval": AgeInterval(22, 41, 0.9), **changes})  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- the layer
+
+
+@pytest.mark.parametrize("path", sorted(DEMO.rglob("*.py")), ids=lambda p: str(p.relative_to(DEMO)))
+def test_the_demo_uses_the_public_api_only(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not [a.name for a in node.names if a.name.split(".")[0] == "facefeat"], "from facefeat import ..."
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "facefeat":
+            rooms = node.module.split(".")[1:]
+            if not rooms:
+                assert {a.name for a in node.names} <= set(facefeat.__all__)
+            else:
+                assert rooms[0] in PUBLIC_ROOMS and not any(r.startswith("_") for r in rooms)
+                assert not any(a.name.startswith("_") for a in node.names)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            assert isinstance(node.value, ast.Name) and node.value.id == "self", f"line {node.lineno}: {node.attr}"
+
+
+@pytest.mark.parametrize("path", sorted(DEMO.rglob("*.py")), ids=lambda p: str(p.relative_to(DEMO)))
+def test_no_file_of_the_demo_is_much_longer_than_400_lines(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 440
+
+
+def test_the_wheel_has_the_demo_and_the_folder_is_a_space() -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))
+    assert "demo/facefeat_demo" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    front = (DEMO / "README.md").read_text("utf-8").split("---")[1]
+    about = dict(line.split(": ", 1) for line in front.strip().splitlines())
+    assert about["sdk"] == "gradio" and (DEMO / about["app_file"]).is_file() and about["license"] == "apache-2.0"
+    assert tuple(map(int, about["sdk_version"].split("."))) >= (6, 25)
+    assert "facefeat[demo]" in (DEMO / "requirements.txt").read_text("utf-8")
+    credits = (DEMO / "facefeat_demo" / "examples" / "CREDITS.md").read_text("utf-8")
+    assert all(p.name in credits for p in photos.EXAMPLES.glob("*.jpg"))
+
+
+# ---------------------------------------------------------------- photos
+
+
+def test_a_sideways_photo_is_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened = photos.open_photo(jpeg(toy_image(20, 40), exif=exif))
+    assert isinstance(opened, np.ndarray) and opened.shape == (40, 20, 3)
+
+
+def test_what_is_no_photo_gets_a_sentence() -> None:
+    assert photos.open_photo(b"hello").startswith("This file is not a picture that can be read")  # type: ignore[union-attr]
+    assert "empty" in str(photos.open_photo(b""))
+    assert "truncated" in str(photos.open_photo(jpeg(toy_image())[:-400]))
+
+
+def test_a_huge_photo_is_turned_away_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = io.BytesIO()
+    Image.new("1", (9000, 8000)).save(made, "png")
+    monkeypatch.setattr(photos, "open_image", lambda data: pytest.fail("decoded"))
+    assert "9,000 × 8,000" in str(photos.open_photo(made.getvalue()))
+
+
+def test_only_files_of_the_upload_folder_are_read(tmp_path: Path) -> None:
+    cache, secret = tmp_path / "cache", tmp_path / "secret"
+    cache.mkdir()
+    secret.write_bytes(b"secret")
+    (cache / "a.jpg").write_bytes(b"a")
+    (cache / "link.jpg").symlink_to(secret)
+    assert photos.uploaded({"path": str(cache / "a.jpg")}, cache) == b"a"
+    for path in (secret, cache / ".." / "secret", cache / "link.jpg", cache / "gone.jpg"):
+        assert photos.uploaded({"path": str(path)}, cache) == b""
+    assert photos.uploaded(None, cache) is None and photos.uploaded({"path": None}, cache) is None
+
+
+def test_a_sessions_files_go_with_it_and_a_shared_one_with_the_last(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    mine, ours = tmp_path / "x" / "mine.jpg", tmp_path / "ours.jpg"
+    for path in (mine, ours):
+        path.write_bytes(b"1")
+    kept = photos.Kept()
+    for session, path in (("a", mine), ("a", ours), ("b", ours), (None, ours), ("a", None)):
+        kept.remember(session, None if path is None else str(path))
+    kept.forget("a")
+    assert not mine.exists() and not mine.parent.exists() and ours.exists()
+    kept.forget("b")
+    kept.forget("never seen")
+    assert not ours.exists()
+
+
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 300))
+def test_a_shrunk_photo_fits_and_keeps_its_shape(height: int, width: int, longest: int) -> None:
+    made = photos.shrink(np.zeros((height, width, 3), "uint8"), longest)
+    assert max(made.shape[:2]) == min(longest, max(height, width))
+    assert abs(made.shape[0] * width - made.shape[1] * height) <= max(height, width)
+
+
+# ---------------------------------------------------------------- cards
+
+
+def reading(*faces: FaceResult) -> Reading:
+    looks = tuple({"gender": toy_crops(1, 8)[0]} for _ in faces[:MAX_CARDS])
+    return Reading(toy_image(64, 80), (80, 64), faces, looks, None, 0.2, "2 processor cores")
+
+
+def test_a_face_has_a_box_a_card_an_age_with_its_interval_bars_and_a_map() -> None:
+    page = cards.page(reading(face()))
+    assert "1 face found" in page and page.count('class="ff-box"') == 1 and page.count("ff-card") == 2
+    assert "<small>about</small> 30 <small>years</small>" in page and "probably 22 to 41" in page
+    assert "Female" in page and "90 %" in page and "where the model looked for gender Female" in page
+    assert "left:12.50%;top:7.81%;width:62.50%;height:82.81%" in page
+
+
+def test_many_faces_have_a_box_each_and_cards_for_the_largest() -> None:
+    page = cards.page(reading(*[face(i) for i in range(30)]))
+    assert "30 faces found" in page and page.count('class="ff-box"') == 30
+    assert page.count("<section") == MAX_CARDS and f"the {MAX_CARDS} largest faces of 30" in page
+
+
+def test_no_face_and_no_photo_are_said() -> None:
+    assert "No face was found" in cards.page(reading())
+    assert "This file is &lt;b&gt;" in cards.page(Reading(error="This file is <b>"))
+
+
+def test_doubts_are_said() -> None:
+    assert cards.doubts_of(face()) == []
+    (said,) = cards.doubts_of(face(probability=0.55))
+    assert said == "Unsure of the gender: Female or Male."
+    small = Face((0, 0, 20, 20), 0.6, crop=toy_crops(1, 16)[0])
+    said = " ".join(cards.doubts_of(face(face=small, age_interval=AgeInterval(10, 60, 0.9))))
+    assert "may not be a face" in said and "small" in said and "Unsure of the age" in said
+
+
+def test_names_of_classes_are_shown_as_text() -> None:
+    page = cards.page(reading(face(label="<script>x</script>")))
+    assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+@given(st.floats(0, 1))
+def test_no_probability_is_shown_as_certain(p: float) -> None:
+    assert html.unescape(cards.percent(p)) not in ("0 %", "100 %")
+
+
+# ---------------------------------------------------------------- morphs
+
+
+def batch(count: int) -> FaceBatch:
+    p = np.stack([np.linspace(0, 1, count), 1 - np.linspace(0, 1, count)], 1).astype("float32")
+    labels = np.where(p[:, 0] > 0.5, "Male", "Female")
+    classes = {"age": ("young", "old"), "gender": ("Male", "Female")}
+    years = np.linspace(20, 60, count).astype("float32")
+    return FaceBatch({"age": labels, "gender": labels}, {"age": p, "gender": p}, classes, years)
+
+
+@given(st.integers(1, 130), st.integers(1, 5))
+def test_every_frame_is_where_the_browser_looks_for_it(count: int, size: int) -> None:
+    frames = np.arange(count * size * size * 3).reshape(count, size, size, 3).astype("uint8")
+    sheet, across = morph_view.sprite(frames)
+    for i in range(count):
+        y, x = i // across * size, i % across * size
+        assert (sheet[y : y + size, x : x + size] == frames[i]).all()
+
+
+def test_a_morph_is_one_picture_a_slider_and_a_curve_for_each_attribute() -> None:
+    made = morph_view.viewer(Morph(toy_crops(9, 8), batch(9)))
+    found = re.search(r"data-morph='([^']*)'", made)
+    assert found
+    data = json.loads(html.unescape(found[1]))
+    assert (data["frames"], data["size"], data["across"]) == (9, 8, 3)
+    assert data["read"]["age"][0] == 20 and data["read"]["age"][-1] == 60 and data["read"]["gender"]["Male"][4] == 50
+    assert made.count('class="ff-panel"') == 2 and 'max="8"' in made and made.count("data:image") == 1
+    assert "from 20 to 60 years" in made and "from Female to Male" in made
+
+
+# ---------------------------------------------------------------- model cards
+
+
+def test_a_model_card_runs_nothing() -> None:
+    made = text.to_html(
+        "# A\n<script>x</script>\n[a](javascript:alert(1)) ![b](http://c/d.png)\n\n|a|b|\n|-|-|\n|1|2|\n"
+    )
+    assert "<script" not in made and "<img" not in made and 'href="javascript' not in made
+    assert "<h2>A</h2>" in made and 'tabindex="0" role="region"' in made
+
+
+def test_errors_per_group_come_from_the_card() -> None:
+    from facefeat.preset import find_preset
+
+    header, rows = text.group_rows((find_preset(None) / "model_card.md").read_text("utf-8"))
+    assert header == ["Group", "Faces", "Age off by", "Gender wrong", "Race wrong"]
+    assert {r[0] for r in rows} == {"age", "gender", "race"} and all(len(r) == 6 for r in rows)
+    assert next(r for r in rows if r[1] == "0-2")[4].endswith(" in 100")
+    assert text.group_rows("# no table") == ([], [])
+
+
+# ---------------------------------------------------------------- the server
+
+
+def test_a_port_in_use_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"port {port} is in use"):
+            server.free_port("127.0.0.1", port)
+    assert server.free_port("127.0.0.1", port) == port
+
+    def unknown(*args: object, **options: object) -> None:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(InputError, match="no such host"):
+        server.free_port("nowhere.invalid", 7860)
+
+
+def test_addresses_are_told_and_a_missing_tunnel_is_one_sentence() -> None:
+    local = "http://127.0.0.1:7860/"
+    (only,) = server.addresses(server.Settings(), local, None)
+    assert local in only
+    shared = server.Settings(share=True)
+    assert server.addresses(shared, local, None)[1].startswith("No public link could be had")
+    assert "--auth" in server.addresses(shared, local, "https://x.gradio.live")[2]
+    assert len(server.addresses(server.Settings(share=True, auth=("a", "b")), local, "https://x.gradio.live")) == 2
+
+
+def test_wrong_options_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for options, says in (
+        (["--auth", "me"], "USER:PASSWORD"),
+        (["--allow-presets", str(tmp_path / "none")], "a folder of preset folders"),
+        (["--port", "0"], "--port"),
+    ):
+        assert run(["demo", *options]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_without_the_extra_the_line_to_type_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "gradio" else found(name, *a))
+    assert run(["demo"]) == 1
+    assert "pip install 'facefeat[demo]'" in capsys.readouterr().err
+
+
+def test_importing_the_demo_imports_no_gradio() -> None:
+    tree = ast.parse((DEMO / "facefeat_demo" / "server.py").read_text("utf-8"))
+    top = {n.module for n in tree.body if isinstance(n, ast.ImportFrom)} | {
+        a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names
+    }
+    assert not {m for m in top if m and m.split(".")[0] in ("gradio", "keras")} and "facefeat_demo" in sys.modules
