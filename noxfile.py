@@ -79,6 +79,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def container(session: nox.Session) -> None:
+    """The script that builds the container's image, in an empty folder; it installs everything."""
+    session.install("pytest>=8.3")
+    session.run("pytest", "-m", "container or not container", "--noconftest", "tests/test_container.py", *session.posargs)
+
+
+@nox.session
 def scale(session: nox.Session) -> None:
     """Batches on Ray: several nodes on this machine, killed workers, bits compared. Wants 4 GB of memory."""
     session.install(".[test,scale]")

@@ -1,0 +1,65 @@
+"""The container's image: its file names what is there, and its one script builds what it says (nox -s container)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "container"
+DOCKERFILE = (FOLDER / "Dockerfile").read_text("utf-8")
+
+
+def test_the_image_runs_as_nobody_special_and_its_steps_are_the_script() -> None:
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.M) == ["facefeat"]
+    runs = re.findall(r"^RUN (.+)", DOCKERFILE, re.M)
+    assert runs[0].startswith("/source/container/install.sh /opt/facefeat /source")
+    assert os.access(FOLDER / "install.sh", os.X_OK)
+
+
+def test_what_the_image_is_built_from_is_there_and_is_what_the_wheel_needs() -> None:
+    kept = re.findall(r"^!(\S+)", (FOLDER / "Dockerfile.dockerignore").read_text("utf-8"), re.M)
+    assert [name for name in kept if not (ROOT / name).exists()] == []
+    assert {"src", "demo", "pyproject.toml", "README.md", "LICENSE", "container"} <= set(kept)
+
+
+def test_the_script_says_how_it_is_called() -> None:
+    done = subprocess.run([FOLDER / "install.sh"], capture_output=True, text=True)
+    assert done.returncode == 2 and "usage: install.sh TARGET SOURCE" in done.stderr
+
+
+@pytest.mark.container
+def test_the_script_makes_an_environment_that_another_user_can_run(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "opt"
+    kept = re.findall(r"^!(\S+)", (FOLDER / "Dockerfile.dockerignore").read_text("utf-8"), re.M)
+    for name in kept:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        source.mkdir(exist_ok=True)
+        copy(ROOT / name, source / name)
+    subprocess.run([source / "container" / "install.sh", target, source], check=True)
+    shutil.rmtree(source)
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(ROOT / "docs" / "assets" / "portrait.jpg", work / "photo.jpg")
+    user = {}
+    if os.getuid() == 0:  # as the image's user: one who owns nothing here
+        nobody = pwd.getpwnam("nobody")
+        user = {"user": nobody.pw_uid, "group": nobody.pw_gid}
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)
+    clean = {"PATH": f"{target}/bin:/usr/bin:/bin", "HOME": "/nonexistent", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        ["facefeat", "predict", "photo.jpg", "--csv"],
+        cwd=work, env=clean, capture_output=True, text=True, executable=target / "bin" / "facefeat", **user,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("photo.jpg") == 1
+    helped = subprocess.run([target / "bin" / "facefeat", "demo", "--help"], cwd=work, env=clean, text=True,
+                            capture_output=True, **user)  # fmt: skip
+    assert helped.returncode == 0 and "--share" in helped.stdout
