@@ -150,7 +150,9 @@ class Attribute:
         """(K,) float32: the middle of each class's years, the last class counted as twelve years wide at most."""
         import numpy as np
 
-        return np.asarray([(a + min(b + 1, a + 12)) / 2 for a, b in self.years], "float32")
+        last = len(self.years) - 1
+        ends = [b + 1 if k < last else min(b + 1, a + 12) for k, (a, b) in enumerate(self.years)]
+        return np.asarray([(a + end) / 2 for (a, _), end in zip(self.years, ends, strict=True)], "float32")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the inverse is `Attribute.from_dict`."""

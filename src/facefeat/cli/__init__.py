@@ -28,7 +28,12 @@ COMMANDS = {
     "data": Lazy("facefeat.cli.data", "data", "Import labelled faces into one table."),
     "train": Lazy("facefeat.cli.train", "train", "Train a model by a recipe."),
     "train-decoder": Lazy("facefeat.cli.train_decoder", "train_decoder", "Train a decoder: faces from latents."),
+    "fit-directions": Lazy(
+        "facefeat.cli.fit_directions", "fit_directions", "Fit what edit and compose need to a decoder."
+    ),
     "morph": Lazy("facefeat.cli.morph", "morph", "Turn one face into another, as a video or pictures."),
+    "edit": Lazy("facefeat.cli.edit", "edit", "Change the age, gender or race of a face."),
+    "compose": Lazy("facefeat.cli.compose", "compose", "Make a face of nobody, by attributes and coordinates."),
     "tune": Lazy("facefeat.cli.tune", "tune", "Search for a better recipe."),
     "recipes": Lazy("facefeat.cli.recipes", "recipes", "List what can be trained."),
     "compare": Lazy("facefeat.cli.recipes", "compare", "Put finished runs side by side."),

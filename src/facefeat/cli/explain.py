@@ -31,13 +31,10 @@ def explain(
     size: int,
 ) -> None:
     """Draw the largest face of PHOTO, and beside it what spoke for the answer (orange) and against it (blue)."""
-    from facefeat.errors import InputError
     from facefeat.latent.explain import check_request
-    from facefeat.latent.frames import SHEET, check_output, write_frames
+    from facefeat.latent.frames import check_picture, write_frames
 
-    if output.suffix.lower() not in SHEET:
-        raise InputError(f"the output must be a .png or .jpg file. Received: {str(output)!r}.")
-    check_output(output)
+    check_picture(output)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

@@ -39,10 +39,12 @@ def train_decoder(
 ) -> None:
     """Train a decoder for a preset, and write the preset with it to OUTPUT/preset.
 
-    The classifier stays as it is. Every epoch leaves a checkpoint in OUTPUT; after a kill, the same command with
-    --resume goes on from there.
+    With it go the directions that `facefeat edit` and `compose` need. The classifier stays as it is. Every epoch leaves
+    a checkpoint in OUTPUT; after a kill, the same command with --resume goes on from there.
     """
+    from facefeat.cli._show import warn
     from facefeat.data import load_dataset
+    from facefeat.errors import DataError
     from facefeat.model import FaceFeatureModel
     from facefeat.registry import get_registry
     from facefeat.training import load_decoder_recipe
@@ -68,6 +70,12 @@ def train_decoder(
         )
     (output / "decoder_training.json").write_text(json.dumps(log.to_dict(), indent=1) + "\n", "utf-8")
     model.save(output / "preset")
+    try:
+        with console.status("directions, for editing and composing"):
+            model.fit_directions(training)
+            model.save(output / "preset")
+    except DataError as e:
+        warn(f"the decoder is written, but not the directions that editing and composing need: {e}")
     best = log.epochs[log.best_epoch]
     console.print(f"mean squared error {best['mse']:.4f}, PSNR {best['psnr']:.1f} dB on {validation_split}")
     click.echo(str(output / "preset"))

@@ -58,6 +58,29 @@ def check_output(output: str | Path) -> Path:
     return path
 
 
+def check_picture(output: Path) -> Path:
+    """`check_output` for one picture. Raises InputError for an ending other than .png and .jpg, too."""
+    if output.suffix.lower() not in SHEET:
+        raise InputError(f"the output must be a .png or .jpg file. Received: {str(output)!r}.")
+    return check_output(output)
+
+
+def write_picture(picture: UInt8Array, output: Path) -> Path:
+    """Write one (H, W, 3) uint8 picture as it is: beside its place, then renamed. Raises as `check_picture`."""
+    from PIL import Image
+
+    path = check_picture(output)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.absolute().parent))
+    try:
+        Image.fromarray(picture).save(beside / path.name, quality=95)
+        (beside / path.name).replace(path)
+    except OSError as e:
+        raise InputError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return path
+
+
 def write_frames(frames: UInt8Array, output: str | Path, *, fps: float = 30.0) -> Path:
     """Write (T, H, W, 3) uint8 frames; the format follows from the ending of `output` (see `check_output`).
 
@@ -162,4 +185,22 @@ def with_text(frames: UInt8Array, texts: Iterable[str]) -> UInt8Array:
         panel = Image.new("RGB", (width, height), _GROUND)
         ImageDraw.Draw(panel).multiline_text((width / 16, height / 16), text, font=font, fill="#e8eaed", spacing=6)
         out[i, :, width:] = np.asarray(panel)
+    return out
+
+
+def with_text_below(frames: UInt8Array, texts: Sequence[str]) -> UInt8Array:
+    """(T, H, W, 3) uint8 and a text each -> (T, H + P, W, 3) uint8: the text under each frame, P the same for all."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = frames.shape[1:3]
+    # Twenty characters fit below a frame.
+    font = ImageFont.load_default(max(8.0, width / 12))
+    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    margin = width // 32
+    under = max(math.ceil(draw.multiline_textbbox((0, 0), t or " ", font=font, spacing=4)[3]) for t in texts)
+    out = np.empty((len(frames), height + under + 2 * margin, width, 3), "uint8")
+    for i, text in enumerate(texts):
+        panel = Image.new("RGB", (width, out.shape[1] - height), _GROUND)
+        ImageDraw.Draw(panel).multiline_text((margin, margin), text, font=font, fill="#e8eaed", spacing=4)
+        out[i, :height], out[i, height:] = frames[i], np.asarray(panel)
     return out

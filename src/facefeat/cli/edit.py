@@ -1,0 +1,72 @@
+"""`facefeat edit`: a face with its age, gender or race changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from facefeat.cli._changes import asked_of, attribute_options, read_below
+from facefeat.cli._faces import face_crop
+from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import warn
+
+
+@click.command()
+@click.argument("photo")
+@attribute_options("Years to add, such as +20 or -20.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
+@click.option("--grid", is_flag=True, help="A strip: the face, its reconstruction, the steps on the way, what is read.")
+@click.option("--steps", default=4, show_default=True, type=click.IntRange(1, 12), help="Of --grid, with the "
+              "edited face.")  # fmt: skip
+@click.option("--limit", default=4.0, show_default=True, help="Standard deviations that the face is moved at most.")
+@click.option("--method", default="least", show_default=True, help="least or orthogonal.")
+@click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
+              "`facefeat predict`. [default: the largest]")  # fmt: skip
+@click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
+@click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")
+def edit(
+    photo: str,
+    age: str | None,
+    gender: str | None,
+    race: str | None,
+    others: tuple[str, ...],
+    output: Path,
+    grid: bool,
+    steps: int,
+    limit: float,
+    method: str,
+    face: int | None,
+    preset: str | None,
+    size: int,
+) -> None:
+    """Change the largest face of PHOTO until the model reads what is asked, and write the picture.
+
+    Where the limit comes first, the picture shows how far it got, and a line says so.
+    """
+    from facefeat.latent.edit import check_changes
+    from facefeat.latent.frames import check_picture, contact_sheet, enlarge, with_text_below, write_picture
+
+    check_picture(output)
+    start_keras()
+    from facefeat.model import FaceFeatureModel
+
+    model = FaceFeatureModel.from_preset(preset)
+    changes = asked_of(model.schema, {"age": age, "gender": gender, "race": race}, others)
+    check_changes(model.schema, changes)
+    model.require_decoder()
+    crop = face_crop(model, photo, face or 0)
+    found = model.edit(crop[None], method=method, limit=limit, **changes)
+    if not found.reached[0]:
+        warn("the model does not read all that was asked; a larger --limit goes on.")
+    if grid:
+        way = model.decode(found.path(0, steps + 1))
+        frames = np.concatenate([crop[None], way[:-1], found.crops])
+        read = model.predict_faces(frames)
+        names = ["photo", "reconstruction", *(f"step {i}" for i in range(1, steps)), "edited"]
+        texts = ["\n".join([name, *read_below(read, i)]) for i, name in enumerate(names)]
+        write_picture(contact_sheet(with_text_below(enlarge(frames, size), texts), columns=len(frames)), output)
+    else:
+        write_picture(enlarge(found.crops, size)[0], output)
+    click.echo(f"{found.sentence(0)}: written to {output}")

@@ -1,0 +1,43 @@
+"""`facefeat fit-directions`: a preset with a decoder gets the directions that editing and composing need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facefeat.cli._quiet import start_keras
+
+
+@click.command("fit-directions")
+@click.option("--preset", required=True, metavar="NAME|FOLDER", help="A model with a decoder.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the new preset. [default: --preset itself]")
+@click.option("--split", default="train", show_default=True)
+@click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
+def fit_directions(preset: str, data: Path, output: Path | None, split: str, splits: Path | None) -> None:
+    """Fit the directions of a preset's latents on a data set, and write the preset with them.
+
+    `facefeat train-decoder` does so itself: this is for presets of before, and for other data.
+    """
+    from rich.console import Console
+
+    from facefeat.errors import InputError
+
+    if output is None and not Path(preset).is_dir():
+        raise InputError(f"{preset!r} is no folder, so its directions need a place. Give --output FOLDER.")
+    console = Console(stderr=True, highlight=False)
+    with console.status("reading the model"):
+        start_keras()
+        from facefeat import FaceFeatureModel
+        from facefeat.data import load_dataset
+
+        model = FaceFeatureModel.from_preset(preset)
+        model.require_decoder()
+    with console.status("reading the data"):
+        dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
+    with console.status(f"directions of {len(dataset):,} faces"):
+        model.fit_directions(dataset)
+        where = model.save(output or Path(preset))
+    names = ", ".join(dict.fromkeys(a for a, _ in model.directions.readouts))
+    click.echo(f"{where}: directions of {names}, from {model.directions.faces:,} faces")
