@@ -199,11 +199,10 @@ class FaceFeatureModel:
         return self._detector
 
     def predict(self, images: ImageLike | Sequence[ImageLike]) -> Any:
-        """Every face of an image, with its attributes.
+        """Every face of an image, with its attributes: an ImageResult; for a list of images one each, in order.
 
-        images: one image (a path, bytes, PIL image or (H, W, 3) uint8 RGB array), or a list of them.
-        Returns an ImageResult for one image, and for a list one ImageResult each, in order. A bad image in a list is
-        a result with `.error` set; alone, it raises ImageError.
+        images: a path, bytes, PIL image or (H, W, 3) uint8 RGB array, or a list of such. A bad image in a list is a
+        result with `.error` set; alone, it raises ImageError.
         """
         from facefeat.photos import read_images
 

@@ -59,7 +59,8 @@ def export_model(
     """Write the file (for "savedmodel" the folder) whole or not at all; an earlier one is replaced.
 
     format: "onnx", "litert" or "savedmodel"; None for that of the ending, .onnx or .tflite. latent: whether it gives
-    that too. about: its "name" and "licence", for the metadata. The result is run on made crops and must agree with the model.
+    that too. about: its "name" and "licence", for the metadata. The result is run on made crops and must agree with the
+    model.
 
     Raises InputError for a format or path that is not valid, or another Keras backend than TensorFlow;
     MissingExtraError without the extra `export`; PluginError where a component cannot be exported.

@@ -24,6 +24,7 @@ from facefeat.index.store import (
     encoded,
     label_column,
     make_searchable,
+    require_lancedb,
     schema_of,
 )
 
@@ -195,7 +196,7 @@ def check_index_output(target: Path, metric: str) -> None:
     for place in (target, partial(target)):
         if place.exists() and not (place / FACTS).is_file() and not (place.is_dir() and not any(place.iterdir())):
             raise InputError(f"{str(place)!r} exists and is not an index. Give a new or empty folder.")
-    connect(target)
+    require_lancedb()
 
 
 def partial(target: Path) -> Path:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facefeat.errors import InputError
 from facefeat.index.store import Neighbour
 from facefeat.latent.frames import SHEET, check_output, contact_sheet, enlarge, with_text
-from facefeat.types import UInt8Array
+
+if TYPE_CHECKING:
+    from facefeat.types import UInt8Array
 
 SIDE = 160
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -131,12 +132,17 @@ class FaceIndex:
 
 
 def connect(folder: Path) -> Any:
-    """The LanceDB database in a folder. Raises MissingExtraError."""
+    """The LanceDB database in a folder, which is made where it is missing. Raises MissingExtraError."""
+    return require_lancedb().connect(str(folder))
+
+
+def require_lancedb() -> Any:
+    """The package. Raises MissingExtraError."""
     try:
         import lancedb
     except ImportError:
         raise MissingExtraError("an index of faces needs LanceDB. Type: pip install 'facefeat[search]'") from None
-    return lancedb.connect(str(folder))
+    return lancedb
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -178,7 +184,9 @@ def label_column(attribute: str) -> str:
 
 def make_searchable(table: Any, metric: str) -> bool:
     """Join the parts of a table, and build an approximate index where exact search would take long; whether it did."""
-    table.optimize(cleanup_older_than=timedelta(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that other readers of the table would lose older versions: there are none
+        table.optimize(cleanup_older_than=timedelta(0))
     approximate = int(table.count_rows()) > EXACT_UP_TO
     if approximate:
         from lancedb.index import IvfPq
