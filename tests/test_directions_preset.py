@@ -187,7 +187,7 @@ def test_edit_draws_a_picture_and_a_strip(folder: Path, repo: Path, tmp_path: Pa
 
 def test_compose_draws_faces_and_the_nearest_real_ones(folder: Path, tmp_path: Path) -> None:
     preset, out = folder / "run" / "preset", tmp_path / "c.png"
-    done = ask("compose", "--age", 70, "--gender", "Female", "--set", "3=2.5", "--set", "11=-1", "--count", 2, 
+    done = ask("compose", "--age", 70, "--gender", "Female", "--set", "3=2.5", "--set", "11=-1", "--count", 2,
                "-o", out, "--preset", preset, "--size", 64, "--nearest", folder / "faces" / "faces.csv",
                "--split", "val")  # fmt: skip
     assert done.exit_code == 0 and "written to" in done.stdout, done.output
