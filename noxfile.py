@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parent
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 # The tests come last, so that their closing lines are the last thing to be read.
-nox.options.sessions = ["lint", "types", "docs", "readme", "recipes", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "readme", "recipes", "browser", "tests"]
 
 PLUGINS = sorted(p.parent.name for p in (REPO / "plugins").glob("*/pyproject.toml"))
 
@@ -64,6 +64,13 @@ def recipes(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """The demo in Chromium (on Debian: apt-get install chromium); pictures of it: FACEFEAT_SCREENSHOTS=FOLDER."""
+    session.install(".[test,browser]")
+    session.run("pytest", "-m", "browser", *(session.posargs or ["tests/browser"]), env=QUIET)
+
+
+@nox.session
 def jax(session: nox.Session) -> None:
     """The tests marked `backend`, on JAX."""
     session.install(".[test,jax]")
@@ -82,7 +89,9 @@ def docs(session: nox.Session) -> None:
 def container(session: nox.Session) -> None:
     """The script that builds the container's image, in an empty folder; it installs everything."""
     session.install("pytest>=8.3")
-    session.run("pytest", "-m", "container or not container", "--noconftest", "tests/test_container.py", *session.posargs)
+    session.run(
+        "pytest", "-m", "container or not container", "--noconftest", "tests/test_container.py", *session.posargs
+    )
 
 
 @nox.session

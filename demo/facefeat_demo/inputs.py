@@ -52,6 +52,13 @@ def photo_bytes(value: Any, photo: gr.Image) -> bytes | None:
     return uploaded(value, photo.GRADIO_CACHE)
 
 
+def fresh(make: Callable[[], str], **options: Any) -> gr.HTML:
+    """HTML that is made anew whenever somebody opens the page: it depends on the model in use."""
+    shown = gr.HTML(make(), js_on_load=None, **options)
+    gr.on(None, make, None, shown, queue=False, show_progress="hidden", api_visibility="private")
+    return shown
+
+
 def examples(photo: gr.Image, label: str = "Try one of these") -> None:
     """A button with its picture for each example."""
     gr.HTML(f'<p class="ff-quiet ff-examples-label">{label}</p>')

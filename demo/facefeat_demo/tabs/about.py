@@ -5,8 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import gradio as gr
-
+from facefeat_demo.inputs import fresh
 from facefeat_demo.text import group_rows
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ page, and within 65 minutes in any case. Nothing is written down about them, and
 
 def build(host: Host, kept: Kept) -> None:
     """Fill the tab."""
-    gr.HTML(lambda: text(host), elem_classes="ff-prose", js_on_load=None)
+    fresh(lambda: text(host), elem_classes="ff-prose")
 
 
 def text(host: Host) -> str:

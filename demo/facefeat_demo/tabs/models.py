@@ -14,6 +14,7 @@ from facefeat import FacefeatError
 from facefeat.registry import get_registry
 from facefeat_demo.cards import notice
 from facefeat_demo.host import QUEUE, Host, read_card
+from facefeat_demo.inputs import fresh
 from facefeat_demo.text import to_html
 
 if TYPE_CHECKING:
@@ -32,17 +33,17 @@ _KINDS = {
 
 def build(host: Host, kept: Kept) -> None:
     """Fill the tab."""
-    gr.HTML(lambda: in_use(host), elem_classes="ff-prose", js_on_load=None)
+    fresh(lambda: in_use(host), elem_classes="ff-prose")
     if host.allowed is not None:
         _changer(host)
     with gr.Accordion("Model card: data, licence, figures, limits", open=True):
         names = _presets()
         if len(names) > 1:
             choice = gr.Dropdown([("The model in use", ""), *((n, n) for n in names)], value="", label="Whose card")
-            card = gr.HTML(lambda: card_of("", host), elem_classes="ff-prose", js_on_load=None)
+            card = fresh(lambda: card_of("", host), elem_classes="ff-prose")
             choice.change(lambda name: card_of(name, host), choice, card, queue=False, api_visibility="private")
         else:
-            gr.HTML(lambda: card_of("", host), elem_classes="ff-prose", js_on_load=None)
+            fresh(lambda: card_of("", host), elem_classes="ff-prose")
     with gr.Accordion("What is installed: every part is a plugin", open=False):
         gr.HTML(components(), elem_classes="ff-prose", js_on_load=None)
 

@@ -1,0 +1,69 @@
+"""A visit of the demo: what a person does there, and what must hold wherever one is."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+WIDTHS = {"desktop": (1280, 900), "phone": (375, 780)}
+PATIENCE = 120_000  # milliseconds
+
+
+class Visit:
+    """A page in the browser, with what went wrong in it and where it turned to."""
+
+    def __init__(self, page: Any, size: str) -> None:
+        self.page, self.size = page, size
+        self.errors: list[str] = []
+        self.elsewhere: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda e: self.errors.append(str(e)))
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("request", lambda r: None if _here(r.url) else self.elsewhere.append(r.url))
+
+    def tab(self, name: str) -> None:
+        """Open a tab, as a person does."""
+        self.page.get_by_role("tab", name=name, exact=True).click()
+        self.page.wait_for_function(
+            "name => [...document.querySelectorAll('[role=tab]')].some("
+            "t => t.textContent.trim() === name && t.getAttribute('aria-selected') === 'true')",
+            arg=name,
+        )
+
+    def example(self, name: str, slot: int = 0) -> None:
+        """Press the button of an example; slot: which of several photos it is for."""
+        self.page.locator("button:visible", has_text=name).nth(slot).click()
+
+    def upload(self, path: Path, photo: str = "#classify-photo") -> None:
+        """Choose a file."""
+        self.page.locator(f"{photo} input[type=file]").first.set_input_files(str(path))
+
+    def take_away(self) -> None:
+        """Take the photo of Classify away again."""
+        self.page.locator("#classify-photo").get_by_role("button", name=re.compile("Clear|Remove")).first.click()
+        self.page.get_by_text("Choose a photo, or try an example").wait_for()
+
+    def shot(self, name: str) -> None:
+        """A picture of the whole page, where a folder for them was given."""
+        folder = os.environ.get("FACEFEAT_SCREENSHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=str(Path(folder) / f"{name}-{self.size}.png"), full_page=True)
+
+    def check(self) -> None:
+        """Nothing scrolls sideways, nothing failed, nothing was asked of other sites, and axe finds nothing."""
+        wide = self.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= WIDTHS[self.size][0], f"{wide} pixels wide"
+        assert self.errors == [] and self.elsewhere == []
+        from axe_playwright_python.sync_playwright import Axe
+
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+        found = Axe().run(self.page, options=rules).response["violations"]
+        faults = [f"{v['id']}: {v['help']}: {[n['html'][:300] for n in v['nodes'][:3]]}" for v in found]
+        assert faults == [], "\n".join(faults)
+
+
+def _here(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "data:", "blob:"))

@@ -1,0 +1,215 @@
+"""The demo as a program meets it: one page in this process, asked through Gradio's own client."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from demo_preset import preset_with_decoder
+from facefeat.testing import TOYS, registered, toy_image, toy_preset
+from facefeat_demo import server
+from facefeat_demo.host import Host
+from facefeat_demo.tabs import about, models, morph
+
+
+@pytest.fixture(scope="module")
+def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two presets: `drawing` has a decoder, `plain` has none."""
+    folder = tmp_path_factory.mktemp("presets")
+    preset_with_decoder(folder / "drawing")
+    toy_preset(folder / "plain", "plain")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(presets: Path) -> Iterator[Any]:
+    settings = server.Settings(preset=str(presets / "drawing"), allow_presets=presets, max_upload=1)
+    with server.running(settings, detector="whole-image") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(page: Any) -> Client:
+    return Client(page.local_url, verbose=False, analytics_enabled=False)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.fromarray(toy_image(120, 160)).save(tmp_path / "photo.jpg")
+    return tmp_path / "photo.jpg"
+
+
+def classify(client: Client, path: Path | str) -> tuple[str, dict[str, Any]]:
+    shown, numbers = client.predict(handle_file(path), api_name="/classify")
+    return shown, numbers
+
+
+def test_a_photo_is_classified(client: Client, photo: Path) -> None:
+    shown, numbers = classify(client, photo)
+    assert "1 face found" in shown and "Where the model looked" in shown
+    assert numbers["size"] == [160, 120] and numbers["error"] is None
+    (face,) = numbers["faces"]
+    assert set(face["attributes"]) == {"age", "gender", "race"}
+
+
+def test_many_at_once_get_each_their_own(client: Client, tmp_path: Path) -> None:
+    paths = []
+    for i in range(6):
+        Image.fromarray(toy_image(60, 80 + 10 * i, i)).save(tmp_path / f"{i}.png")
+        paths.append(tmp_path / f"{i}.png")
+    alone = [classify(client, p)[1] for p in paths[:2]]
+    with ThreadPoolExecutor(6) as pool:
+        together = [numbers for _, numbers in pool.map(lambda p: classify(client, p), paths)]
+    assert [n["size"][0] for n in together] == [80 + 10 * i for i in range(6)]
+    for one, other in zip(alone, together, strict=False):
+        assert one["faces"][0]["age_years"] == pytest.approx(other["faces"][0]["age_years"], abs=0.2)
+
+
+def test_what_is_no_picture_is_said_in_the_page(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_text("not a photo")
+    shown, numbers = classify(client, tmp_path / "photo.jpg")
+    assert "This file is not a picture" in shown and str(tmp_path) not in shown
+    assert numbers["faces"] == [] and "not a picture" in numbers["error"]
+
+
+def test_no_path_of_a_stranger_is_opened(page: Any, photo: Path) -> None:
+    for path in ("/etc/hostname", str(photo)):
+        for meta in ({"meta": {"_type": "gradio.FileData"}}, {}):
+            # By hand: the client would upload a path of its own.
+            called = httpx.post(f"{page.local_url}gradio_api/call/classify", json={"data": [{"path": path, **meta}]})
+            answer = httpx.get(f"{page.local_url}gradio_api/call/classify/{called.json()['event_id']}", timeout=60)
+            assert "event: error" in answer.text and "ff-" not in answer.text
+
+
+def test_no_address_is_fetched(client: Client) -> None:
+    asked: list[str] = []
+
+    class Witness(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Witness) as witness:
+        threading.Thread(target=witness.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{witness.server_port}/photo.jpg"
+        with pytest.raises(Exception, match="addresses"):
+            client.predict({"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}, api_name="/classify")
+        witness.shutdown()
+    assert asked == []
+
+
+def test_only_classify_is_there_for_programs(client: Client) -> None:
+    described = client.view_api(return_format="dict", print_info=False)
+    assert list(described["named_endpoints"]) == ["/classify"] and not described["unnamed_endpoints"]
+
+
+def test_a_file_over_the_limit_is_refused(page: Any) -> None:
+    big = {"files": ("big.jpg", b"\0" * 2_000_000)}
+    assert httpx.post(f"{page.local_url}gradio_api/upload", files=big).status_code == 413
+
+
+def test_nothing_outside_is_served_and_nothing_is_recorded(page: Any) -> None:
+    config = httpx.get(f"{page.local_url}config").json()
+    assert not config.get("run_history") and page.allowed_paths == [] and not page.analytics_enabled
+    assert httpx.get(f"{page.local_url}gradio_api/file=/etc/hostname").status_code == 403
+    assert httpx.get(f"{page.local_url}monitoring").status_code >= 400
+    text = httpx.get(page.local_url).text
+    assert "fonts.googleapis" not in text and "fonts.gstatic" not in text
+
+
+def test_all_that_ask_the_model_wait_in_one_line(page: Any) -> None:
+    asking = [fn for fn in page.fns.values() if fn.concurrency_id == "model"]
+    assert len(asking) >= 6 and all(fn.concurrency_limit == 1 for fn in asking)
+    (classify_fn,) = [fn for fn in page.fns.values() if fn.api_name == "classify"]
+    assert classify_fn.batch and classify_fn.concurrency_id == "model"
+    assert page.delete_cache == (300, 3600)
+
+
+def test_a_password_is_asked_for(presets: Path) -> None:
+    settings = server.Settings(preset=str(presets / "drawing"), auth=("ada", "secret"))
+    with server.running(settings, detector="whole-image") as guarded:
+        assert httpx.get(f"{guarded.local_url}config").status_code == 401
+        login = f"{guarded.local_url}login"
+        assert httpx.post(login, data={"username": "ada", "password": "wrong"}).status_code == 400
+        assert httpx.post(login, data={"username": "ada", "password": "secret"}).status_code == 200
+
+
+# ---------------------------------------------------------------- behind the tabs
+
+
+@pytest.fixture(scope="module")
+def host(presets: Path) -> Host:
+    return Host(str(presets / "drawing"), presets, "whole-image")
+
+
+def test_a_morph_from_photos_to_files(host: Host, photo: Path, tmp_path: Path) -> None:
+    shown, choice, state = morph.find(photo.read_bytes(), host)
+    assert shown.count("<img") == 1 and choice["visible"] is False and state["chosen"] == 0
+    made = host.morph([state["crops"][0], state["crops"][0][::-1]], 12)
+    assert made.frames.shape == (12, 32, 32, 3) and len(made.batch) == 12
+    film, animation = morph.write_files(made.frames, tmp_path)
+    assert film and Path(film).suffix == ".mp4" and Path(film).stat().st_size > 0
+    assert animation
+    with Image.open(animation) as picture:
+        assert picture.n_frames == 22  # type: ignore[attr-defined]
+
+
+def test_the_face_of_a_photo_can_be_chosen(host: Host, photo: Path) -> None:
+    _, _, state = morph.find(photo.read_bytes(), host)
+    state["crops"] = state["crops"].repeat(3, axis=0)
+    shown, state = morph._choose(2, state)
+    assert state is not None and state["chosen"] == 1 and 'alt="Face 2, chosen"' in shown
+    assert morph._choose(9, state)[1] is state
+    assert "That did not work" in morph.find(b"text", host)[0] and morph.find(None, host)[2] is None
+
+
+def test_a_model_without_a_decoder_says_so(host: Host) -> None:
+    assert "train-decoder" in morph.NO_DECODER and "no: it has no decoder" not in models.in_use(host)
+    assert "core" in host.device or host.device == "GPU"
+
+
+def test_another_model_is_chosen_from_the_folder_only(presets: Path, tmp_path: Path) -> None:
+    mine = Host(str(presets / "drawing"), presets, "whole-image")
+    assert mine.choices() == ["drawing", "plain"]
+    toy_preset(tmp_path / "elsewhere")
+    for name in ("../elsewhere", str(tmp_path / "elsewhere"), "none"):
+        with pytest.raises(ValueError, match="no such model here"):
+            mine.use(name)
+    mine.use("plain")
+    assert mine.model.name == "plain" and not mine.model.has_decoder
+    assert "has no figures per group" in about.text(mine) and "CC0-1.0" in about.text(mine)
+    with pytest.raises(ValueError, match="no such model here"):
+        Host(str(presets / "plain"), None, "whole-image").use("drawing")
+
+
+def test_a_damaged_model_leaves_the_one_in_use(presets: Path, tmp_path: Path) -> None:
+    toy_preset(tmp_path / "damaged")
+    (tmp_path / "damaged" / "head.weights.h5").write_bytes(b"x")
+    mine = Host(str(presets / "drawing"), tmp_path, "whole-image")
+    before = mine.model
+    with pytest.raises(Exception, match="altered"):
+        mine.use("damaged")
+    assert mine.model is before
+
+
+def test_the_models_tab_lists_every_component(host: Host) -> None:
+    from facefeat.registry import get_registry
+
+    with registered({"decoder": [TOYS["decoder"]]}):
+        shown = models.components()
+        assert all(item.name in shown for item in get_registry().all()) and "facefeat-test 0.0.0" in shown
+    assert "<h2>utkface-compact</h2>" in models.card_of("utkface-compact", host)
+    assert "No model card" in models.card_of("../../etc", host)
