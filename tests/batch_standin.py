@@ -70,6 +70,19 @@ def install() -> None:
     chunks.load_model = lambda settings: StandIn()
 
 
+class Worker:
+    """The actor of the engine "ray", with the stand-in in its process."""
+
+    def __init__(self, *given: Any) -> None:
+        from facefeat.batch import cluster
+
+        install()
+        self._worker = cluster.Worker(*given)
+
+    def __call__(self, table: Any) -> Any:
+        return self._worker(table)
+
+
 def picture(seed: int, faces: int, height: int = 20, width: int = 24) -> np.ndarray:
     """(height, width, 3) uint8 noise in which the stand-in finds so many faces, up to 3."""
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype="uint8")

@@ -69,9 +69,13 @@ def matching(pattern: str) -> list[str]:
         return sorted(glob.glob(pattern, recursive=True))
     fs, path = _system(pattern)
     try:
-        return sorted(_address(pattern, fs, str(p)) for p in fs.glob(path))
+        found = [str(p) for p in fs.glob(path)]
     except Exception as e:  # noqa: BLE001 - see `_system`
         raise InputError(f"cannot list {pattern!r}: {_why(e)}") from None
+    # As a glob over paths does: hidden files and folders are matched only where the pattern names them.
+    named = path.split("/")
+    shown = (p for p in found if all(part in named or not part.startswith(".") for part in p.split("/")))
+    return sorted(_address(pattern, fs, p) for p in shown)
 
 
 def pictures_in(folder: str) -> Iterator[tuple[str, str | None]]:

@@ -67,26 +67,26 @@ def run_batch(
             f"the compressed tar {ordered.text!r} can be read from its start only, not by several workers. "
             "Decompress it, or use the engine 'local'."
         )
-    settings = Settings(str(folder), detector, dict(detector_config or {}), latent)
+    settings = Settings(str(folder), detector, dict(detector_config or {}), latent, CHUNK)
     plan = Witness()
     for _ in plan.watch(list_items(given, read=False)):
         pass
     if not plan.count:
         raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.")
-    with Run(output, _facts(settings, plan), plan.count, CHUNK, resume) as run:
+    with Run(output, _facts(settings, plan), plan.count, settings.chunk, resume) as run:
         seen = Witness()
         report = progress or (lambda done, total: None)
         done = run.resumed
         report(done, plan.count)
         if not run.complete and done < plan.count:
-            todo = _todo(seen, chunks(seen.watch(list_items(given)), CHUNK), run, plan)
+            todo = _todo(seen, chunks(seen.watch(list_items(given)), settings.chunk), run, plan)
             if engine == "local":
                 read = ChunkReader(settings, threads).read(todo)
             else:
                 read = read_on_cluster(settings, threads, todo, plan.count - done, cluster or Cluster())
             for number, rows in read:
                 run.add(number, rows)
-                done += min(CHUNK, plan.count - number * CHUNK)
+                done += min(settings.chunk, plan.count - number * settings.chunk)
                 report(done, plan.count)
         return run.finish()
 

@@ -1,0 +1,160 @@
+"""`facefeat batch` on the command line: messages, exit codes, what is refused before anything is read."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import batch_standin
+from facefeat.batch import chunks as chunks_room
+from facefeat.cli import batch as command
+from facefeat.cli import run
+from facefeat.errors import FacefeatError
+
+pq = pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.fixture(autouse=True)
+def keras(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stand-in; gives what was started."""
+    started: list[str] = []
+    monkeypatch.setattr(chunks_room, "load_model", lambda _: batch_standin.StandIn())
+    monkeypatch.setattr(command, "start_keras", lambda: started.append("keras"))
+    return started
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return batch_standin.album(tmp_path_factory.mktemp("cli") / "album", 9)
+
+
+def said(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    code = run(["batch", *map(str, args)])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_a_run_says_what_it_gave_and_where_it_is(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "faces.parquet"
+    code, printed, told = said(capsys, photos, "-o", out)
+    assert (code, printed) == (0, f"Written to {out}\n")
+    assert told.startswith("facefeat: 11 pictures, 12 faces, 3 without a face, 2 could not be read, ")
+    assert len(told.splitlines()) == 1
+    code, _, told = said(capsys, photos, "-o", out, "--resume")
+    assert code == 0 and "11 pictures done before" in told
+    code, _, told = said(capsys, photos, "-o", out)
+    assert code == 2 and "exists. Name another file, or delete it first." in told
+
+
+def test_where_nothing_could_be_read_the_exit_code_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.txt").write_text("gone.jpg\ngone-too.jpg\n")
+    code, _, told = said(capsys, tmp_path / "list.txt", "-o", tmp_path / "f.parquet")
+    assert code == 1 and "2 pictures, 0 faces, 2 could not be read" in told
+    assert pq.read_table(tmp_path / "f.parquet").num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "no input given"),
+        (("{photos}", "--gpus", "0.5"), "--gpus is of the engine ray. Add: --engine ray"),
+        (("{photos}", "--preset", "nope"), "no such preset"),
+        (("{photos}", "--detector", "mtcn"), "Did you mean 'mtcnn'"),
+        (("{photos}", "--engine", "dask"), "no such engine. Received: 'dask'"),
+        (("nowhere",), "no such file or folder: 'nowhere'"),
+        (("{photos}/../empty",), "no pictures in"),
+        (("{photos}", "--threads", "0"), "--threads"),
+        (("{photos}", "--engine", "ray", "--gpus", "1.5"), "gpus must be from 0 to 1, or a whole number"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_a_model_is_read(
+    args: tuple[str, ...],
+    words: str,
+    photos: Path,
+    tmp_path: Path,
+    keras: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("facefeat.batch.run.require_extra", _without_ray)
+    (photos.parent / "empty").mkdir(exist_ok=True)
+    code, printed, told = said(capsys, *(a.format(photos=photos) for a in args), "-o", tmp_path / "f.parquet")
+    assert (code, printed) == (2, "") and words in told
+    assert "Traceback" not in told and keras == [] and list(tmp_path.iterdir()) == []
+
+
+def _without_ray(engine: str = "local") -> None:
+    """As the real one, but for Ray, which the quick tests do without."""
+    if engine not in ("local", "ray"):
+        real(engine)
+
+
+from facefeat.batch.run import require_extra as real  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("engine", "missing", "line"),
+    [
+        ("local", {"pyarrow"}, "batch needs pyarrow, not installed here. Next: pip install 'facefeat[batch]'"),
+        ("ray", {"ray"}, "batch on a cluster needs ray, not installed here. Next: pip install 'facefeat[scale]'"),
+    ],
+)
+def test_a_missing_extra_says_what_to_install(
+    engine: str,
+    missing: set[str],
+    line: str,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find = importlib.util.find_spec
+    present: Any = object()
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n in missing else present if n == "ray" else find(n)
+    )
+    code, _, told = said(capsys, photos, "-o", tmp_path / "f.parquet", "--engine", engine)
+    assert (code, told) == (1, f"facefeat: {line}\n")
+
+
+def test_interrupted_it_can_go_on(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "f.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_standin.StandIn, "predict_faces", interrupt)
+        assert said(capsys, photos, "-o", out)[0] == 130
+    assert said(capsys, photos, "-o", out)[0] == 2
+    assert said(capsys, photos, "-o", out, "--resume")[0] == 0
+    assert not any(p.name.endswith(".parts") for p in tmp_path.iterdir())
+
+
+def test_what_a_cluster_says_is_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(*_: object, **__: object) -> Any:
+        raise FacefeatError("the cluster gave up: ran out of memory. What was done is kept; go on with --resume.")
+
+    monkeypatch.setattr("facefeat.batch.run.require_extra", _without_ray)
+    monkeypatch.setattr("facefeat.batch.run.read_on_cluster", give_up)
+    code, _, told = said(capsys, photos, "-o", tmp_path / "f.parquet", "--engine", "ray")
+    assert (code, told.count("\n")) == (1, 1) and "go on with --resume" in told
+
+
+def test_the_help_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from facefeat.cli import cli
+
+    for name in ("pyarrow", "fsspec", "ray"):
+        monkeypatch.setitem(sys.modules, name, None)
+    shown: Result = CliRunner().invoke(cli, ["batch", "--help"])
+    assert shown.exit_code == 0 and "--resume" in shown.stdout
