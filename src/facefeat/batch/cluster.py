@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,17 +110,21 @@ def read_on_cluster(
         env = {**_FOR_WORKERS, **{k: os.environ[k] for k in _FROM_DRIVER if k in os.environ}}
         numbered = -(-pictures // settings.chunk)
         per_task = max(1, min(_PER_TASK, numbered // (4 * (cluster.workers or fit))))
-        data = ray.data.from_arrow_refs([ray.put(t) for t in _tables(chunks, per_task)]).map_batches(
-            Worker,
-            batch_size=per_task,
-            batch_format="pyarrow",
-            compute=_pool(cluster.workers, fit, numbered),
-            fn_constructor_args=(settings, ray.put(files), threads, __version__, env),
-            num_cpus=cluster.cpus,
-            num_gpus=cluster.gpus or None,
-            max_restarts=-1,
-            max_task_retries=_RETRIES,
-        )
+        listed = ray.data.from_arrow_refs([ray.put(t) for t in _tables(chunks, per_task)])
+        with warnings.catch_warnings():
+            # Ray Data is about to replace the way in which retries are limited; the extra allows only versions with it.
+            warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+            data = listed.map_batches(
+                Worker,
+                batch_size=per_task,
+                batch_format="pyarrow",
+                compute=_pool(cluster.workers, fit, numbered),
+                fn_constructor_args=(settings, ray.put(files), threads, __version__, env),
+                num_cpus=cluster.cpus,
+                num_gpus=cluster.gpus or None,
+                max_restarts=-1,
+                max_task_retries=_RETRIES,
+            )
         for table in data.iter_batches(batch_size=None, batch_format="pyarrow"):
             for number, rows in zip(table.column("number").to_pylist(), table.column("rows"), strict=True):
                 yield number, _from_stream(rows.as_buffer())
@@ -139,7 +144,9 @@ def _start(address: str | None) -> None:
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters comes as an exception
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a program that runs offline tells nobody that it ran
         ray.init(address="local", include_dashboard=False, **quiet)
