@@ -28,7 +28,7 @@ def _system(address: str) -> tuple[Any, str]:
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(address)  # type: ignore[no-any-return]
+        return fsspec.core.url_to_fs(address)
     except ImportError as e:
         package = re.search(r"[Ii]nstall (\S+)", str(e))
         told = f" Next: pip install {package.group(1)}" if package else ""
@@ -131,7 +131,7 @@ def open_file(text: str) -> IO[bytes]:
         return open(text, "rb")
     fs, path = _system(text)
     try:
-        return fs.open(path, "rb")  # type: ignore[no-any-return]
+        return fs.open(path, "rb")
     except OSError:
         raise
     except Exception as e:  # noqa: BLE001 - see `_system`

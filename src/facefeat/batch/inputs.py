@@ -200,7 +200,8 @@ def _in_tar(text: str, read: bool) -> Iterator[Item]:
         packed = _packed(text)
         with files.open_file(text) as file, tarfile.open(fileobj=file, mode="r|*" if packed else "r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # else it keeps every header, and memory grows with the archive
+                # Else it keeps every header, and memory grows with the archive. The attribute is in no type stub.
+                tar.members.clear()  # type: ignore[attr-defined]
                 if not member.isreg() or member.issparse() or not is_picture_name(member.name):
                     continue
                 found += 1

@@ -73,7 +73,7 @@ def run_batch(
         pass
     if not plan.count:
         raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.")
-    with Run(output, _facts(settings, plan), plan.count, settings.chunk, resume) as run:
+    with Run(Path(output), _facts(settings, plan), plan.count, settings.chunk, resume) as run:
         seen = Witness()
         report = progress or (lambda done, total: None)
         done = run.resumed
