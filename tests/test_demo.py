@@ -122,12 +122,23 @@ def test_a_sessions_files_go_with_it_and_a_shared_one_with_the_last(tmp_path: Pa
         path.write_bytes(b"1")
     kept = photos.Kept()
     for session, path in (("a", mine), ("a", ours), ("b", ours), (None, ours), ("a", None)):
-        kept.remember(session, None if path is None else str(path))
+        kept.remember(session, path, tmp_path)
     kept.forget("a")
     assert not mine.exists() and not mine.parent.exists() and ours.exists()
     kept.forget("b")
     kept.forget("never seen")
     assert not ours.exists()
+
+
+def test_no_path_of_a_stranger_is_ever_deleted(tmp_path: Path) -> None:
+    cache, secret = tmp_path / "cache", tmp_path / "secret"
+    cache.mkdir()
+    secret.write_bytes(b"secret")
+    kept = photos.Kept()
+    for path in (secret, cache / ".." / "secret", cache, "/etc/hostname", "a\0b", "x" * 9000, 7, {}):
+        kept.remember("a", path, cache)
+    kept.forget("a")
+    assert secret.exists() and cache.is_dir() and Path("/etc/hostname").exists()
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 300))

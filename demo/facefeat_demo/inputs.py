@@ -36,13 +36,14 @@ def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Imag
         return await move(path)
 
     photo.async_move_resource_to_block_cache = only_here  # Gradio would fetch any address from this machine
-    photo.change(_remember(kept), photo, None, preprocess=False, queue=False, api_visibility="private")
+    photo.change(_remember(kept, photo), photo, None, preprocess=False, queue=False, api_visibility="private")
     return photo
 
 
-def _remember(kept: Kept) -> Callable[[Any, gr.Request], None]:
+def _remember(kept: Kept, photo: gr.Image) -> Callable[[Any, gr.Request], None]:
     def remember(value: Any, request: gr.Request) -> None:
-        kept.remember(request.session_hash, None if value is None else value.get("path"))
+        if isinstance(value, dict):
+            kept.remember(request.session_hash, value.get("path"), photo.GRADIO_CACHE)
 
     return remember
 

@@ -78,18 +78,26 @@ def data_uri(pixels: UInt8Array, kind: str = "jpeg", quality: int = 85) -> str:
 def uploaded(value: Mapping[str, Any] | None, cache: str | Path) -> bytes | None:
     """The bytes of what a photo component holds; None for none.
 
-    Gradio lets through only paths in its upload folder; they are checked here again, since the value is a stranger's.
+    The value is a stranger's, and Gradio looks only at paths that say they are files: see `inside`.
     """
-    path = None if value is None else value.get("path")
+    path = None if not isinstance(value, Mapping) else value.get("path")
     if not path:
         return None
-    real = Path(path).resolve()
-    if not real.is_relative_to(Path(cache).resolve()):
-        return b""
+    real = inside(path, cache)
     try:
-        return real.read_bytes()
+        return b"" if real is None else real.read_bytes()
     except OSError:  # deleted meanwhile
         return b""
+
+
+def inside(path: object, cache: str | Path) -> Path | None:
+    """The path, where it is a file in the upload folder, links followed; None for any other."""
+    try:
+        real = Path(str(path)).resolve()
+        good = real.is_relative_to(Path(cache).resolve()) and real.is_file()
+    except (OSError, ValueError):  # too long, a NUL
+        return None
+    return real if good else None
 
 
 def lend(example: Path, cache: str | Path) -> str:
@@ -106,11 +114,12 @@ class Kept:
         self._of: dict[str, set[Path]] = {}
         self._lock = threading.Lock()
 
-    def remember(self, session: str | None, path: str | None) -> None:
-        """The file belongs to the session."""
-        if session and path:
+    def remember(self, session: str | None, path: object, cache: str | Path) -> None:
+        """The file belongs to the session. What does not lie in the upload folder is left alone."""
+        real = inside(path, cache)
+        if session and path and real is not None:
             with self._lock:
-                self._of.setdefault(session, set()).add(Path(path))
+                self._of.setdefault(session, set()).add(real)
 
     def forget(self, session: str | None) -> None:
         """Delete the session's files."""

@@ -79,7 +79,7 @@ def _content(host: Host, kept: Kept) -> None:
         if len(crops) < 2:
             raise gr.Error("Choose at least two photos with a face in each.", print_exception=False)
         try:
-            result = host.morph(crops, int(count), way)
+            result = host.morph(crops, min(max(int(count), 12), 120), way)
         except FacefeatError as e:
             raise gr.Error(str(e), print_exception=False) from None
         return viewer(result), result, gr.update(visible=False)
@@ -89,7 +89,7 @@ def _content(host: Host, kept: Kept) -> None:
             return [gr.update(visible=False), None, None]
         paths = write_files(result.frames, film.GRADIO_CACHE)
         for p in paths:
-            kept.remember(request.session_hash, p)
+            kept.remember(request.session_hash, p, film.GRADIO_CACHE)
         updates = [gr.update(visible=p is not None, value=p) for p in paths]
         return [gr.update(visible=True), *updates]
 
@@ -147,8 +147,8 @@ def find(data: bytes | None, host: Host) -> tuple[Any, ...]:
     return strip(state), gr.update(visible=len(found) > 1, choices=choices, value=1), state
 
 
-def _choose(number: int, state: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
-    if state is None or not 1 <= int(number) <= len(state["crops"]):
+def _choose(number: int | None, state: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
+    if state is None or not 1 <= int(number or 0) <= len(state["crops"]):
         return "", state
     state = {**state, "chosen": int(number) - 1}
     return strip(state), state
