@@ -281,12 +281,17 @@ def test_two_runs_cannot_write_one_output(photos: Path, tmp_path: Path) -> None:
 def test_an_input_that_changes_meanwhile_is_said(tmp_path: Path) -> None:
     folder = album(tmp_path / "album")
 
-    def add(done: int, total: int) -> None:
-        (folder / "b" / "zzz.png").write_bytes((folder / "a" / "001.png").read_bytes())
+    def add(name: str) -> Any:
+        return lambda *_: (folder / "b" / name).write_bytes((folder / "a" / "001.png").read_bytes())
 
+    # After the last one there may always be more: they are for another run.
+    assert run_batch(folder, tmp_path / "e.parquet", progress=add("zzz.png")).pictures == 25
     with pytest.raises(DataError, match="the input changed while it was read"):
-        run_batch(folder, tmp_path / "f.parquet", progress=add)
+        run_batch(folder, tmp_path / "f.parquet", progress=add("000.png"))
     assert not (tmp_path / "f.parquet").exists()
+    (folder / "b" / "000.png").unlink()
+    with pytest.raises(InputError, match="with another input: an unknown one"):
+        run_batch(folder, tmp_path / "f.parquet", resume=True)
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,10 @@ class Run:
             self._rows = []
         self._since = time.monotonic()
 
+    def spoil(self) -> None:
+        """The parts are of no input that could be given again: no later run may go on with them."""
+        _write_text(self.folder / "run.json", json.dumps({**self.facts, "input": "changed meanwhile"}, indent=1))
+
     # ---------------------------------------------------------------- end
 
     def finish(self) -> BatchSummary:

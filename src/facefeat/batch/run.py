@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def run_batch(
         done = run.resumed
         report(done, plan.count)
         if not run.complete and done < plan.count:
-            todo = _todo(seen, chunks(seen.watch(list_items(given)), settings.chunk), run, plan)
+            # What comes after the last that was counted came later; it is for another run.
+            listed_again = seen.watch(islice(list_items(given), plan.count))
+            todo = _todo(seen, chunks(listed_again, settings.chunk), run, plan)
             if engine == "local":
                 read = ChunkReader(settings, threads).read(todo)
             else:
@@ -137,12 +140,10 @@ def _backend() -> str:
 
 def _todo(seen: Witness, numbered: Iterable[Chunk], run: Run, plan: Witness) -> Iterator[Chunk]:
     """The chunks that no part holds. Raises DataError where the inputs are no longer those that were counted."""
-    for chunk in numbered:
-        if seen.count > plan.count:
-            break
-        if not run.has(chunk[0]):
-            yield chunk
+    yield from (chunk for chunk in numbered if not run.has(chunk[0]))
     if (seen.count, seen.digest) != (plan.count, plan.digest):
+        run.spoil()
         raise DataError(
-            f"the input changed while it was read: pictures came or went. Delete {str(run.folder)!r}, and start anew."
+            "the input changed while it was read: pictures came or went. "
+            f"Delete {str(run.folder)!r}, and start anew, from a list of paths where the folder does not rest."
         )
