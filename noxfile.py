@@ -96,8 +96,11 @@ def container(session: nox.Session) -> None:
 
 @nox.session
 def scale(session: nox.Session) -> None:
-    """Batches on Ray: several nodes on this machine, killed workers, bits compared. Wants 4 GB of memory."""
-    session.install(".[test,scale]")
+    """Batches on Ray, training on two processes: several nodes on this machine, killed workers, bits compared.
+
+    Wants 4 GB of memory.
+    """
+    session.install(".[test,scale,jax]")
     session.run("pytest", "-m", "scale", "tests/scale", *session.posargs, env=QUIET)
 
 

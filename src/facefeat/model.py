@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import InputError
 from facefeat.types import FaceBatch
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from facefeat.latent.explain import Explanation
     from facefeat.schema import Schema
     from facefeat.training import DecoderRecipe, Recipe
+    from facefeat.training.processes import Processes
     from facefeat.training.trainer import TrainingLog, TrainingReporter
     from facefeat.types import Alignment, Analysis, FloatArray, ImageLike, UInt8Array
 
@@ -306,21 +306,21 @@ class FaceFeatureModel:
         folder: str | Path | None = None,
         resume: bool = False,
         reporter: TrainingReporter | None = None,
+        processes: Processes | None = None,
     ) -> TrainingLog:
         """Train in place on `train`, choosing the epoch and the temperatures on `validation`. A decoder is dropped.
 
         recipe: loop, augmentation and losses (its backbone and head are those of this model already).
-        folder: where checkpoints go; resume: go on from them. Raises TrainingError, RecipeError, DataError.
+        folder: where checkpoints go; resume: go on from them. processes: of `training.processes.join_processes`, where
+        several train one model. Raises TrainingError, RecipeError, DataError.
         """
-        from facefeat.training import load_recipe
-        from facefeat.training import train as run
+        from facefeat import training
 
-        r = load_recipe(recipe)
-        if r.image_size != self.image_size:
-            raise InputError(f"the recipe has image_size {r.image_size}, the model {self.image_size}.")
+        r = training.load_recipe(recipe)
         for dataset in (train, validation):
             dataset.check_schema(self.schema)
-        log = run(self._classifier, train, validation, r, folder=folder, resume=resume, reporter=reporter)
+        to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter, "processes": processes}
+        log = training.train(self._classifier, train, validation, r, **to)
         # A decoder reads the latents that it was trained on, and these are others now.
         self._start_record()
         self._record["training"] = log.to_dict()

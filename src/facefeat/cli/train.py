@@ -28,6 +28,9 @@ _SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae", "mse", 
 @click.option("--batch-size", type=int, help="Instead of the recipe's.")
 @click.option("--learning-rate", type=float, help="Instead of the recipe's.")
 @click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option(
+    "--distributed", is_flag=True, help="This is one of several processes; the launcher's environment says which."
+)
 def train(
     recipe: str,
     data: Path,
@@ -36,6 +39,7 @@ def train(
     splits: Path | None,
     train_split: str,
     validation_split: str,
+    distributed: bool,
     **changes: Any,
 ) -> None:
     """Train a model by a recipe and write it to OUTPUT/preset.
@@ -47,6 +51,7 @@ def train(
     from facefeat.model import FaceFeatureModel
     from facefeat.registry import get_registry
     from facefeat.training import load_recipe
+    from facefeat.training.processes import ALONE, join_processes
 
     # The recipe first: its mistakes show before any work starts.
     chosen = load_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
@@ -57,17 +62,21 @@ def train(
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.schema, splits=splits)
     start_keras()
+    processes = join_processes() if distributed else ALONE
     training, validation = dataset.split(train_split), dataset.split(validation_split)
+    console.quiet = not processes.leads
     console.print(
         f"{chosen.name}: {len(training.table):,} faces to train on, {len(validation.table):,} to choose on, "
-        f"{len(dataset.skipped)} skipped"
+        f"{len(dataset.skipped)} skipped" + f"; {processes.count} processes" * distributed
     )
     make_output(output)
     with bars(console) as progress:
         model = FaceFeatureModel.from_recipe(chosen)
-        log = model.fit(
-            training, validation, chosen, folder=output, resume=resume, reporter=RichReporter(progress, console)
-        )
+        reporter = RichReporter(progress, console)
+        to: dict[str, Any] = {"folder": output, "resume": resume, "reporter": reporter, "processes": processes}
+        log = model.fit(training, validation, chosen, **to)
+    if not processes.leads:
+        return
     report = model.evaluate(validation)
     report.save(output)
     (output / "training.json").write_text(json.dumps(log.to_dict(), indent=1) + "\n", "utf-8")

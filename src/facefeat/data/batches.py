@@ -39,7 +39,7 @@ class Batches:
     """Epochs of (images (B, S, S, 3) uint8, {target: (B, ...)}); their order depends on `seed` and the epoch alone.
 
     images: (N, S, S, 3) uint8 array or CropView, or (N, h, w, C) float array of feature maps.
-    targets: name -> (N, ...) array; may be empty.
+    targets: name -> (N, ...) array; may be empty. part: (i, n) to give of each batch the i-th of n equal parts only.
     The last batch is smaller unless drop_last. Raises InputError where lengths differ or no batch would come out.
     """
 
@@ -51,6 +51,7 @@ class Batches:
         shuffle: bool = True,
         seed: int = 0,
         drop_last: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number from 1. Received: {batch_size!r}.")
@@ -63,6 +64,10 @@ class Batches:
                     f"target {name!r} has shape {np.shape(target)}, but there are {len(images):,} images. Where"
                     " pictures could not be decoded, a data set has fewer rows after crops(): take its labels after it."
                 )
+        index, parts = part
+        if batch_size % parts:
+            raise InputError(f"batch_size must be a multiple of the {parts} processes. Received: {batch_size}.")
+        self.share = slice(index * batch_size // parts, (index + 1) * batch_size // parts)
         self.images = images
         self.targets = {k: np.asarray(v) for k, v in targets.items()}
         self.batch_size = int(batch_size)
@@ -102,7 +107,7 @@ class Batches:
         def read() -> None:
             try:
                 for i in range(len(self)):
-                    rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+                    rows = order[i * self.batch_size : (i + 1) * self.batch_size][self.share]
                     if not put((self.images[rows], {k: v[rows] for k, v in self.targets.items()})):
                         return
                 put(None)

@@ -22,11 +22,13 @@ CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 class Checkpoints:
     """The checkpoints of a run, in a folder or, without one, in memory.
 
-    key: a hash of what the run depends on; a checkpoint with another one is refused.
+    key: a hash of what the run depends on; a checkpoint with another one is refused. writes: whether this process is
+    the one of a run that writes them; the others read.
     """
 
     folder: Path | None
     key: str
+    writes: bool = True
     best: Sequence[np.ndarray] = ()
 
     def save(self, variables: Sequence[Any], optimizer: Sequence[Any], state: dict[str, Any], best: bool) -> None:
@@ -34,7 +36,7 @@ class Checkpoints:
         weights = [np.asarray(v) for v in variables]
         if best:
             self.best = weights
-        if self.folder is None:
+        if self.folder is None or not self.writes:
             return
         arrays = _named("w", weights)
         if best:

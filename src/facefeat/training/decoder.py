@@ -16,7 +16,7 @@ from facefeat.training.checkpoint import Checkpoints
 from facefeat.training.decoder_graph import decoder_model
 from facefeat.training.freezing import freeze
 from facefeat.training.graph import seed_layers
-from facefeat.training.trainer import TrainingLog, Watch, describe, not_finite, run_key, versions, worker_of
+from facefeat.training.trainer import TrainingLog, Watch, describe, not_finite, one_epoch, run_key, versions, worker_of
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
@@ -100,16 +100,7 @@ def train_decoder(
             seed_layers(model, recipe.seed, epoch)
             if critic:
                 model.fooling.assign(float(epoch >= options.adversarial_from * options.epochs))
-            history = model.fit(
-                _inputs(batches, epoch),
-                steps_per_epoch=len(batches),
-                shuffle=False,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                verbose=0,
-                callbacks=[watch.callback()],
-            )
-            loss = float(history.history["loss"][-1])
+            loss = one_epoch(model, _inputs(batches, epoch), len(batches), epoch, watch)
             if not math.isfinite(loss):
                 raise not_finite(loss, epoch, options.learning_rate, watch, batches, train_set, saved.folder)
             if worker is not decoder:

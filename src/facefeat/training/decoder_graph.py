@@ -88,7 +88,7 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
     class DecoderModel(keras.Model):
         def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
             terms = loss_terms(y_pred, weights, schema)
-            if weights.adversarial:
+            if critic is not None:
                 terms["adversarial"] = critic.terms(y_pred["truth"], y_pred["made"])
             return sum(self.losses, sum(getattr(weights, name) * value for name, value in terms.items()))
 

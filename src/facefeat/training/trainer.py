@@ -10,17 +10,18 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from facefeat.errors import TrainingError
+from facefeat.errors import InputError, TrainingError
 from facefeat.training.checkpoint import Checkpoints
 from facefeat.training.freezing import changes_nothing, freeze, frozen_features
 from facefeat.training.graph import seed_layers, start_from, training_model
+from facefeat.training.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
@@ -72,35 +73,55 @@ def train(
     folder: str | Path | None = None,
     resume: bool = False,
     reporter: TrainingReporter | None = None,
+    processes: Processes | None = None,
 ) -> TrainingLog:
     """Train `classifier` in place; it ends with the weights of the best epoch, calibrated on the validation set.
 
     The best epoch is the one with the highest validation score (see `evaluation.metrics.score_batch`).
     folder: where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
-    resume: go on from the folder's checkpoint, where there is one.
+    resume: go on from the folder's checkpoint, where there is one. processes: of `join_processes`; each calls this with
+    the same data, and ends with the same weights.
 
     Raises TrainingError where the loss is not finite (the batches that it came from are then in `nan_batch.npz`), or
     the checkpoint belongs to another recipe or data set.
     """
     from facefeat.evaluation import calibrate
 
+    processes = processes or ALONE
     if not len(train_set.table) or not len(validation_set.table):
         raise TrainingError("training needs at least one picture in the train split and one in the validation split.")
+    if recipe.image_size != classifier.image_size:
+        raise InputError(f"the recipe has image_size {recipe.image_size}, the model {classifier.image_size}.")
     crops, val_crops = train_set.crops(recipe.image_size), validation_set.crops(recipe.image_size)
     log = TrainingLog(recipe.to_dict(), describe(train_set, validation_set), versions())
-    saved = Checkpoints(Path(folder) if folder else None, run_key(log))
+    saved = Checkpoints(Path(folder) if folder else None, run_key(log), processes.leads)
     state = saved.read() if resume else None
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
     elif recipe.start:
         start_from(classifier, recipe.start)
 
-    worker = worker_of(classifier, recipe.train.mixed_precision)
+    # Of several processes, the worker is what they train together; the classifier is each one's own.
+    with processes.together():
+        worker = worker_of(classifier, recipe.train.mixed_precision, always=processes.count > 1)
     # Weights in the order of the models, whatever a phase trains.
     variables = [*worker.backbone_model.weights, *worker.head_model.weights]
     if state:
         saved.restore(variables, None)
-    run = _Run(recipe, train_set, validation_set, classifier, worker, crops, val_crops, saved, log, reporter, variables)
+    run = _Run(
+        recipe,
+        train_set,
+        validation_set,
+        classifier,
+        worker,
+        crops,
+        val_crops,
+        saved,
+        log,
+        reporter,
+        variables,
+        processes,
+    )
     plan = recipe.train.plan()
     if reporter:
         reporter.started(sum(p.epochs for p in plan), len(log.epochs), run.steps)
@@ -131,6 +152,7 @@ class _Run:
     log: TrainingLog
     reporter: TrainingReporter | None
     variables: list[Any]
+    processes: Processes = ALONE
 
     @property
     def batch_size(self) -> int:
@@ -154,11 +176,21 @@ class _Run:
         freeze(worker, phase.trainable)
         # A backbone that never changes, seen without augmentation, gives the same features in every epoch.
         on_features = phase.trainable == "head" and changes_nothing(self.recipe.augment)
-        images = frozen_features(worker, self.crops) if on_features else self.crops
-        val = frozen_features(worker, self.val_crops) if on_features else None
+        reader = worker
+        if on_features and self.processes.count > 1:
+            reader = self.classifier
+            reader.copy_weights(worker)
+        images = frozen_features(reader, self.crops) if on_features else self.crops
+        val = frozen_features(reader, self.val_crops) if on_features else None
         targets = encode_targets(worker.schema, self.train_set.labels(), self.train_set.years())
-        batches = Batches(images, targets, self.batch_size, shuffle=True, seed=self.recipe.seed, drop_last=True)
-        model = training_model(worker, self.recipe, phase, len(batches), self.train_set.counts, on_features=on_features)
+        batches = Batches(
+            images, targets, self.batch_size, shuffle=True, seed=self.recipe.seed, drop_last=True,
+            part=(self.processes.index, self.processes.count),
+        )  # fmt: skip
+        with self.processes.together():
+            model = training_model(
+                worker, self.recipe, phase, len(batches), self.train_set.counts, on_features=on_features
+            )
         if done and restored:
             self.saved.restore((), model.optimizer.variables)
         watch = Watch(self.reporter, len(batches))
@@ -168,16 +200,8 @@ class _Run:
                 break
             started = time.perf_counter()
             seed_layers(model, self.recipe.seed, epoch)
-            history = model.fit(
-                batches.epoch(epoch),
-                steps_per_epoch=len(batches),
-                shuffle=False,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                verbose=0,
-                callbacks=[watch.callback()],
-            )
-            loss = float(history.history["loss"][-1])
+            with self.processes.together():
+                loss = one_epoch(model, batches.epoch(epoch), len(batches), epoch, watch)
             if not math.isfinite(loss):
                 raise not_finite(loss, epoch, phase.learning_rate, watch, batches, self.train_set, self.saved.folder)
             self._after(epoch, number, loss, started, model, val)
@@ -213,6 +237,20 @@ class _Run:
         patience = self.recipe.train.patience
         scores = [r["score"] for r in self.log.epochs if r["phase"] == number]
         return bool(patience and scores) and len(scores) - 1 - scores.index(max(scores)) >= patience
+
+
+def one_epoch(model: Any, batches: Iterator[Any], steps: int, epoch: int, watch: Watch) -> float:
+    """Train for an epoch; the mean loss of its batches."""
+    history = model.fit(
+        batches,
+        steps_per_epoch=steps,
+        shuffle=False,
+        initial_epoch=epoch,
+        epochs=epoch + 1,
+        verbose=0,
+        callbacks=[watch.callback()],
+    )
+    return float(history.history["loss"][-1])
 
 
 class Watch:
@@ -275,8 +313,11 @@ def not_finite(
 Twin = TypeVar("Twin", "Classifier", "FaceDecoder")
 
 
-def worker_of(model: Twin, policy: str) -> Twin:
-    """The model itself, or a twin of it in the recipe's precision, which then shares no weights with it."""
+def worker_of(model: Twin, policy: str, always: bool = False) -> Twin:
+    """The model itself, or a twin of it in the recipe's precision, which then shares no weights with it.
+
+    always: a twin in any case.
+    """
     import keras
 
     from facefeat.classifier import has_accelerator
@@ -284,7 +325,7 @@ def worker_of(model: Twin, policy: str) -> Twin:
     if policy == "auto":
         policy = "mixed_bfloat16" if has_accelerator() else "float32"
     before = keras.config.dtype_policy()
-    if policy == before.name:
+    if policy == before.name and not always:
         return model
     keras.config.set_dtype_policy(policy)
     try:
