@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driving import Visit
+from driving import PATIENCE, Visit
 from PIL import Image
 
 Go = Callable[[str], Any]
@@ -83,7 +83,7 @@ def test_the_files_of_a_visitor_go_with_the_visitor(browser: Any, served: str, t
     folder = Path(os.environ["GRADIO_TEMP_DIR"])
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(PATIENCE)
     page.goto(served)
     page.locator("#classify-photo input[type=file]").first.set_input_files(str(two_people))
     page.get_by_role("heading", name="2 faces found").wait_for()
