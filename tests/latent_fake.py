@@ -54,7 +54,8 @@ class FakeModel:
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
         """The inverse, but for rounding."""
-        return ((crops.reshape(len(crops), SIZE * SIZE * 3)[:, :LATENT].astype("float32") - 128) / _STEP).astype("float32")
+        written = crops.reshape(len(crops), SIZE * SIZE * 3)[:, :LATENT].astype("float32")
+        return (written - 128) / np.float32(_STEP)
 
     def predict_faces(self, crops: np.ndarray) -> Any:
         """What the head reads from the pixels."""
