@@ -43,8 +43,9 @@ def page(reading: Reading) -> str:
     more = ""
     if count > MAX_CARDS:
         more = f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
+    found = f"{count} face{'s' * (count > 1)} found"
     return (
-        f'<div role="status"><h2 class="ff-count">{count} face{"s" * (count > 1)} found</h2></div>{_photo(reading)}{more}'
+        f'<div role="status"><h2 class="ff-count">{found}</h2></div>{_photo(reading)}{more}'
         f'<div class="ff-cards">{cards}</div>'
         f'<p class="ff-quiet">Read in {reading.seconds:.1f} s on {escape(reading.device)}. '
         "These are guesses of how a face looks to others, not facts about a person.</p>"

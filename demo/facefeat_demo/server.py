@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +42,12 @@ def serve(settings: Settings, say: Callable[[str], Any] = print) -> None:
     with running(settings) as page:
         for line in addresses(settings, page.local_url, page.share_url):
             say(line)
-        page.block_thread()
+        # A container is ended by SIGTERM, and its photos must go then, too.
+        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        try:
+            threading.Event().wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -71,7 +78,7 @@ def running(settings: Settings, detector: str = "mtcnn") -> Iterator[Any]:
         try:
             yield page
         finally:
-            page.close()
+            page.close(verbose=False)
 
 
 @contextlib.contextmanager

@@ -142,15 +142,15 @@ def find(data: bytes | None, host: Host) -> tuple[Any, ...]:
         found = host.faces(data)[:MAX_CARDS]
     except FacefeatError as e:
         return notice("That did not work", str(e)), hidden, None
-    state = {"crops": np.stack([f.face.crop for f in found]), "chosen": 0}
+    state = {"crops": np.stack([f.face.crop for f in found if f.face.crop is not None]), "chosen": 0}
     choices = [(f"Face {i}", i) for i in range(1, len(found) + 1)]
     return strip(state), gr.update(visible=len(found) > 1, choices=choices, value=1), state
 
 
 def _choose(number: int | None, state: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
-    if state is None or not 1 <= int(number or 0) <= len(state["crops"]):
+    if state is None or number not in range(1, len(state["crops"]) + 1):
         return "", state
-    state = {**state, "chosen": int(number) - 1}
+    state = {**state, "chosen": number - 1}
     return strip(state), state
 
 
