@@ -148,9 +148,9 @@ def find(data: bytes | None, host: Host) -> tuple[Any, ...]:
 
 
 def _choose(number: int | None, state: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
-    if state is None or number not in range(1, len(state["crops"]) + 1):
+    if state is None or number is None or not 1 <= number <= len(state["crops"]):
         return "", state
-    state = {**state, "chosen": number - 1}
+    state = {**state, "chosen": int(number) - 1}
     return strip(state), state
 
 
