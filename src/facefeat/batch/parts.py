@@ -62,7 +62,7 @@ class Run:
         self.facts = json.loads(json.dumps(dict(facts)))
         self.pictures, self.chunk = pictures, chunk
         self.chunks = -(-pictures // chunk)
-        self.complete = False
+        self.complete = self._ours = False
         self._lock: Any = None
         self._begin(resume)
         self.done = self._ranges()
@@ -74,6 +74,8 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._ours and not self._ranges():  # nothing was done: nothing is left to be deleted or gone on with
+            shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
         if not (self.folder / "run.json").exists():
             Path(self._lock.lock_file).unlink(missing_ok=True)
@@ -97,6 +99,7 @@ class Run:
         try:
             self._check(resume)
             self.folder.mkdir(exist_ok=True)
+            self._ours = True
             if not self.complete and not (self.folder / "run.json").exists():
                 _write_text(self.folder / "run.json", json.dumps(self.facts, indent=1))
             for left in self.folder.glob(".*.tmp"):
@@ -147,7 +150,7 @@ class Run:
 
     def _ranges(self) -> list[tuple[int, int]]:
         """First and last chunk of each part, in order."""
-        found = sorted((int(m[1]), int(m[2])) for p in self.folder.iterdir() if (m := _PART.fullmatch(p.name)))
+        found = sorted((int(m[1]), int(m[2])) for p in self.folder.glob("part-*") if (m := _PART.fullmatch(p.name)))
         for (_, last), (first, _) in pairwise(found):
             if first <= last:
                 raise DataError(f"{str(self.folder)!r} holds parts that overlap. Delete the folder, and start anew.")
