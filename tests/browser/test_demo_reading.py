@@ -113,7 +113,7 @@ def test_the_card_and_the_errors_of_the_bundled_model(visit: Go, served: str) ->
     v.check()
     v.tab("About")
     v.page.get_by_role("heading", name="How often it is wrong").wait_for()
-    assert v.page.get_by_role("rowheader", name="0-2").is_visible()
+    assert v.page.get_by_role("rowheader", name="0-2", exact=True).is_visible()
     assert v.page.get_by_text("non-commercial research").first.is_visible()
     v.shot("about")
     v.check()
