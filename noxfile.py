@@ -145,10 +145,18 @@ def readme(session: nox.Session) -> None:
 
 
 @nox.session
+def search(session: nox.Session) -> None:
+    """The index of faces, whose package is too large for the quick suite."""
+    session.install(".[test,search]")
+    session.run("pytest", "tests/test_index.py", *session.posargs, env=QUIET)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks behind docs/benchmarks.md: `nox -s bench -- UTKFace.tar PHOTOS`, on an otherwise idle machine."""
     data, photos = (*session.posargs, None, None)[:2]
-    session.install(".[test]")
+    session.install(".[test,search]")
+    session.run("python", "benchmarks/search.py", env=QUIET)
     session.run("python", "benchmarks/speed.py", *([photos] if photos else []), env=QUIET)
     if data:
         session.run("python", "benchmarks/input_pipeline.py", data, env=QUIET)

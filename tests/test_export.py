@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,14 @@ def test_a_saved_model_answers_as_the_model(model: FaceFeatureModel, tmp_path: P
     (tmp_path / "saved" / "mine.txt").touch()
     with pytest.raises(InputError, match="is not an exported model"):
         model.export(tmp_path / "saved", "savedmodel")
+
+
+def test_litert_answers_as_the_model_and_carries_its_metadata(model: FaceFeatureModel, tmp_path: Path) -> None:
+    made = model.export(tmp_path / "model.tflite", latent=True)  # it is run and compared there
+    assert made.difference is not None and made.difference < 1e-5
+    with zipfile.ZipFile(made.path) as archive:  # the zip at the end, where LiteRT's own tools look
+        assert archive.namelist() == ["facefeat.json"]
+        assert ExportMetadata.from_json(archive.read("facefeat.json").decode(), "it") == made.metadata
 
 
 def ask(*args: object) -> Result:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,25 +50,6 @@ class Faces:
     numbers: Sequence[int] = ()
     boxes: Sequence[Any] = ()
     failed: Sequence[str] = ()
-
-
-class FaceFinder(Protocol):
-    """Where the faces come from."""
-
-    name: str
-    labelled: str
-
-    def start(self, model: Any) -> int:
-        """Make ready for `read`; how many units (rows, photos) there are."""
-        ...
-
-    def key(self) -> str:
-        """A hash of what the faces are: a stopped run goes on only with the same."""
-        ...
-
-    def read(self, model: Any, start: int, stop: int) -> Faces:
-        """The faces of these units."""
-        ...
 
 
 @dataclass
@@ -205,7 +186,7 @@ def partial(target: Path) -> Path:
 
 
 def _facts(
-    model: Any, faces: FaceFinder, metric: str, crops: bool, preset: str, attributes: tuple[str, ...]
+    model: Any, faces: DatasetFaces | PhotoFaces, metric: str, crops: bool, preset: str, attributes: tuple[str, ...]
 ) -> dict[str, Any]:
     from facefeat import __version__
 
