@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from facefeat import FaceFeatureModel, InputError
@@ -33,7 +34,7 @@ KEPT = {
     "directions": ("seed",),
     "coordinates": ("show",),
     "neighbours": ("show", "seed"),
-    "background": ("masks", "grow", "limit", "draws", "seed"),
+    "background": ("masks", "grow", "limit", "draws", "top", "seed"),
 }
 UTK = get_schema("utkface")
 
@@ -200,6 +201,10 @@ def test_background_is_found_and_masking_it_is_measured_with_significance() -> N
     assert coordinates["background_share"].iloc[1] > 0.95 and coordinates["background_share"].iloc[0] < 0.05
     masking = table[table["kind"] == "masking"].iloc[0]
     assert masking["difference"] < -0.3 and masking["high"] < 0 and masking["p"] < 0.01
+    asked = BUILD["background"](draws=3, top=1).analyze(z, labels, model, faces).table
+    pd.testing.assert_frame_equal(asked, table)  # the one with the highest share is the one that was found
+    two = BUILD["background"](draws=3, top=2).analyze(z, labels, model, faces).table
+    assert (two["kind"] == "masking").sum() == 1 and not two.equals(table)
     with pytest.raises(InputError, match="--data"):
         BUILD["background"]().analyze(z, labels)
 

@@ -95,12 +95,20 @@ def _neighbours(*, k: int = 5, metric: str = "euclidean", show: int = 8, seed: i
 
 @checks.checked("analyzer 'background'")
 def _background(
-    *, masks: str = "", grow: float = 1.9, fill: str = "mean", limit: int = 1000, draws: int = 20, seed: int = 0
+    *,
+    masks: str = "",
+    grow: float = 1.9,
+    fill: str = "mean",
+    limit: int = 1000,
+    draws: int = 20,
+    top: int = 0,
+    seed: int = 0,
 ) -> Background:
     """masks: a folder of masks named like the faces, white where the face is; "" takes the landmarks' hull.
 
     grow: how much larger than that hull the face is. fill: what stands in for what is hidden, "mean" (grey) or "black".
-    limit: faces at most, drawn at random. draws: of random coordinates to compare with. Raises InputError.
+    limit: faces at most, drawn at random. draws: of random coordinates to compare with. top: mask so many, those
+    with the highest share of the background; 0 masks what carries it significantly. Raises InputError.
     """
     from facefeat.builtin.analyzers.background import Background
 
@@ -112,6 +120,7 @@ def _background(
         checks.choice("analyzer 'background'", "fill", fill, ("mean", "black")),
         checks.whole("analyzer 'background'", "limit", limit, 8, 100_000),
         checks.whole("analyzer 'background'", "draws", draws, 1, 1000),
+        checks.whole("analyzer 'background'", "top", top, 0, 100_000),
         checks.whole("analyzer 'background'", "seed", seed, 0, 2**32 - 1),
     )
 

@@ -54,6 +54,7 @@ class Background:
     fill: str = "mean"
     limit: int = 1000
     draws: int = 20
+    top: int = 0
     seed: int = 0
     needs_faces = True
 
@@ -83,6 +84,8 @@ class Background:
         half = np.random.default_rng(self.seed).permutation(len(parts.rows)) < len(parts.rows) // 2
         coordinates = self._coordinates(parts, half)
         chosen = np.flatnonzero(coordinates["carries_background"])
+        if self.top:
+            chosen = np.argsort(-coordinates["background_share"].to_numpy(), kind="stable")[: self.top]
         masking = self._masking(model, faces, labels, parts, half, chosen)
         figures = {
             "background-faces": draw_faces(parts.crops, [faces.files[r] for r in parts.rows]),
