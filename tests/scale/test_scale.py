@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import batch_standin
 from facefeat import FacefeatError, InputError
@@ -170,34 +169,18 @@ def test_what_a_cluster_cannot_do_is_said(
         run_batch(photos, tmp_path / "f.parquet", engine="ray", cluster=Cluster(workers=1))
 
 
-def test_a_worker_that_dies_each_time_ends_the_run_and_not_the_work(
-    nodes: Any, photos: Path, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_picture_that_kills_every_worker_ends_the_run_and_not_the_work(
+    nodes: Any, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_room, "_RETRIES", 1)
-    stop = threading.Event()
-
-    def killer() -> None:
-        while not stop.is_set():
-            for w in workers():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(w["pid"], signal.SIGKILL)
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=killer)
-
-    def begin(done: int, total: int) -> None:
-        if done >= 8 and thread.ident is None:
-            thread.start()
-
-    try:
-        with pytest.raises(FacefeatError, match="the cluster gave up.*What was done is kept"):
-            run_batch(
-                photos, tmp_path / "f.parquet", engine="ray", cluster=Cluster(workers=1), progress=begin, latent=True
-            )
-    finally:
-        stop.set()
-        thread.join()
-    assert run_batch(photos, tmp_path / "f.parquet", resume=True, latent=True).pictures == 122
+    folder = batch_standin.album(tmp_path / "album", 40)
+    deadly = batch_standin.picture(0, 0)
+    deadly[0, 0] = batch_standin.DEADLY
+    Image.fromarray(deadly).save(folder / "b" / "zzz.png")
+    with pytest.raises(FacefeatError, match="the cluster gave up.*What was done is kept"):
+        run_batch(folder, tmp_path / "f.parquet", engine="ray", cluster=Cluster(workers=1))
+    done = run_batch(folder, tmp_path / "f.parquet", resume=True)  # here it is a picture like others
+    assert done.pictures == 43 and done.resumed > 0
 
 
 def test_the_real_model_gives_the_same_bits_in_its_workers(photos: Path, tmp_path: Path) -> None:
