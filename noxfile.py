@@ -80,7 +80,7 @@ def jax(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, a warning is an error; then every code block of its pages. To look at: docs/_build."""
-    session.install(".[test,docs]")
+    session.install(".[test,docs,demo]")  # the notebook shows the demo's photos
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build")
     session.run("pytest", "-m", "docs", *session.posargs, env=QUIET)
 

@@ -1,9 +1,9 @@
-"""A billion photos on paper: `python benchmarks/scale.py [PHOTO...] [options]`, which prints the tables of docs/scale.md.
+"""A billion photos on paper: `python benchmarks/scale.py [PHOTO...]`, which prints the tables of docs/scale.md.
 
 First the service times of this machine are measured: reading, finding faces, classifying, writing rows. Then a cluster
 of such machines is simulated (SimPy, discrete events, a chunk of 64 pictures as the unit, as in `facefeat batch`): the
-store that pictures come from answers so many requests a second, machines fetch ahead and work, one driver takes the rows
-and writes them, and machines are lost now and then. Beside each simulated rate stands the one of the narrowest part
+store that pictures come from answers so many requests a second, machines fetch ahead and work, one driver takes the
+rows and writes them, and machines are lost now and then. Beside each simulated rate stands that of the narrowest part
 alone: where the two agree, the formula can be trusted for sizes that nobody has simulated.
 """
 
@@ -172,7 +172,7 @@ def main() -> None:
         print(f"{name} | {1000 * getattr(times, name):.2f}")
     print(f"a row written | {1000 * times.row:.5f}")
     world = World(args.requests * args.prefixes, args.latency, args.fetchers, args.lost, 120.0)
-    print("\nmachines | pictures/s, simulated | narrowest part alone | which | store, machines, driver busy | days | price")
+    print("\nmachines | pictures/s, simulated | narrowest alone | which | busy: store, machines, driver | days | price")
     for machines in map(int, args.machines.split(",")):
         alone = rates(times, world, machines)
         which = min(alone, key=lambda k: alone[k])
