@@ -42,7 +42,7 @@ def _site_links(app: object, name: str, source: list[str]) -> None:
 
 
 def _plain_docstring(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Docstrings here are prose with code in backticks, not reStructuredText: what that would take for markup is not."""
+    """Docstrings are prose with code in backticks: what reStructuredText would take for markup is none."""
     drawn = next((i for i, line in enumerate(lines) if line.startswith("    ")), None)
     if what == "module" and drawn is not None:  # an indented drawing or example
         lines[drawn:drawn] = ["::", ""]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from facefeat.errors import ImageError
+from facefeat.errors import FacefeatError, ImageError
 from facefeat.image import align_face, is_one_image, name_of, open_image
 from facefeat.readout import face_result
 from facefeat.types import Face, ImageResult
@@ -20,8 +21,8 @@ AT_ONCE = 16
 """Photos decoded and detected together: enough for the detector's batches, few enough for memory."""
 
 
-class Reader(Protocol):
-    """What reads aligned crops: a Classifier, or an exported model."""
+class Geometry(Protocol):
+    """What says how a face becomes a crop: a model, a Classifier, or an exported one."""
 
     @property
     def image_size(self) -> int:
@@ -32,6 +33,10 @@ class Reader(Protocol):
     def alignment(self) -> Alignment:
         """The geometry of its crops."""
         ...
+
+
+class Reader(Geometry, Protocol):
+    """What reads aligned crops: a Classifier, or an exported model."""
 
     def predict(self, crops: UInt8Array, /) -> FaceBatch:
         """(N, S, S, 3) uint8 -> calibrated predictions."""
@@ -67,9 +72,13 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
             opened[i] = open_image(image)
         except ImageError as e:
             errors[i] = str(e)
-    found = dict(zip(opened, detector.detect_batch(list(opened.values())), strict=True))
-    geometry = classifier.alignment, classifier.image_size
-    crops = [align_face(opened[i], face, *geometry) for i, faces in found.items() for face in faces]
+    found: dict[int, list[Face]] = {}
+    for i, faces in zip(opened, faces_of(list(opened.values()), detector, classifier), strict=True):
+        if isinstance(faces, str):
+            errors[i] = faces
+        else:
+            found[i] = faces
+    crops = [face.crop for faces in found.values() for face in faces if face.crop is not None]
     batch = classifier.predict(np.stack(crops)) if crops else None
     results, row = [], 0
     for i, image in enumerate(images):
@@ -77,15 +86,43 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
         if i in errors:
             results.append(ImageResult(source, error=errors[i]))
             continue
-        faces = []
+        read = []
         for face in found[i]:
             assert batch is not None
-            with_crop = Face(face.box, face.score, face.landmarks, crops[row])
-            faces.append(face_result(with_crop, batch, row))
+            read.append(face_result(face, batch, row))
             row += 1
         height, width = opened[i].shape[:2]
-        results.append(ImageResult(source, tuple(faces), (width, height)))
+        results.append(ImageResult(source, tuple(read), (width, height)))
     return results
+
+
+def faces_of(images: Sequence[UInt8Array], detector: Detector, geometry: Geometry) -> list[list[Face] | str]:
+    """The faces of each (H, W, 3) uint8 image with their crops, or the reason why there are none: one sentence.
+
+    Only what is wrong with a picture is a reason; what facefeat itself says of the detector (a missing extra) is
+    raised.
+    """
+    return [_aligned(image, faces, geometry) for image, faces in zip(images, _detect(images, detector), strict=True)]
+
+
+def _detect(images: Sequence[UInt8Array], detector: Detector) -> list[list[Face] | str]:
+    try:
+        return list(detector.detect_batch(list(images))) if images else []
+    except FacefeatError:
+        raise
+    except Exception as e:  # noqa: BLE001 - a detector may be a stranger's; which picture it was is found out below
+        if len(images) == 1:
+            return [f"the detector failed: {' '.join(str(e).split())[:200] or type(e).__name__}"]
+        return [_detect([image], detector)[0] for image in images]
+
+
+def _aligned(image: UInt8Array, faces: list[Face] | str, geometry: Geometry) -> list[Face] | str:
+    if isinstance(faces, str):
+        return faces
+    try:
+        return [replace(f, crop=align_face(image, f, geometry.alignment, geometry.image_size)) for f in faces]
+    except FacefeatError as e:
+        return f"the detector gave a face that cannot be aligned: {e}"
 
 
 def largest_faces(

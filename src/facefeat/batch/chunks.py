@@ -19,8 +19,8 @@ import numpy as np
 from facefeat.batch.inputs import Chunk
 from facefeat.batch.opening import Opener
 from facefeat.batch.rows import Found, arrow_schema, to_rows
-from facefeat.errors import FacefeatError, ImageError
-from facefeat.image import align_face
+from facefeat.errors import ImageError
+from facefeat.photos import faces_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,26 +110,8 @@ class ChunkReader:
     def _detected(self, group: list[tuple[Found, UInt8Array | None]]) -> list[Found]:
         """The faces of a group, with their crops."""
         images = [image for _, image in group if image is not None]
-        faces = iter(self._detect(images))
-        return [one if image is None else self._aligned(one, image, next(faces)) for one, image in group]
-
-    def _detect(self, images: list[UInt8Array]) -> list[list[Face] | str]:
-        """The faces of each image, or the reason why the detector failed on it."""
-        try:
-            return list(self.model.detector.detect_batch(images)) if images else []
-        except Exception as e:  # noqa: BLE001 - a detector may be a stranger's; which picture it was is found out below
-            if len(images) == 1:
-                return [f"the detector failed: {' '.join(str(e).split())[:200] or type(e).__name__}"]
-            return [self._detect([image])[0] for image in images]
-
-    def _aligned(self, one: Found, image: UInt8Array, faces: list[Face] | str) -> Found:
-        if isinstance(faces, str):
-            return replace(one, reason=faces)
-        try:
-            geometry = self.model.alignment, self.model.image_size
-            return replace(one, faces=tuple(replace(f, crop=align_face(image, f, *geometry)) for f in faces))
-        except FacefeatError as e:
-            return replace(one, reason=f"the detector gave a face that cannot be aligned: {e}")
+        read = iter(faces_of(images, self.model.detector, self.model))
+        return [one if image is None else _with(one, next(read)) for one, image in group]
 
     def _rows(self, found: list[Found]) -> pa.RecordBatch:
         crops: list[Any] = [face.crop for one in found for face in one.faces]
@@ -138,3 +120,7 @@ class ChunkReader:
         stacked = np.stack(crops)
         latents = self.model.encode(stacked) if self._latent else None
         return to_rows(found, self.model.predict_faces(stacked), latents, self.schema)
+
+
+def _with(one: Found, faces: list[Face] | str) -> Found:
+    return replace(one, reason=faces) if isinstance(faces, str) else replace(one, faces=tuple(faces))
