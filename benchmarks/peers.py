@@ -1,0 +1,80 @@
+"""facefeat beside DeepFace, in one run: `python benchmarks/peers.py PHOTO...`. Wants an idle machine.
+
+Both must be installed in the environment (`pip install deepface tf-keras`). DeepFace's age, gender and race networks are
+built by DeepFace with random weights, which cost what trained ones cost: nothing is downloaded. Crops go to
+`DeepFace.analyze` with its detector off, photos with `mtcnn`, the same network that facefeat finds faces with.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["DEEPFACE_BACKEND_ENGINE"] = "tensorflow"
+
+ACTIONS = ("age", "gender", "race")
+CROPS = 8  # enough for DeepFace, at about one a second
+ROUNDS = 3
+
+
+def median_seconds(run: Callable[[], object]) -> float:
+    """Median wall time of ROUNDS runs after one that is not counted."""
+    run()
+    taken = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def untrained_deepface() -> object:
+    """DeepFace, whose networks keep the random weights that they were built with."""
+    from deepface import DeepFace
+    from deepface.commons import weight_utils
+
+    weight_utils.download_weights_if_necessary = lambda *_, **__: ""
+    weight_utils.load_model_weights = lambda model, weight_file: model
+    return DeepFace
+
+
+def main() -> None:
+    if not sys.argv[1:]:
+        sys.exit("usage: python benchmarks/peers.py PHOTO...")
+    photos = [Path(p) for p in sys.argv[1:]]
+    packages = ("facefeat", "deepface", "keras", "tensorflow", "mtcnn", "numpy")
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    print(", ".join(f"{p} {version(p)}" for p in packages))
+
+    import numpy as np
+
+    from facefeat import FaceFeatureModel
+
+    model, peer = FaceFeatureModel.from_preset(), untrained_deepface()
+    crops = np.random.default_rng(0).integers(0, 256, (64, 96, 96, 3), dtype="uint8")
+    few = [np.ascontiguousarray(c) for c in crops[:CROPS]]
+    ours = 64 / median_seconds(lambda: model.predict_faces(crops))
+
+    def analyze(images: object, detector: str) -> object:
+        return peer.analyze(  # type: ignore[attr-defined]
+            images, actions=ACTIONS, detector_backend=detector, enforce_detection=False, silent=True
+        )
+
+    theirs = CROPS / median_seconds(lambda: analyze(few, "skip"))
+    print("\nwhat | facefeat | DeepFace | ratio")
+    print(f"crops/s, age, gender and race | {ours:.0f} | {theirs:.2f} | {ours / theirs:.0f}")
+    paths = [str(p) for p in photos]
+    ours = len(paths) / median_seconds(lambda: model.predict(paths))
+    theirs = len(paths) / median_seconds(lambda: [analyze(p, "mtcnn") for p in paths])
+    print(f"photos/s with detection ({len(paths)} photos) | {ours:.1f} | {theirs:.2f} | {ours / theirs:.1f}")
+
+
+if __name__ == "__main__":
+    main()
