@@ -1,7 +1,7 @@
 """facefeat beside DeepFace, in one run: `python benchmarks/peers.py PHOTO...`. Wants an idle machine.
 
-Both must be installed in the environment (`pip install deepface tf-keras`). DeepFace's age, gender and race networks are
-built by DeepFace with random weights, which cost what trained ones cost: nothing is downloaded. Crops go to
+Both must be installed in the environment (`pip install deepface tf-keras`). DeepFace builds its age, gender and race
+networks with random weights here, which cost what trained ones cost: nothing is downloaded. Crops go to
 `DeepFace.analyze` with its detector off, photos with `mtcnn`, the same network that facefeat finds faces with.
 """
 
