@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from made import TINY
 
 
-def preset_with_decoder(folder: Path, size: int = 32) -> Path:
-    """Write a tiny untrained preset of the utkface schema with a decoder; gives its folder."""
+def preset_with_decoder(folder: Path, size: int = 32, *, decoder: bool = True, directions: bool = True) -> Path:
+    """Write a tiny untrained preset of the utkface schema with a decoder, and directions; gives its folder."""
     from keras.utils import set_random_seed
 
     from facefeat.classifier import Classifier
@@ -28,5 +31,27 @@ def preset_with_decoder(folder: Path, size: int = 32) -> Path:
         head_config={"trunk": []},
     )
     width = classifier.latent_dim
-    decoder = FaceDecoder.build("upsampling", feature_dim=width, image_size=size, config={"filters": [12, 8]})
-    return save_preset(folder, classifier, name=folder.name, summary="untrained, for tests", decoder=decoder)
+    about: dict[str, Any] = {"name": folder.name, "summary": "untrained, for tests"}
+    if decoder:
+        about["decoder"] = FaceDecoder.build(
+            "upsampling", feature_dim=width, image_size=size, config={"filters": [12, 8]}
+        )
+    if decoder and directions:
+        about["directions"] = made_directions(width)
+    return save_preset(folder, classifier, **about)
+
+
+def made_directions(width: int) -> Any:
+    """Directions of latents that are drawn at random: each attribute is read from coordinates of its own."""
+    from facefeat.latent.directions import directions_of
+    from facefeat.schema import get_schema
+
+    z = np.random.default_rng(0).normal(size=(300, width)) * 2 + 1
+    schema = get_schema("utkface")
+    years = np.clip(45 + 12 * z[:, 0], 0, 100).astype("float32")
+    labels = {
+        "age": np.array([schema["age"].index_of_years(y) for y in years]),
+        "gender": (z[:, 1] > 1).astype(int),
+        "race": z[:, 2:7].argmax(axis=1),
+    }
+    return directions_of(z, labels, years, schema, width)

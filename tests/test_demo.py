@@ -24,12 +24,14 @@ from facefeat import AttributePrediction, Face, FaceBatch, FaceResult, InputErro
 from facefeat.cli import run
 from facefeat.testing import toy_crops, toy_image
 from facefeat.types import AgeInterval
-from facefeat_demo import cards, morph_view, photos, server, text
+from facefeat_demo import cards, map_view, morph_view, photos, server, text
+from facefeat_demo.editing import Control, wish
+from facefeat_demo.exploring import Atlas, Point, apart
 from facefeat_demo.host import MAX_CARDS, Morph, Reading
 
 REPO = Path(__file__).resolve().parent.parent
 DEMO = REPO / "demo"
-PUBLIC_ROOMS = {"image", "preset", "registry", "types", "errors", "latent", "classifier"}
+PUBLIC_ROOMS = {"image", "preset", "registry", "types", "errors", "latent", "classifier", "data", "schema"}
 
 
 def jpeg(pixels: np.ndarray, **options: object) -> bytes:
@@ -225,6 +227,52 @@ def test_a_morph_is_one_picture_a_slider_and_a_curve_for_each_attribute() -> Non
     assert "from 20 to 60 years" in made and "from Female to Male" in made
 
 
+# ---------------------------------------------------------------- sliders and the map
+
+
+def test_a_slider_asks_for_what_it_says_and_no_more() -> None:
+    age, gender = Control("age", "steps", (), -50, 50, 1), Control("gender", "between", ("Male", "Female"))
+    race = Control("race", "towards", ("White", "Black"), 0)
+    assert wish(age, 20) == ("", 20) and wish(age, 400) == ("", 50) and wish(age, 0) is None and wish(age, None) is None
+    assert wish(gender, -2) == ("Male", 2) and wish(gender, 2) == ("Female", 2)
+    assert (
+        wish(race, 2, "Black") == ("Black", 2) and wish(race, 2, "as it is") is None and wish(race, 0, "Black") is None
+    )
+
+
+def means(count: int) -> Atlas:
+    points = tuple(Point(f"<{i}>", {"age" if i % 2 else "race": f"<{i}>"}) for i in range(count))
+    latents = np.random.default_rng(0).normal(size=(count, 6)).astype("float32")
+    return Atlas(points, latents, np.ones(6, "float32"), {"age": ("a",), "race": ("b",)})
+
+
+def test_every_point_of_a_map_can_be_reached_and_has_a_name() -> None:
+    made = map_view.drawn(means(7), "pca", "age", True)
+    assert made.count("<button") == 7 and made.count('tabindex="0"') == 1 and "<0>" not in made
+    assert 'aria-label="age &lt;1&gt;"' in made and made.count('class="ff-key"') == 2
+    faces = Atlas(
+        tuple(Point("30 years, Male", {"age": "30-39"}) for _ in range(600)),
+        np.random.default_rng(0).normal(size=(600, 4)).astype("float32"),
+        np.ones(4, "float32"),
+        {"age": ("20-29", "30-39")},
+        toy_crops(2, 4).repeat(300, axis=0),
+        "some <b>",
+    )
+    made = map_view.drawn(faces, "pca", "age", True)
+    assert made.count("<button") == 500 and "500 faces of some &lt;b&gt; of 600" in made
+    assert faces.places("pca").min() == 0 and faces.places("pca").max() == 1
+    assert faces.nearest(faces.latents[3], 2)[0] == 3
+
+
+@given(st.integers(2, 9), st.integers(0, 99))
+def test_labels_are_pushed_apart_within_the_map(count: int, seed: int) -> None:
+    at = np.random.default_rng(seed).uniform(0, 1, (count, 2)).astype("float32")
+    moved = apart(at, 0.12, 0.08)
+    assert moved.min() >= 0 and moved.max() <= 1
+    gaps = np.abs(moved[:, None] - moved)[~np.eye(count, dtype=bool)]
+    assert ((gaps[:, 0] > 0.11) | (gaps[:, 1] > 0.07)).all()
+
+
 # ---------------------------------------------------------------- model cards
 
 
@@ -281,6 +329,7 @@ def test_wrong_options_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_
         (["--auth", "me"], "USER:PASSWORD"),
         (["--allow-presets", str(tmp_path / "none")], "a folder of preset folders"),
         (["--port", "0"], "--port"),
+        (["--data", str(tmp_path / "none")], "--data wants"),
     ):
         assert run(["demo", *options]) == 2
         assert says in capsys.readouterr().err

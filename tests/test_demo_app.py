@@ -15,10 +15,14 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from demo_preset import preset_with_decoder
-from facefeat.testing import TOYS, registered, toy_image, toy_preset
-from facefeat_demo import server
+from facefeat import DataError, InputError
+from facefeat.testing import TOYS, registered, toy_crops, toy_image, toy_preset
+from facefeat_demo import editing, picking, server
+from facefeat_demo.editing import Start, Wishes
+from facefeat_demo.face_view import lacking
 from facefeat_demo.host import Host
-from facefeat_demo.tabs import about, models, morph
+from facefeat_demo.tabs import about, edit, explore, models, morph
+from made import squares
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +160,7 @@ def host(presets: Path) -> Host:
 
 
 def test_a_morph_from_photos_to_files(host: Host, photo: Path, tmp_path: Path) -> None:
-    shown, choice, state = morph.find(photo.read_bytes(), host)
+    shown, choice, state = picking.find(photo.read_bytes(), host)
     assert shown.count("<img") == 1 and choice["visible"] is False and state["chosen"] == 0
     made = host.morph([state["crops"][0], state["crops"][0][::-1]], 12)
     assert made.frames.shape == (12, 32, 32, 3) and len(made.batch) == 12
@@ -168,12 +172,12 @@ def test_a_morph_from_photos_to_files(host: Host, photo: Path, tmp_path: Path) -
 
 
 def test_the_face_of_a_photo_can_be_chosen(host: Host, photo: Path) -> None:
-    _, _, state = morph.find(photo.read_bytes(), host)
+    _, _, state = picking.find(photo.read_bytes(), host)
     state["crops"] = state["crops"].repeat(3, axis=0)
-    shown, state = morph._choose(2, state)
+    shown, state = picking.choose(2, state)
     assert state is not None and state["chosen"] == 1 and 'alt="Face 2, chosen"' in shown
-    assert morph._choose(9, state)[1] is state
-    assert "That did not work" in morph.find(b"text", host)[0] and morph.find(None, host)[2] is None
+    assert picking.choose(9, state)[1] is state
+    assert "That did not work" in picking.find(b"text", host)[0] and picking.find(None, host)[2] is None
 
 
 def test_a_model_without_a_decoder_says_so(host: Host) -> None:
@@ -213,3 +217,130 @@ def test_the_models_tab_lists_every_component(host: Host) -> None:
         assert all(item.name in shown for item in get_registry().all()) and "facefeat-test 0.0.0" in shown
     assert "<h2>utkface-compact</h2>" in models.card_of("utkface-compact", host)
     assert "No model card" in models.card_of("../../etc", host)
+
+
+# ---------------------------------------------------------------- Edit
+
+
+@pytest.fixture(scope="module")
+def start(host: Host) -> Start:
+    return editing.begin(host.model, toy_crops(1, 32)[0])
+
+
+def test_a_slider_moves_the_face_at_once(host: Host, start: Start) -> None:
+    still = editing.move(host.model, start, Wishes())
+    assert (still.crop == start.kept).all()
+    for wishes in (Wishes({"age": ("", 30)}), Wishes({"gender": ("Female", 3)}), Wishes({}, (0, 3))):
+        made = editing.move(host.model, start, wishes)
+        assert made.crop.shape == (32, 32, 3) and len(made.read) == 1 and (made.crop != start.kept).any()
+
+
+def test_a_slider_raises_what_is_read_of_its_attribute_alone(host: Host, start: Start) -> None:
+    directions = host.model.directions
+    before = directions.read(start.latent[None])[0]
+    wishes = Wishes({"age": ("", 5), "gender": ("Female", 1)})
+    after = directions.read(editing.moved(host.model, start.latent, [wishes]))[0]
+    change = dict(zip(directions.readouts, after - before, strict=True))
+    assert change["age", ""] == pytest.approx(5, abs=0.1) and change["gender", "Female"] > 0.1
+    assert all(abs(v) < 0.05 for (name, _), v in change.items() if name == "race")
+    far = editing.moved(host.model, start.latent, [Wishes({"age": ("", v)}) for v in (5000, 9000)])
+    assert (far[0] == far[1]).all()
+
+
+def test_the_walk_says_how_far_it_came(host: Host, start: Start) -> None:
+    made = editing.walk(host.model, start, Wishes({"age": ("", 10)}, (1,)))
+    assert "asked" in made.says and "standard deviations" in made.says
+    with pytest.raises(InputError, match="Move a slider first"):
+        editing.walk(host.model, start, Wishes({}, (1,)))
+
+
+def test_a_grid_is_one_picture_to_download(host: Host, start: Start, tmp_path: Path) -> None:
+    age, gender, race = editing.controls(host.model)
+    assert (age.kind, gender.kind, race.kind) == ("steps", "between", "towards")
+    picture = editing.grid(host.model, start, Wishes({"age": ("", 10)}), age, gender)
+    assert picture.shape[1] > picture.shape[0] > 3 * 160 and editing.stops(age)[2] is None
+    with Image.open(edit.write_grid(picture, tmp_path)) as written:
+        assert written.size == picture.shape[1::-1]
+    with pytest.raises(InputError, match="two different"):
+        editing.grid(host.model, start, Wishes(), race, race)
+
+
+def test_all_sliders_go_back_where_they_began(host: Host, start: Start) -> None:
+    before, after, reads, *values = edit.opened(start, host)
+    assert before.count("<img") == 2 and "edited face" in after["value"] and "What the model reads" in reads
+    assert len(values) == 2 * edit.ATTRIBUTES + editing.DIRECTIONS
+    assert edit.wishes_of(host, values) == Wishes({}, (0,) * editing.DIRECTIONS)
+    values[0], values[5] = 12, "Asian"
+    assert edit.wishes_of(host, values).attributes == {"age": ("", 12), "race": ("Asian", 2)}
+
+
+def test_a_face_of_nobody_is_another_each_time(host: Host) -> None:
+    one, two = (editing.nobody(host.model, seed) for seed in (1, 2))
+    assert not one.real and (one.crop != two.crop).any()
+    assert edit.opened(one, host)[0].count("<img") == 1
+
+
+def test_what_a_model_lacks_is_said_with_the_command(presets: Path, tmp_path: Path) -> None:
+    plain = Host(str(presets / "plain"), None, "whole-image")
+    assert editing.lacks(plain.model) == "decoder" and plain.atlas is None
+    assert "facefeat train-decoder" in lacking("Editing", "decoder")
+    half = Host(str(preset_with_decoder(tmp_path / "half", directions=False)), None, "whole-image")
+    assert editing.lacks(half.model) == "directions" and half.atlas is None
+    assert "facefeat fit-directions" in lacking("Editing", "directions") and lacking("Editing", "") == ""
+
+
+# ---------------------------------------------------------------- Explore
+
+
+def test_the_map_of_a_model_alone_has_its_class_means(host: Host) -> None:
+    assert host.atlas is not None and host.atlas.ways == ("pca",)
+    shown = explore.the_map(host, "gender", "tsne")
+    assert shown.count("ff-named") == len(host.model.directions.groups) and 'aria-label="gender Female"' in shown
+    assert "The mean of " in explore.at_point(host, 0) and "The model reads" in explore.at_point(host, 0)
+    for index in (-1, 10_000, None, "0", 1.5):
+        assert "Choose a point" in explore.at_point(host, index)
+
+
+def test_a_face_by_hand(host: Host) -> None:
+    nothing: list[Any] = [0, explore._ANY] * explore.ATTRIBUTES
+    nothing[0], nothing[3] = 60, "Female"
+    attributes, coordinates = explore.asked_of(host, [*nothing, 2, 1.5, None, 3, None, 0])
+    assert attributes == {"age": 60, "gender": "Female"} and coordinates == {2: 1.5}
+    made = host.model.compose(coordinates=coordinates, count=2, **attributes)
+    shown = explore.by_hand(host, made)
+    assert shown.count("<img") == 2 and "Real" not in shown
+
+
+@pytest.fixture(scope="module")
+def explored(presets: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """A page with a data set."""
+    data = squares(tmp_path_factory.mktemp("data"), 12)
+    return Host(str(presets / "drawing"), None, "whole-image", data)
+
+
+def test_the_map_of_a_data_set_has_its_faces(explored: Host) -> None:
+    atlas = explored.atlas
+    assert atlas is not None and atlas.crops is not None and atlas.ways == ("pca", "tsne")
+    assert explore.the_map(explored, "race", "pca").count("<button") == 12
+    for way in atlas.ways:
+        assert atlas.places(way).shape == (12, 2) and 0 <= atlas.places(way).min() <= atlas.places(way).max() == 1
+    assert "years" in atlas.points[0].name and explore.at_point(explored, 3).count("<img") == 2
+    assert atlas.nearest(explored.model.encode(atlas.crops[4:5])[0])[0] == 4
+    made = explored.model.compose(age=30)
+    assert explore.by_hand(explored, made).count("A real face near it") == explore.NEAREST
+
+
+def test_without_a_decoder_the_faces_of_a_data_set_are_there(tmp_path: Path) -> None:
+    folder = preset_with_decoder(tmp_path / "blind", decoder=False)
+    blind = Host(str(folder), None, "whole-image", squares(tmp_path / "data", 12))
+    assert blind.atlas is not None and editing.lacks(blind.model) == "decoder"
+    assert explore.at_point(blind, 0).count("<img") == 1
+    assert "Making a face by hand needs" in explore._without(blind)
+
+
+def test_a_model_that_does_not_fit_the_data_is_not_changed_to(presets: Path, tmp_path: Path) -> None:
+    mine = Host(str(presets / "drawing"), presets, "whole-image", squares(tmp_path, 12))
+    before = mine.model, mine.atlas
+    with pytest.raises(DataError, match="schema"):
+        mine.use("plain")
+    assert (mine.model, mine.atlas) == before

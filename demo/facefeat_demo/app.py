@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat_demo.photos import Kept
-from facefeat_demo.tabs import about, classify, models, morph
+from facefeat_demo.tabs import about, classify, edit, explore, models, morph
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
 
-TABS: tuple[ModuleType, ...] = (classify, morph, models, about)
+TABS: tuple[ModuleType, ...] = (classify, morph, edit, explore, models, about)
 """In the order of the page."""
 STATIC = Path(__file__).resolve().parent / "static"
 DELETE_EVERY, DELETE_AFTER = 300, 3600

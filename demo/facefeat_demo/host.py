@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat import FaceFeatureModel, InputError
+from facefeat_demo import editing
+from facefeat_demo.exploring import Atlas, atlas_of
 from facefeat_demo.photos import EXAMPLES, open_photo, shrink
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch, FaceResult
+    from facefeat.data import FaceDataset
     from facefeat.types import UInt8Array
 
 QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
@@ -55,11 +58,26 @@ class Morph:
 
 
 class Host:
-    """Holds the model of a page. Its methods that ask the model are to be called by one at a time (see QUEUE)."""
+    """Holds the model of a page, and the map of its latents where it has one (`atlas`).
 
-    def __init__(self, preset: str | None = None, allowed: Path | None = None, detector: str = "mtcnn") -> None:
-        """preset, detector: as of `FaceFeatureModel.from_preset`. allowed: a folder of presets to change to."""
-        self.allowed, self._detector = allowed, detector
+    Its methods that ask the model are to be called by one at a time (see QUEUE), and so is all else that asks it.
+    """
+
+    atlas: Atlas | None
+
+    def __init__(
+        self,
+        preset: str | None = None,
+        allowed: Path | None = None,
+        detector: str = "mtcnn",
+        data: Path | None = None,
+    ) -> None:
+        """preset, detector: as of `FaceFeatureModel.from_preset`. allowed: a folder of presets to change to.
+
+        data: a data set to explore. Raises PresetError, DataError.
+        """
+        self.allowed, self._detector, self._data = allowed, detector, data
+        self._dataset: FaceDataset | None = None
         self._load(preset)
 
     def _load(self, preset: str | None) -> None:
@@ -69,8 +87,15 @@ class Host:
         model = FaceFeatureModel.from_preset(preset, detector=self._detector)
         if model.has_decoder:
             _ = model.decoder  # read now: one that is damaged is said at the start, not to a visitor
+            if (folder / "directions.npz").is_file():
+                _ = model.directions
+        if self._data is not None and self._dataset is None:
+            from facefeat.data import load_dataset
+
+            self._dataset = load_dataset(self._data, schema=model.schema)
+        atlas = atlas_of(model, self._dataset)
         config = read_config(folder)
-        self.model, self.folder = model, folder
+        self.model, self.folder, self.atlas = model, folder, atlas
         self.licence, self.summary = str(config.get("licence") or ""), str(config.get("summary") or "")
 
     @property
@@ -94,6 +119,9 @@ class Host:
         if self.model.has_decoder:
             size = self.model.image_size
             self.morph([np.zeros((size, size, 3), "uint8")] * 2, 60)
+        if not editing.lacks(self.model):
+            face = editing.begin(self.model, np.zeros((size, size, 3), "uint8"))
+            editing.move(self.model, face, editing.Wishes())
 
     def read(self, photos: Sequence[bytes]) -> list[Reading]:
         """Every face of the photos, in one batch for all of them; a bad photo is a Reading with `.error`."""

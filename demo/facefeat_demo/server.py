@@ -26,6 +26,7 @@ class Settings:
 
     preset: a name or folder; None for the bundled one. allow_presets: a folder whose presets visitors may change to.
     port: None for the first free one from 7860. auth: (user, password). max_upload: megabytes of one photo.
+    data: a data set to explore: an imported folder, tar, zip or CSV.
     """
 
     preset: str | None = None
@@ -35,6 +36,7 @@ class Settings:
     share: bool = False
     auth: tuple[str, str] | None = None
     max_upload: int = 30
+    data: Path | None = None
 
 
 def serve(settings: Settings, say: Callable[[str], Any] = print) -> None:
@@ -54,14 +56,14 @@ def serve(settings: Settings, say: Callable[[str], Any] = print) -> None:
 def running(settings: Settings, detector: str = "mtcnn") -> Iterator[Any]:
     """The page, a `gradio.Blocks`, up and warm for the length of a block.
 
-    Raises InputError for a port that is in use or a host that is none of ours, and what `from_preset` raises.
+    Raises InputError for a port that is in use or a host that is none of ours, and what `Host` raises.
     """
     port = free_port(settings.host, settings.port)
     with private_folder() as folder, environment(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False"):
         from facefeat_demo.app import build, launch_options
         from facefeat_demo.host import Host
 
-        host = Host(settings.preset, settings.allow_presets, detector)
+        host = Host(settings.preset, settings.allow_presets, detector, settings.data)
         host.warm_up()
         page = build(host)
         with contextlib.redirect_stdout(io.StringIO()):  # Gradio's own words, of which some fill a screen

@@ -12,11 +12,9 @@ import numpy as np
 
 from facefeat import FacefeatError, MissingExtraError
 from facefeat.latent.frames import enlarge, write_frames
-from facefeat_demo.cards import notice
-from facefeat_demo.host import MAX_CARDS, QUEUE, Host, Morph
-from facefeat_demo.inputs import examples, photo_bytes, photo_input
+from facefeat_demo.host import QUEUE, Host, Morph
 from facefeat_demo.morph_view import viewer
-from facefeat_demo.photos import data_uri
+from facefeat_demo.picking import face_slot
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
@@ -57,7 +55,7 @@ def _content(host: Host, kept: Kept) -> None:
     with gr.Row(equal_height=False):
         for number, label in enumerate(FACES):
             with gr.Column(min_width=240):
-                slots.append(_slot(host, kept, label, number))
+                slots.append(face_slot(host, kept, label, f"morph-{number + 1}", try_these=number < 2))
     with gr.Accordion("Options", open=False), gr.Row():
         steps = gr.Slider(12, 120, value=60, step=12, label="Pictures", info="More are smoother, and take longer.")
         path = gr.Radio(
@@ -93,77 +91,15 @@ def _content(host: Host, kept: Kept) -> None:
         updates = [gr.update(visible=p is not None, value=p) for p in paths]
         return [gr.update(visible=True), *updates]
 
-    states = [state for state, _ in slots]
     done = button.click(
         morph,
-        [steps, path, *states],
+        [steps, path, *(slot.state for slot in slots)],
         [shown, made, downloads],
         api_visibility="private",
         scroll_to_output=True,
         **QUEUE,
     )
     done.success(files, made, [downloads, film, animation], api_visibility="private", show_progress="hidden")
-
-
-def _slot(host: Host, kept: Kept, label: str, number: int) -> tuple[gr.State, gr.Image]:
-    """One photo with the choice of its face. The state holds {"crops": (N, S, S, 3), "chosen": int} or None."""
-    photo = photo_input(label, kept, height=220, elem_id=f"morph-photo-{number + 1}")
-    if number < 2:
-        examples(photo)
-    faces = gr.HTML("", js_on_load=None, elem_classes="ff-strip-holder")
-    choice = gr.Radio([], label=f"{label}: which one?", visible=False, elem_id=f"morph-choice-{number + 1}")
-    state = gr.State(None, time_to_live=3600)
-
-    def look(value: Any) -> tuple[Any, ...]:
-        """The faces of a photo: a strip of them, the choice, and their crops."""
-        return find(photo_bytes(value, photo), host)
-
-    photo.change(
-        look,
-        photo,
-        [faces, choice, state],
-        preprocess=False,
-        trigger_mode="always_last",
-        show_progress="minimal",
-        show_progress_on=faces,
-        api_visibility="private",
-        **QUEUE,
-    )
-    choice.input(_choose, [choice, state], [faces, state], queue=False, api_visibility="private")
-    return state, photo
-
-
-def find(data: bytes | None, host: Host) -> tuple[Any, ...]:
-    """(HTML strip of the faces, update of the choice, state) for a photo; None is a photo that was taken away."""
-    hidden = gr.update(visible=False, choices=[], value=None)
-    if data is None:
-        return "", hidden, None
-    try:
-        found = host.faces(data)[:MAX_CARDS]
-    except FacefeatError as e:
-        return notice("That did not work", str(e)), hidden, None
-    state = {"crops": np.stack([f.face.crop for f in found if f.face.crop is not None]), "chosen": 0}
-    choices = [(f"Face {i}", i) for i in range(1, len(found) + 1)]
-    return strip(state), gr.update(visible=len(found) > 1, choices=choices, value=1), state
-
-
-def _choose(number: int | None, state: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
-    if state is None or number is None or not 1 <= number <= len(state["crops"]):
-        return "", state
-    state = {**state, "chosen": int(number) - 1}
-    return strip(state), state
-
-
-def strip(state: dict[str, Any]) -> str:
-    """The faces of a photo in a row, the chosen one marked."""
-    several = len(state["crops"]) > 1
-    pictures = "".join(
-        f"<figure{' class=ff-chosen' if i == state['chosen'] else ''}>"
-        f'<img src="{data_uri(crop, quality=90)}" alt="Face {i + 1}{", chosen" if i == state["chosen"] else ""}">'
-        f"{f'<figcaption>{i + 1}</figcaption>' if several else ''}</figure>"
-        for i, crop in enumerate(state["crops"])
-    )
-    return f'<div class="ff-strip">{pictures}</div>'
 
 
 def write_files(frames: UInt8Array, cache: str | Path) -> list[str | None]:

@@ -18,6 +18,8 @@ from facefeat.cli._quiet import start_keras
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
 @click.option("--allow-presets", metavar="DIR", type=click.Path(path_type=Path), help="Let visitors change to the "
               "preset folders in DIR.")  # fmt: skip
+@click.option("--data", metavar="DATA", type=click.Path(path_type=Path), help="A data set to explore: imported "
+              "folder, tar, zip or CSV. Visitors see its faces.")  # fmt: skip
 @click.option("--max-upload", metavar="MB", type=click.IntRange(1, 1000), default=30, show_default=True,
               help="Largest file of a photo.")  # fmt: skip
 def demo(
@@ -27,9 +29,10 @@ def demo(
     auth: str | None,
     preset: str | None,
     allow_presets: Path | None,
+    data: Path | None,
     max_upload: int,
 ) -> None:
-    """Open the demo: classify photos, morph faces, look at models, in the browser."""
+    """Open the demo: classify photos, morph and edit faces, explore the latents, in the browser."""
     from facefeat.errors import InputError, MissingExtraError
 
     missing = [m for m in ("facefeat_demo", "gradio", "markdown_it") if importlib.util.find_spec(m) is None]
@@ -42,10 +45,12 @@ def demo(
         raise InputError("--auth wants a name and a password: USER:PASSWORD.")
     if allow_presets is not None and not allow_presets.is_dir():
         raise InputError(f"--allow-presets wants a folder of preset folders. Received: {str(allow_presets)!r}.")
+    if data is not None and not data.exists():
+        raise InputError(f"--data wants an imported folder, tar, zip or CSV. There is no {str(data)!r}.")
     from facefeat_demo.server import Settings, free_port, serve
 
     port = free_port(host, port)  # said before the model is read
-    click.echo("Reading the model ...", err=True)
+    click.echo(f"Reading the model{' and the data' if data else ''} ...", err=True)
     start_keras()
     settings = Settings(
         preset=preset,
@@ -55,5 +60,6 @@ def demo(
         share=share,
         auth=(user, password) if auth else None,
         max_upload=max_upload,
+        data=data,
     )
     serve(settings, say=click.echo)

@@ -1,0 +1,208 @@
+"""What the tab Edit asks of a model: a face moved along the directions of its latents. No Gradio here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat import InputError, PresetError
+from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
+from facefeat.latent.walk import LIMIT
+
+if TYPE_CHECKING:
+    from facefeat import FaceBatch, FaceFeatureModel
+    from facefeat.types import FloatArray, UInt8Array
+
+DIRECTIONS = 6
+"""How many of the first principal components have a slider."""
+YEARS = 50
+_GRID_FACE = 160
+_GRID_SIDE = 5
+
+
+@dataclass(frozen=True)
+class Control:
+    """How one attribute is moved. kind: "steps" for an ordered one, "between" two classes, "towards" one of several.
+
+    classes: those that the directions know; none for an ordered one. low, high, step: of its slider: years or classes
+    for "steps", else standard deviations; of "between" the first class is below 0, the second above.
+    """
+
+    name: str
+    kind: str
+    classes: tuple[str, ...] = ()
+    low: float = -LIMIT
+    high: float = LIMIT
+    step: float = 0.1
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the sliders say. attributes: name -> ("", years or classes) or (class, standard deviations).
+
+    along: standard deviations along each of the first principal components.
+    """
+
+    attributes: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    along: tuple[float, ...] = ()
+
+    def only_along(self) -> Wishes:
+        """Without the attributes."""
+        return Wishes({}, self.along)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A face to edit. crop: (S, S, 3) uint8; kept: (S, S, 3), its reconstruction. latent: (L,). read: of the crop.
+
+    real: whether it comes from a photo.
+    """
+
+    crop: UInt8Array = field(repr=False)
+    kept: UInt8Array = field(repr=False)
+    latent: FloatArray = field(repr=False)
+    read: FaceBatch = field(repr=False)
+    real: bool = True
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A face that was moved, what the model reads of it, and a sentence on it where there is one to say."""
+
+    crop: UInt8Array = field(repr=False)
+    read: FaceBatch = field(repr=False)
+    says: str = ""
+
+
+def lacks(model: FaceFeatureModel) -> str:
+    """What the model needs before it can edit: "decoder", "directions", or nothing."""
+    if not model.has_decoder:
+        return "decoder"
+    try:
+        _ = model.directions
+    except PresetError:
+        return "directions"
+    return ""
+
+
+def controls(model: FaceFeatureModel) -> list[Control]:
+    """A control for each attribute that the directions of the model can move."""
+    out = []
+    for name, attribute in model.schema.attributes.items():
+        known = tuple(c for a, c in model.directions.readouts if a == name)
+        if not known:
+            continue
+        if attribute.years:
+            out.append(Control(name, "steps", (), -YEARS, YEARS, 1))
+        elif attribute.ordered:
+            most = len(attribute.classes) - 1
+            out.append(Control(name, "steps", (), -most, most, 0.1))
+        elif len(known) == 2:
+            out.append(Control(name, "between", known))
+        else:
+            out.append(Control(name, "towards", known, 0))
+    return out
+
+
+def wish(control: Control, amount: float | None, label: str | None = None) -> tuple[str, float] | None:
+    """What a slider (and for "towards" a chosen class) asks for; None for nothing."""
+    amount = min(max(float(amount or 0), control.low), control.high)
+    if not amount or (control.kind == "towards" and label not in control.classes):
+        return None
+    if control.kind == "towards":
+        return str(label), amount
+    if control.kind == "between":
+        return control.classes[amount > 0], abs(amount)
+    return "", amount
+
+
+def begin(model: FaceFeatureModel, crop: UInt8Array) -> Start:
+    """Start from a crop of a photo. Raises PresetError without a decoder."""
+    latents = model.encode(crop[None])
+    return Start(crop, model.decode(latents)[0], latents[0], model.predict_faces(crop[None]))
+
+
+def nobody(model: FaceFeatureModel, seed: int) -> Start:
+    """Start from a face of nobody, another one for each seed. Raises PresetError without decoder or directions."""
+    made = model.compose(count=2, seed=seed)  # the first is the mean of all
+    crop = made.crops[1]
+    return Start(crop, crop, made.latents[1], model.predict_faces(crop[None]), real=False)
+
+
+def move(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
+    """The face as the sliders say: one decoding, one reading. Raises InputError for what cannot be moved alone."""
+    crops = model.decode(moved(model, start.latent, [wishes]))
+    return Edited(crops[0], model.predict_faces(crops))
+
+
+def walk(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
+    """The face moved on until the model reads what the sliders ask. Raises InputError where they ask for nothing."""
+    changes: dict[str, Any] = {name: label or amount for name, (label, amount) in wishes.attributes.items()}
+    if not changes:
+        raise InputError("Move a slider first: then the model can be asked whether it reads that.")
+    crops = start.crop[None]
+    if any(wishes.along):
+        crops = model.decode(moved(model, start.latent, [wishes.only_along()]))
+    edited = model.edit(crops, **changes)
+    return Edited(edited.crops[0], edited.read["after"], edited.sentence(0))
+
+
+def moved(model: FaceFeatureModel, latent: FloatArray, all_wishes: Sequence[Wishes]) -> FloatArray:
+    """(L,) latent -> (N, L) float32, one for each of N wishes. Raises InputError for what cannot be moved alone.
+
+    An attribute goes as far as its linear readout says, and no farther than editing would: LIMIT standard deviations.
+    """
+    directions = model.directions
+    out = np.tile(np.asarray(latent, "float64"), (len(all_wishes), 1))
+    known: dict[tuple[int, ...], Any] = {}
+    for z, wishes in zip(out, all_wishes, strict=True):
+        rows = tuple(directions.row(name, label) for name, (label, _) in wishes.attributes.items())
+        if rows and rows not in known:
+            known[rows] = directions.shifts(rows)
+        for i, (label, amount) in enumerate(wishes.attributes.values()):
+            shifts, lengths = known[rows]
+            far = amount if label else amount * lengths[i]
+            z[: directions.feature_dim] += np.clip(far, -LIMIT, LIMIT) / lengths[i] * shifts[i]
+        along = np.asarray(wishes.along[: len(directions.components)], "float64")
+        z += along @ directions.components[: len(along)]
+    return out.astype("float32")
+
+
+def grid(model: FaceFeatureModel, start: Start, wishes: Wishes, across: Control, down: Control) -> UInt8Array:
+    """(H, W, 3) uint8: faces by two attributes, on top of what the sliders say, with what the model reads under each.
+
+    Raises InputError where both are the same.
+    """
+    if across.name == down.name:
+        raise InputError("Choose two different attributes for the grid.")
+    columns = stops(across)
+    cells = [_with(wishes, {down.name: v, across.name: h}) for v in stops(down) for h in columns]
+    crops = model.decode(moved(model, start.latent, cells))
+    read = model.predict_faces(crops)
+    texts = ["\n".join(short(read, i)) for i in range(len(crops))]
+    return contact_sheet(with_text_below(enlarge(crops, _GRID_FACE), texts), columns=len(columns))
+
+
+def stops(control: Control) -> list[tuple[str, float] | None]:
+    """What a grid asks for along one of its sides."""
+    far = 0.75 * LIMIT
+    if control.kind == "towards":
+        return [(label, far) for label in control.classes]
+    ends = 0.6 * control.high if control.kind == "steps" else far
+    count = _GRID_SIDE if control.kind == "steps" else 3
+    return [wish(control, float(v)) for v in np.linspace(-ends, ends, count)]
+
+
+def _with(wishes: Wishes, changes: Mapping[str, tuple[str, float] | None]) -> Wishes:
+    kept = {k: v for k, v in wishes.attributes.items() if k not in changes}
+    return replace(wishes, attributes=kept | {k: v for k, v in changes.items() if v is not None})
+
+
+def short(batch: FaceBatch, row: int) -> list[str]:
+    """What is read of one face, a short line for each attribute: "41 years", "Female 97 %"."""
+    years = [] if batch.age_years is None else [f"{batch.age_years[row]:.0f} years"]
+    named = [(n, r) for n, r in batch.row(row).items() if not (n == "age" and years)]
+    return years + [f"{r.label} {r.probability:.0%}".replace("%", " %") for _, r in named]

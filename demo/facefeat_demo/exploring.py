@@ -1,0 +1,150 @@
+"""The map of the tab Explore: where faces lie among the latents of a model, and which are near. No Gradio here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facefeat.latent.analyze import latents_of
+from facefeat.registry import get_registry
+from facefeat_demo.editing import lacks
+
+if TYPE_CHECKING:
+    from facefeat import FaceFeatureModel
+    from facefeat.data import FaceDataset
+    from facefeat.types import FloatArray, UInt8Array
+
+SEARCHED, SHOWN = 2000, 500
+"""Faces of a data set, drawn at random: how many are searched for near ones, and how many of them are on the map."""
+WAYS = {"pca": "Straight: the two directions in which the latents vary most", "tsne": "Grouped: near ones stay near"}
+_TOO_FEW = 4  # for a t-SNE
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the map. labels: attribute -> class, "" where unknown; of a class mean the one attribute."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """What there is to look at: faces of a data set with their crops (N, S, S, 3), or the mean latent of each class.
+
+    latents: (N, L) float32. scale: (L,), what a coordinate is divided by before distances are taken.
+    classes: attribute -> its classes, of all attributes. source: the name of the data set.
+    """
+
+    points: tuple[Point, ...]
+    latents: FloatArray = field(repr=False)
+    scale: FloatArray = field(repr=False)
+    classes: Mapping[str, tuple[str, ...]]
+    crops: UInt8Array | None = field(default=None, repr=False)
+    source: str = ""
+    _places: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def shown(self) -> int:
+        """How many points are on the map: the first."""
+        return min(len(self.points), SHOWN)
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """How the map can be drawn: the names in WAYS. A t-SNE of a few means would show chance alone."""
+        return ("pca", "tsne") if self.crops is not None and self.shown >= _TOO_FEW else ("pca",)
+
+    def places(self, way: str) -> FloatArray:
+        """(shown, 2) float32 in 0..1, x to the right and y down; reckoned once."""
+        if way not in self._places:
+            z = (self.latents[: self.shown] / self.scale).astype("float64")
+            found = _tsne(z) if way == "tsne" else _pca(z)
+            low, high = found.min(axis=0), found.max(axis=0)
+            self._places[way] = ((found - low) / np.maximum(high - low, 1e-9)).astype("float32")
+        return self._places[way]
+
+    def nearest(self, latent: FloatArray, k: int = 5) -> list[int]:
+        """The k points that are nearest to a latent (L,), nearest first."""
+        far = np.linalg.norm((self.latents - latent) / self.scale, axis=1)
+        return [int(i) for i in np.argsort(far, kind="stable")[:k]]
+
+
+def _pca(z: np.ndarray) -> np.ndarray:
+    centred = z - z.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    # The sign of a component is arbitrary; so its largest entry is made positive.
+    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    out = np.zeros((len(z), 2))
+    out[:, : len(axes)] = centred @ axes.T
+    return out
+
+
+def _tsne(z: np.ndarray) -> np.ndarray:
+    table = get_registry().build("analyzer", "tsne", limit=len(z)).analyze(z.astype("float32"), {}).table
+    return np.asarray(table[["x", "y"]], "float64")
+
+
+def atlas_of(model: FaceFeatureModel, dataset: FaceDataset | None) -> Atlas | None:
+    """The faces of a data set; without one, the class means of the model's directions; None where it has none.
+
+    Raises DataError for a data set of another schema, or without a picture that can be read.
+    """
+    lack = lacks(model)
+    if dataset is not None:
+        return _faces(model, dataset, None if lack else model.directions.spread)
+    if lack:
+        return None
+    directions = model.directions
+    points = tuple(Point(label, {name: label}) for name, label in directions.groups)
+    classes = {n: a.classes for n, a in model.schema.attributes.items()}
+    return Atlas(points, np.asarray(directions.group_means), _floor(directions.spread), classes)
+
+
+def _faces(model: FaceFeatureModel, dataset: FaceDataset, spread: FloatArray | None) -> Atlas:
+    dataset.check_schema(model.schema)
+    dataset.crops(model.image_size)  # before the rows: what cannot be read leaves the table
+    rows = np.random.default_rng(0).permutation(len(dataset))[:SEARCHED]
+    few = dataset.take(rows)
+    view = few.crops(model.image_size)
+    crops = view.take(np.arange(len(view)))
+    latents = latents_of(model, view)
+    table = few.table
+    years = few.years()
+    points = []
+    for i in range(len(table)):
+        labels = {n: str(table[n].iloc[i]) for n in dataset.schema.attributes}
+        said = [f"{years[i]:.0f} years" if n == "age" and np.isfinite(years[i]) else v for n, v in labels.items() if v]
+        points.append(Point(", ".join(said) or "without a label", labels))
+    scale = latents.std(axis=0) if spread is None else spread
+    classes = {n: a.classes for n, a in model.schema.attributes.items()}
+    return Atlas(tuple(points), latents, _floor(scale), classes, crops, dataset.name)
+
+
+def _floor(scale: np.ndarray) -> FloatArray:
+    # A coordinate that hardly varies would else count for all.
+    return np.maximum(np.asarray(scale, "float32"), np.float32(1e-6))
+
+
+def apart(places: FloatArray, wide: float, high: float, rounds: int = 200) -> FloatArray:
+    """(N, 2) places in 0..1 moved so that labels of (wide, high), centred on them, overlap as little as may be."""
+    at = np.asarray(places, "float64").copy()
+    for _ in range(rounds):
+        moved = False
+        for i in range(len(at)):
+            for j in range(i):
+                gap = at[i] - at[j]
+                over = np.array([wide, high]) - np.abs(gap)
+                if (over <= 1e-9).any():
+                    continue
+                axis = int(over[1] / high < over[0] / wide)  # the one along which less is to do
+                push = over[axis] / 2 * (1 if gap[axis] >= 0 else -1)
+                at[i, axis] += push
+                at[j, axis] -= push
+                moved = True
+        at = np.clip(at, 0, 1)
+        if not moved:
+            break
+    return at.astype("float32")

@@ -1,0 +1,85 @@
+"""Faces and what is read of them, as the HTML of the tabs Edit and Explore."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from facefeat.latent.frames import enlarge
+from facefeat_demo.cards import bars, percent
+from facefeat_demo.photos import data_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facefeat import FaceBatch, FaceFeatureModel
+    from facefeat.types import UInt8Array
+
+_SHOWN = 256
+_LACKS = {
+    "decoder": (
+        "This model cannot draw faces",
+        "{what} needs a model with a decoder, and this one has none. <code>facefeat train-decoder</code> makes one, "
+        "with the directions of its latents; <code>facefeat demo --preset FOLDER</code> starts this page with it.",
+    ),
+    "directions": (
+        "This model has no directions",
+        "{what} needs the directions of its latents. <code>facefeat fit-directions --preset FOLDER --data DIR</code> "
+        "adds them to the model; then start this page again.",
+    ),
+}
+
+
+def lacking(what: str, lack: str) -> str:
+    """What to type where a model lacks its decoder or its directions; empty where it lacks nothing."""
+    if not lack:
+        return ""
+    title, text = _LACKS[lack]
+    return f'<div class="ff-notice"><p class="ff-notice-title">{title}</p><p>{text.format(what=what)}</p></div>'
+
+
+def figure(crop: UInt8Array, caption: str, alt: str = "", under: Sequence[str] = ()) -> str:
+    """One (S, S, 3) face with its caption, and lines of text under it. alt: the caption where it is empty."""
+    lines = "".join(f"<span>{escape(line)}</span>" for line in under)
+    return (
+        f'<figure class="ff-face"><img src="{data_uri(enlarge(crop[None], _SHOWN)[0], quality=88)}" '
+        f'width="{_SHOWN}" height="{_SHOWN}" alt="{escape(alt or caption)}">'
+        f"<figcaption><b>{escape(caption)}</b>{lines}</figcaption></figure>"
+    )
+
+
+def compared(model: FaceFeatureModel, before: FaceBatch, now: FaceBatch, real: bool = True) -> str:
+    """A table of what the model reads of a face before and after, with all probabilities folded under it."""
+    rows = []
+    for name in model.schema.attributes:
+        old, new = (_value(name, batch) for batch in (before, now))
+        changed = ' class="ff-changed"' if old != new else ""
+        rows.append(f'<tr{changed}><th scope="row">{escape(name.capitalize())}</th><td>{old}</td><td>{new}</td></tr>')
+    all_bars = "".join(
+        bars(name, read) for name, read in now.row(0).items() if not (name == "age" and now.age_years is not None)
+    )
+    return (
+        '<table class="ff-reads"><caption>What the model reads</caption><thead><tr><td></td>'
+        f'<th scope="col">{"Photo" if real else "At first"}</th><th scope="col">Edited</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+        f'<details class="ff-look"><summary>All probabilities of the edited face</summary>{all_bars}</details>'
+    )
+
+
+def _value(name: str, batch: FaceBatch) -> str:
+    if name == "age" and batch.age_years is not None:
+        return f"{batch.age_years[0]:.0f} years"
+    read = batch.row(0)[name]
+    return f"{escape(read.label)} <small>{percent(read.probability)}</small>"
+
+
+def read_of(batch: FaceBatch, row: int = 0) -> str:
+    """What the model reads of one face: its years, and a table of bars for each other attribute."""
+    years = "" if batch.age_years is None else f'<p class="ff-age">{batch.age_years[row]:.0f} <small>years</small></p>'
+    named = [(n, r) for n, r in batch.row(row).items() if not (n == "age" and years)]
+    return years + "".join(bars(n, r) for n, r in named)
+
+
+def sentence(text: str) -> str:
+    """A sentence on what was done, read aloud by a screen reader; empty for none."""
+    return f'<p class="ff-says" role="status">{escape(text)}</p>' if text else ""

@@ -1,0 +1,292 @@
+"""Edit: one face, and sliders that change what the model reads from it."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from facefeat import FacefeatError
+from facefeat.latent.frames import write_picture
+from facefeat_demo import editing
+from facefeat_demo.editing import DIRECTIONS, Control, Start, Wishes, controls, lacks
+from facefeat_demo.face_view import compared, figure, lacking, sentence
+from facefeat_demo.host import QUEUE, Host
+from facefeat_demo.photos import data_uri
+from facefeat_demo.picking import face_slot
+
+if TYPE_CHECKING:
+    from facefeat_demo.photos import Kept
+
+TITLE = "Edit"
+ATTRIBUTES = 4
+"""Attributes that have sliders at most: models of other schemas can come later, and the page is built once."""
+_FAR = 2.0
+_AS_IT_IS = "as it is"
+_EMPTY = """
+<div class="ff-empty"><p class="ff-empty-title">Choose a photo, or a face of nobody</p>
+<p>Then move a slider: the face changes at once, and the table says what the model reads from it now.</p></div>
+"""
+Values = Sequence[Any]
+"""Of all sliders: number and class of each of the ATTRIBUTES, then DIRECTIONS numbers."""
+
+
+def build(host: Host, kept: Kept) -> None:
+    """Fill the tab."""
+    lack = lacks(host.model)
+    without = gr.HTML(lacking("Editing", lack), visible=bool(lack), js_on_load=None)
+    with gr.Column(visible=not lack) as content:
+        pool = _content(host, kept)
+
+    def fit() -> list[Any]:
+        """The sliders for the model that is in use now."""
+        lack = lacks(host.model)
+        shown = [gr.update(value=lacking("Editing", lack), visible=bool(lack)), gr.update(visible=not lack)]
+        found = [] if lack else controls(host.model)
+        return [*shown, *(gr.update(**options) for options in _pool(found)), *(gr.update(**o) for o in _sides(found))]
+
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    gr.on(None, fit, None, [without, content, *pool], **quiet)
+
+
+def _content(host: Host, kept: Kept) -> list[Any]:
+    found = [] if lacks(host.model) else controls(host.model)
+    start = gr.State(None, time_to_live=3600)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=280):
+            slot = face_slot(host, kept, "Your photo", "edit", height=240)
+            nobody = gr.Button("A face of nobody", size="sm", elem_id="edit-nobody")
+        with gr.Column(scale=7, min_width=280):
+            with gr.Row(equal_height=False, elem_classes="ff-stage-edit"):
+                before = gr.HTML(_EMPTY, elem_id="edit-before", js_on_load=None, min_width=80, scale=2)
+                after = gr.HTML("", elem_id="edit-after", js_on_load=None, min_width=60, scale=1, visible=False)
+            sliders = _sliders(found)
+            with gr.Row():
+                walk = gr.Button("Walk until the model reads it", variant="primary", elem_id="edit-walk", min_width=220)
+                reset = gr.Button("Reset", elem_id="edit-reset", min_width=120)
+            reads = gr.HTML("", elem_id="edit-reads", js_on_load=None)
+            sides = _grid(host, kept, found, start, sliders)
+    shown = [before, after, reads, *sliders]
+
+    def began(state: dict[str, Any] | None) -> list[Any]:
+        """The chosen face, as the model keeps it."""
+        if state is None:
+            return [None, *_nothing(host)]
+        made = _tell(lambda: editing.begin(host.model, state["crops"][state["chosen"]]))
+        return [made, *opened(made, host)]
+
+    def other() -> list[Any]:
+        """A face of nobody."""
+        made = _tell(lambda: editing.nobody(host.model, secrets.randbelow(1_000_000)))
+        return [made, *opened(made, host)]
+
+    def move(start: Start | None, *values: Any) -> list[Any]:
+        """The face as the sliders say."""
+        if start is None:
+            return [gr.skip(), gr.skip()]
+        made = _tell(lambda: editing.move(host.model, start, wishes_of(host, values)))
+        return changed(start, made, host)
+
+    def walked(start: Start | None, *values: Any) -> list[Any]:
+        """The face moved on until the model reads what the sliders ask."""
+        if start is None:
+            raise gr.Error("Choose a photo first, or a face of nobody.", print_exception=False)
+        made = _tell(lambda: editing.walk(host.model, start, wishes_of(host, values)))
+        return changed(start, made, host)
+
+    private: dict[str, Any] = {"api_visibility": "private", **QUEUE}
+    for event in slot.events:
+        event.success(began, slot.state, [start, *shown], show_progress="hidden", **private)
+    nobody.click(other, None, [start, *shown], show_progress="minimal", show_progress_on=before, **private)
+    gr.on(
+        [s.input for s in sliders],
+        move,
+        [start, *sliders],
+        [after, reads],
+        trigger_mode="always_last",  # one movement on its way at a time, and the last one always comes through
+        show_progress="hidden",
+        **private,
+    )
+    walk.click(walked, [start, *sliders], [after, reads], show_progress="minimal", show_progress_on=after, **private)
+    reset.click(
+        lambda made: [gr.skip()] * 3 + [gr.skip()] * len(sliders) if made is None else opened(made, host),
+        start,
+        shown,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return [*sliders, *sides]
+
+
+def opened(start: Start, host: Host) -> list[Any]:
+    """A face before anything is changed: what stands before, after, what is read, and every slider where it began."""
+    first = figure(start.crop, "Photo", "The face in the photo") if start.real else ""
+    kept = figure(start.kept, "What the model keeps" if start.real else "A face of nobody")
+    after, reads = changed(start, editing.Edited(start.kept, start.read), host)
+    values = (_FAR if c.kind == "towards" else 0 for c in controls(host.model)[:ATTRIBUTES])
+    numbers = [*values, *[0] * ATTRIBUTES][:ATTRIBUTES]
+    at_first = [v for number in numbers for v in (number, _AS_IT_IS)]
+    return [f'<div class="ff-faces">{first}{kept}</div>', after, reads, *at_first, *[0] * DIRECTIONS]
+
+
+def _nothing(host: Host) -> list[Any]:
+    return [_EMPTY, gr.update(value="", visible=False), "", *[gr.skip()] * (2 * ATTRIBUTES + DIRECTIONS)]
+
+
+def changed(start: Start, made: editing.Edited, host: Host) -> list[Any]:
+    """The edited face, and what is read of it."""
+    after = f'<div class="ff-faces">{figure(made.crop, "Edited", "The edited face")}</div>'
+    reads = sentence(made.says) + compared(host.model, start.read, made.read, start.real)
+    return [gr.update(value=after, visible=True), reads]
+
+
+def wishes_of(host: Host, values: Values) -> Wishes:
+    """What all sliders together ask for."""
+    asked = {}
+    for i, control in enumerate(controls(host.model)[:ATTRIBUTES]):
+        wish = editing.wish(control, values[2 * i], values[2 * i + 1])
+        if wish is not None:
+            asked[control.name] = wish
+    return Wishes(asked, tuple(float(v or 0) for v in values[2 * ATTRIBUTES :]))
+
+
+def _tell(make: Callable[[], Any]) -> Any:
+    """What `make` gives; an error of the library becomes a sentence of the page."""
+    try:
+        return make()
+    except FacefeatError as e:
+        raise gr.Error(str(e), print_exception=False) from None
+
+
+# ---------------------------------------------------------------- sliders
+
+
+def _sliders(found: Sequence[Control]) -> list[Any]:
+    """The pool of sliders: a number and a class for each attribute, then the first directions."""
+    options = _pool(found)
+    out: list[Any] = []
+    with gr.Row(equal_height=False, elem_classes="ff-sliders"):
+        for i in range(ATTRIBUTES):
+            with gr.Column(min_width=230, elem_id=f"edit-attribute-{i + 1}", elem_classes="ff-slider-group"):
+                out.append(gr.Slider(**options[2 * i]))
+                out.append(gr.Dropdown(**options[2 * i + 1]))
+    with gr.Accordion("Directions without a name", open=False, elem_id="edit-directions"):
+        gr.HTML(
+            '<p class="ff-quiet">What varies most among faces, whatever it is: light, pose, hair. In standard '
+            "deviations.</p>",
+            js_on_load=None,
+        )
+        with gr.Row(elem_classes="ff-sliders"):
+            out += [gr.Slider(**o, min_width=200) for o in options[2 * ATTRIBUTES :]]
+    return out
+
+
+def _pool(found: Sequence[Control]) -> list[dict[str, Any]]:
+    """The options of every component of the pool; those that no attribute needs are hidden."""
+    out = []
+    for i in range(ATTRIBUTES):
+        control = found[i] if i < len(found) else None
+        out += [_number(control), _class(control)]
+    along = {"minimum": -3, "maximum": 3, "step": 0.1, "value": 0}
+    return out + [{**along, "label": f"Direction {i + 1}"} for i in range(DIRECTIONS)]
+
+
+def _number(control: Control | None) -> dict[str, Any]:
+    if control is None:
+        return {"visible": False, "value": 0, "label": "Unused"}
+    name = control.name.capitalize()
+    label, info = {
+        "steps": (f"{name}: {'years' if control.step == 1 else 'classes'} more or less", None),
+        "between": (f"{name}: {' or '.join(control.classes)}", None),
+        "towards": (f"{name}: how far", None),
+    }[control.kind]
+    value = _FAR if control.kind == "towards" else 0
+    return {
+        "minimum": control.low,
+        "maximum": control.high,
+        "step": control.step,
+        "value": value,
+        "label": label,
+        "info": info,
+        "visible": True,
+    }
+
+
+def _class(control: Control | None) -> dict[str, Any]:
+    several = control is not None and control.kind == "towards"
+    classes = control.classes if control is not None and several else ()
+    name = control.name.capitalize() if control is not None else "Unused"
+    return {
+        "choices": [_AS_IT_IS, *classes],
+        "value": _AS_IT_IS,
+        "label": f"{name}: towards",
+        "visible": several,
+    }
+
+
+# ---------------------------------------------------------------- grid
+
+
+def _grid(host: Host, kept: Kept, found: Sequence[Control], start: gr.State, sliders: Sequence[Any]) -> list[Any]:
+    """A picture of faces by two attributes, and its download. Gives the two choices."""
+    across_options, down_options = _sides(found)
+    with gr.Accordion("A grid of faces", open=False, elem_id="edit-grid"):
+        with gr.Row(elem_classes="ff-changer"):
+            across = gr.Dropdown(**across_options, min_width=150)
+            down = gr.Dropdown(**down_options, min_width=150)
+            make = gr.Button("Make the grid", min_width=150)
+        shown = gr.HTML("", js_on_load=None, elem_id="edit-grid-shown")
+        download = gr.DownloadButton("Download PNG", size="sm", visible=False, min_width=140)
+
+    def drawn(start: Start | None, across: str, down: str, *values: Any) -> tuple[str, Any]:
+        """The grid of two attributes."""
+        if start is None:
+            raise gr.Error("Choose a photo first, or a face of nobody.", print_exception=False)
+        by_name = {c.name: c for c in controls(host.model)}
+        if across not in by_name or down not in by_name:
+            raise gr.Error("Choose two attributes for the grid.", print_exception=False)
+        picture = _tell(
+            lambda: editing.grid(host.model, start, wishes_of(host, values), by_name[across], by_name[down])
+        )
+        alt = f"Faces by {across}, from left to right, and {down}, from top to bottom, with what the model reads"
+        return f'<div class="ff-grid"><img src="{data_uri(picture, quality=88)}" alt="{alt}"></div>', picture
+
+    def file(picture: Any, request: gr.Request) -> Any:
+        if picture is None:
+            return gr.update(visible=False)
+        path = write_grid(picture, download.GRADIO_CACHE)
+        kept.remember(request.session_hash, path, download.GRADIO_CACHE)
+        return gr.update(value=path, visible=True)
+
+    made = gr.State(None, time_to_live=3600)
+    done = make.click(
+        drawn,
+        [start, across, down, *sliders],
+        [shown, made],
+        show_progress="minimal",
+        show_progress_on=shown,
+        api_visibility="private",
+        **QUEUE,
+    )
+    done.success(file, made, download, show_progress="hidden", api_visibility="private")
+    return [across, down]
+
+
+def _sides(found: Sequence[Control]) -> list[dict[str, Any]]:
+    """The options of the two choices of a grid."""
+    names = [c.name for c in found]
+    choices = [(n.capitalize(), n) for n in names]
+    values = [*names, None, None][:2]
+    labels = ("From left to right", "From top to bottom")
+    return [{"choices": choices, "value": v, "label": k} for v, k in zip(values, labels, strict=True)]
+
+
+def write_grid(picture: Any, cache: str | Path) -> str:
+    """A grid as a PNG in the upload folder."""
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    return str(write_picture(picture, Path(tempfile.mkdtemp(dir=cache)) / "grid.png"))

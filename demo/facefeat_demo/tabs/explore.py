@@ -1,0 +1,265 @@
+"""Explore: the map of the latents, the face at each point of it, and latents made by hand."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from facefeat import FacefeatError
+from facefeat_demo.editing import lacks, short
+from facefeat_demo.exploring import WAYS
+from facefeat_demo.face_view import figure, lacking, read_of, sentence
+from facefeat_demo.host import QUEUE, Host
+from facefeat_demo.map_view import drawn, mean_name
+
+if TYPE_CHECKING:
+    from facefeat.latent.compose import Composed
+    from facefeat.schema import Attribute
+    from facefeat_demo.photos import Kept
+
+TITLE = "Explore"
+ATTRIBUTES, COORDINATES = 4, 3
+"""How many attributes, and how many single coordinates, can be asked for by hand at once."""
+NEAREST = 5
+_SCRIPT = Path(__file__).resolve().parent.parent / "static" / "map.js"
+_ANY = "as it comes"
+_NO_POINT = '<div class="ff-empty"><p>Choose a point of the map to see its face.</p></div>'
+
+
+def build(host: Host, kept: Kept) -> None:
+    """Fill the tab."""
+    lack = lacks(host.model)
+    without = gr.HTML(_without(host), visible=bool(lack), js_on_load=None)
+    with gr.Column(visible=host.atlas is not None) as charted:
+        chart = _chart(host)
+    with gr.Column(visible=not lack) as made:
+        pool = _by_hand(host)
+
+    def fit() -> list[Any]:
+        """The tab for the model that is in use now."""
+        lack = lacks(host.model)
+        seen = [
+            gr.update(value=_without(host), visible=bool(lack)),
+            gr.update(visible=host.atlas is not None),
+            gr.update(visible=not lack),
+        ]
+        return [*seen, *(gr.update(**o) for o in _chart_options(host)), *(gr.update(**o) for o in _pool(host))]
+
+    gr.on(
+        None,
+        fit,
+        None,
+        [without, charted, made, *chart, *pool],
+        show_progress="hidden",
+        api_visibility="private",
+        **QUEUE,  # the atlas of another model may have to be made
+    )
+
+
+def _without(host: Host) -> str:
+    what = "Making a face by hand" if host.atlas is not None else "The map"
+    return lacking(what, lacks(host.model))
+
+
+# ---------------------------------------------------------------- the map
+
+
+def _chart(host: Host) -> list[Any]:
+    """The map, how it is drawn, and the face of the chosen point. Gives the components of `_chart_options`."""
+    options = _chart_options(host)
+    with gr.Row(elem_classes="ff-map-options"):
+        by = gr.Dropdown(**options[0], min_width=160, elem_id="explore-by")
+        way = gr.Radio(**options[1], min_width=220, elem_id="explore-way")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=7, min_width=280):
+            shown = gr.HTML(**options[2], js_on_load=_SCRIPT.read_text("utf-8"), elem_id="explore-map", min_height=80)
+        with gr.Column(scale=4, min_width=260):
+            face = gr.HTML(_NO_POINT, js_on_load=None, elem_id="explore-face")
+
+    def look(event: gr.EventData) -> str:
+        """The face of a point of the map."""
+        return at_point(host, getattr(event, "index", None))
+
+    shown.select(look, None, face, show_progress="minimal", show_progress_on=face, api_visibility="private", **QUEUE)
+    gr.on(
+        [by.input, way.input],
+        lambda by, way: the_map(host, by, way),
+        [by, way],
+        shown,
+        trigger_mode="always_last",
+        show_progress="minimal",
+        api_visibility="private",
+        **QUEUE,
+    )
+    return [by, way, shown]
+
+
+def _chart_options(host: Host) -> list[dict[str, Any]]:
+    """Of the choice of the colours, the choice of the way, and the map."""
+    atlas = host.atlas
+    names = list(host.model.schema.attributes)
+    faces = atlas is not None and atlas.crops is not None
+    ways = () if atlas is None else atlas.ways
+    return [
+        {"choices": [(n.capitalize(), n) for n in names], "value": names[0], "label": "Colour by", "visible": faces},
+        {
+            "choices": [(WAYS[w], w) for w in WAYS],
+            "value": "pca",
+            "label": "How the points are laid out",
+            "visible": len(ways) > 1,
+        },
+        {"value": the_map(host, names[0], "pca")},
+    ]
+
+
+def the_map(host: Host, by: str | None, way: str | None) -> str:
+    """The HTML of the map."""
+    atlas = host.atlas
+    if atlas is None:
+        return ""
+    attribute = host.model.schema.attributes.get(str(by)) or next(iter(host.model.schema.attributes.values()))
+    return drawn(atlas, way if way in atlas.ways else "pca", attribute.name, attribute.ordered)
+
+
+def at_point(host: Host, index: Any) -> str:
+    """The face of a point: the crop and its reconstruction, or the decoded mean of a class, and what is read of it."""
+    atlas = host.atlas
+    if atlas is None or not isinstance(index, int) or not 0 <= index < atlas.shown:
+        return _NO_POINT
+    point, model = atlas.points[index], host.model
+    if atlas.crops is None:
+        name = mean_name(point)
+        crops = model.decode(atlas.latents[index : index + 1])
+        pictures = figure(crops[0], f"The mean of {name}", f"The face of the mean latent of {name}")
+        says = "Nobody: the mean latent of all faces of the class, drawn by the decoder."
+    else:
+        crops = atlas.crops[index : index + 1]
+        pictures = figure(crops[0], "Face", f"The face at this point, labelled {point.name}")
+        if model.has_decoder:
+            pictures += figure(model.reconstruct(crops)[0], "What the model keeps")
+        says = f"Labelled: {point.name}."
+    read = model.predict_faces(crops)
+    return (
+        f'<div class="ff-point"><div class="ff-faces">{pictures}</div>{sentence(says)}'
+        f'<p class="ff-number">The model reads</p>{read_of(read)}</div>'
+    )
+
+
+# ---------------------------------------------------------------- by hand
+
+
+def _by_hand(host: Host) -> list[Any]:
+    """A latent from attributes and coordinates, and the faces that it gives. Gives the components of `_pool`."""
+    options = _pool(host)
+    gr.HTML('<div class="ff-prose"><h2>A face by hand</h2></div>', js_on_load=None)
+    asked: list[Any] = []
+    with gr.Row(equal_height=False, elem_classes="ff-sliders"):
+        for i in range(ATTRIBUTES):
+            asked.append(gr.Slider(**options[2 * i], min_width=200, elem_id=f"hand-number-{i + 1}"))
+            asked.append(gr.Dropdown(**options[2 * i + 1], min_width=200, elem_id=f"hand-class-{i + 1}"))
+    with gr.Accordion("Single coordinates", open=False, elem_id="hand-coordinates"):
+        gr.HTML(
+            '<p class="ff-quiet">Hold up to three numbers of the latent where you like, in standard deviations from '
+            "their mean.</p>",
+            js_on_load=None,
+        )
+        for i in range(COORDINATES):
+            with gr.Row(elem_classes="ff-changer"):
+                asked.append(gr.Number(**options[2 * ATTRIBUTES + i], min_width=120, scale=1))
+                asked.append(
+                    gr.Slider(-5, 5, value=0, step=0.1, label=f"Coordinate {i + 1}: held at", min_width=200, scale=3)
+                )
+    with gr.Row(elem_classes="ff-changer"):
+        count = gr.Slider(1, 6, value=3, step=1, label="Faces", info="They differ in what is not asked.", min_width=200)
+        button = gr.Button("Make faces", variant="primary", elem_id="hand-button", min_width=160)
+    shown = gr.HTML("", js_on_load=None, elem_id="hand-faces")
+
+    def make(count: float, *values: Any) -> str:
+        """Faces of nobody, each with the nearest real ones where a data set was given."""
+        try:
+            attributes, coordinates = asked_of(host, values)
+            made = host.model.compose(
+                coordinates=coordinates,
+                count=min(max(int(count), 1), 6),
+                seed=secrets.randbelow(1_000_000),
+                **attributes,
+            )
+        except FacefeatError as e:
+            raise gr.Error(str(e), print_exception=False) from None
+        return by_hand(host, made)
+
+    button.click(
+        make,
+        [count, *asked],
+        shown,
+        show_progress="minimal",
+        show_progress_on=shown,
+        api_visibility="private",
+        **QUEUE,
+    )
+    numbers = asked[2 * ATTRIBUTES :: 2]
+    return [*asked[: 2 * ATTRIBUTES], *numbers]
+
+
+def _pool(host: Host) -> list[dict[str, Any]]:
+    """The options of a number and a class for each attribute, then of the coordinates' numbers."""
+    attributes = list(host.model.schema.attributes.values())
+    out: list[dict[str, Any]] = []
+    for i in range(ATTRIBUTES):
+        out += _asked(attributes[i]) if i < len(attributes) else [_HIDDEN_NUMBER, _HIDDEN_CLASS]
+    last = host.model.latent_dim - 1
+    number = {"minimum": 0, "maximum": last, "precision": 0, "value": None}
+    return out + [{**number, "label": f"Coordinate {i + 1}: which (0 to {last})"} for i in range(COORDINATES)]
+
+
+_HIDDEN_NUMBER: dict[str, Any] = {"minimum": 0, "maximum": 100, "value": 0, "label": "Unused", "visible": False}
+_HIDDEN_CLASS: dict[str, Any] = {"choices": [_ANY], "value": _ANY, "label": "Unused", "visible": False}
+
+
+def _asked(attribute: Attribute) -> list[dict[str, Any]]:
+    name = attribute.name.capitalize()
+    if not attribute.years:
+        return [_HIDDEN_NUMBER, {"choices": [_ANY, *attribute.classes], "value": _ANY, "label": name, "visible": True}]
+    grid = attribute.grid
+    slider = {"minimum": grid[0], "maximum": grid[-1], "step": 1, "value": min(40, grid[-1])}
+    return [{**slider, "label": f"{name} in years", "visible": True}, _HIDDEN_CLASS]
+
+
+def asked_of(host: Host, values: Sequence[Any]) -> tuple[dict[str, Any], dict[int, float]]:
+    """Attributes and coordinates, as `compose` takes them, from what all components say."""
+    attributes: dict[str, Any] = {}
+    for i, attribute in enumerate(list(host.model.schema.attributes.values())[:ATTRIBUTES]):
+        number, label = values[2 * i : 2 * i + 2]
+        if attribute.years:
+            attributes[attribute.name] = float(number)
+        elif label in attribute.classes:
+            attributes[attribute.name] = label
+    rest = values[2 * ATTRIBUTES :]
+    coordinates = {
+        int(which): float(at or 0) for which, at in zip(rest[::2], rest[1::2], strict=True) if which is not None
+    }
+    return attributes, coordinates
+
+
+def by_hand(host: Host, made: Composed) -> str:
+    """The faces that were made, what the model reads of each, and the nearest real ones where there is a data set."""
+    atlas = host.atlas
+    out = []
+    for i in range(len(made)):
+        own = figure(made.crops[i], f"Face {i + 1}", f"Face {i + 1}, of nobody", short(made.read, i))
+        near = ""
+        if atlas is not None and atlas.crops is not None:
+            real = "".join(
+                figure(atlas.crops[j], "Real", f"A real face near it, labelled {atlas.points[j].name}",
+                       atlas.points[j].name.split(", "))
+                for j in atlas.nearest(made.latents[i], NEAREST)
+            )  # fmt: skip
+            near = f'<div class="ff-near">{real}</div>'
+        out.append(f'<section class="ff-made" aria-label="Face {i + 1}">{own}{near}</section>')
+    missed = int((~made.reached).sum())
+    says = f"The model does not read all that was asked in {missed} of {len(made)}." if missed else ""
+    return f'{sentence(says)}<div class="ff-all-made{" ff-with-near" if near else ""}">{"".join(out)}</div>'

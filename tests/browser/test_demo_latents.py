@@ -1,0 +1,131 @@
+"""The demo through a real browser, with a model that can draw: faces edited by sliders, and the map of the latents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from demo_preset import preset_with_decoder
+from made import squares
+
+Go = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the demo with a tiny model that can draw, and a data set."""
+    from facefeat_demo.server import Settings, running
+
+    folder = tmp_path_factory.mktemp("explored")
+    preset = str(preset_with_decoder(folder / "drawing", 64))
+    with running(Settings(preset=preset, data=squares(folder / "data", 80)), detector="whole-image") as page:
+        yield page.local_url
+
+
+def test_sliders_change_the_face(visit: Go, drawing: str) -> None:
+    v = visit(drawing)
+    v.tab("Edit")
+    v.page.get_by_text("Choose a photo, or a face of nobody").wait_for()
+    v.example("Astronaut")
+    edited = v.page.locator("#edit-after img")
+    edited.wait_for()
+    for what in ("The face in the photo", "What the model keeps"):
+        assert v.page.get_by_alt_text(what).is_visible()
+
+    # By keyboard alone, and back.
+    first = edited.get_attribute("src")
+    age = v.page.get_by_role("slider", name=re.compile("Age"))
+    age.focus()
+    age.press("End")
+    v.page.wait_for_function("was => document.querySelector('#edit-after img').src !== was", arg=first)
+    moved = edited.get_attribute("src")
+    v.page.get_by_role("button", name="Walk until the model reads it").click()
+    v.page.get_by_text(re.compile(r"asked \d+.*standard deviations")).wait_for()
+    v.page.get_by_text("All probabilities of the edited face").click()
+    assert v.page.get_by_role("columnheader", name="Edited").is_visible()
+    v.shot("edit")
+    v.check()
+    v.page.get_by_role("button", name="Reset", exact=True).click()
+    v.page.wait_for_function("was => document.querySelector('#edit-after img').src === was", arg=first)
+    assert age.input_value() == "0" and moved != first
+
+    v.page.get_by_role("button", name="Directions without a name").click()
+    v.page.get_by_role("slider", name=re.compile("Direction 1")).press("End")
+    v.page.wait_for_function("was => document.querySelector('#edit-after img').src !== was", arg=first)
+
+    v.page.get_by_role("button", name="A grid of faces").click()
+    v.page.get_by_role("button", name="Make the grid").click()
+    v.page.get_by_alt_text(re.compile("Faces by age, from left to right, and gender")).wait_for()
+    download = v.page.get_by_role("button", name="Download PNG")
+    download.wait_for()
+    with v.page.expect_download() as waited:
+        download.click()
+    with Image.open(Path(waited.value.path())) as picture:
+        assert picture.width > 5 * 160
+    v.shot("edit-grid")
+    v.check()
+
+
+def test_a_face_of_nobody_is_edited(visit: Go, drawing: str) -> None:
+    v = visit(drawing)
+    v.tab("Edit")
+    v.page.get_by_role("button", name="Walk until the model reads it").click()
+    v.page.get_by_text("Choose a photo first").first.wait_for()
+    v.page.get_by_role("button", name="A face of nobody").click()
+    v.page.locator("#edit-before").get_by_alt_text("A face of nobody").wait_for()
+    first = v.page.locator("#edit-after img").get_attribute("src")
+    v.page.get_by_role("listbox", name=re.compile("Race: towards")).or_(
+        v.page.get_by_label("Race: towards")
+    ).first.click()
+    v.page.get_by_role("option", name="Asian").click()
+    v.page.wait_for_function("was => document.querySelector('#edit-after img').src !== was", arg=first)
+    v.errors = [e for e in v.errors if "Choose a photo first" not in e]
+    v.check()
+
+
+def test_the_map_of_class_means(visit: Go, drawing: str) -> None:
+    v = visit(drawing)
+    v.tab("Explore")
+    v.page.get_by_role("button", name="gender Female").click()
+    v.page.get_by_alt_text("The face of the mean latent of gender Female").wait_for()
+    assert v.page.get_by_role("button", name="gender Female").get_attribute("aria-pressed") == "true"
+    v.page.get_by_role("button", name="Make faces").click()
+    v.page.get_by_alt_text("Face 3, of nobody").wait_for()
+    v.shot("explore-means")
+    v.check()
+
+
+def test_the_map_of_a_data_set_by_keyboard(visit: Go, explored: str) -> None:
+    v = visit(explored)
+    v.tab("Explore")
+    dots = v.page.locator("#explore-map .ff-dot")
+    dots.first.wait_for()
+    assert dots.count() == 80
+    dots.first.focus()
+    reached = set()
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        v.page.keyboard.press(key)
+        reached.add(v.page.evaluate("document.activeElement.dataset.i"))
+    assert len(reached) > 1 and v.page.locator("#explore-map .ff-dot[tabindex='0']").count() == 1
+    v.page.keyboard.press("Enter")
+    v.page.get_by_alt_text(re.compile("The face at this point, labelled")).wait_for()
+    v.page.get_by_role("radio", name=re.compile("Grouped")).check()
+    v.page.wait_for_function("document.querySelectorAll('#explore-map [aria-pressed=true]').length === 0")
+    v.page.get_by_role("button", name="Make faces").click()
+    v.page.get_by_alt_text(re.compile("A real face near it")).first.wait_for()
+    assert v.page.locator(".ff-near img").count() == 3 * 5
+    v.shot("explore-data")
+    v.check()
+
+
+def test_without_a_decoder_the_tabs_say_what_to_do(visit: Go, served: str) -> None:
+    v = visit(served)
+    for tab in ("Edit", "Explore"):
+        v.tab(tab)
+        v.page.locator("p:visible", has_text=re.compile("facefeat train-decoder|Choose a ")).first.wait_for()
+    v.check()
