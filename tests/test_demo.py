@@ -259,7 +259,7 @@ def test_every_point_of_a_map_can_be_reached_and_has_a_name() -> None:
         "some <b>",
     )
     made = map_view.drawn(faces, "pca", "age", True)
-    assert made.count("<button") == 500 and "500 faces of some &lt;b&gt; of 600" in made
+    assert made.count("<button") == 500 and "500 faces of the data set some &lt;b&gt;, drawn at random from 600" in made
     assert faces.places("pca").min() == 0 and faces.places("pca").max() == 1
     assert faces.nearest(faces.latents[3], 2)[0] == 3
 

@@ -40,8 +40,8 @@ def drawn(atlas: Atlas, way: str, by: str, ordered: bool) -> str:
         f'<span class="ff-key"><i style="background:{colour}"></i>{escape(label)}</span>'
         for label, colour in colours.items()
     )
-    more = f" of {len(atlas.points):,} drawn at random" if len(atlas.points) > atlas.shown else ""
-    return _map(dots, f"{atlas.shown:,} faces of {escape(atlas.source)}{more}", legend)
+    more = f", drawn at random from {len(atlas.points):,}" if len(atlas.points) > atlas.shown else ""
+    return _map(dots, f"{atlas.shown:,} faces of the data set {escape(atlas.source)}{more}", legend)
 
 
 def _means(atlas: Atlas, way: str) -> str:

@@ -44,6 +44,9 @@ def test_sliders_change_the_face(visit: Go, drawing: str) -> None:
     age.press("End")
     v.page.wait_for_function("was => document.querySelector('#edit-after img').src !== was", arg=first)
     moved = edited.get_attribute("src")
+    # The face stays in sight while the sliders are moved, on a phone, too.
+    v.page.get_by_role("button", name="Directions without a name").scroll_into_view_if_needed()
+    assert v.page.evaluate("document.querySelector('#edit-after img').getBoundingClientRect().top") >= 0
     v.page.get_by_role("button", name="Walk until the model reads it").click()
     v.page.get_by_text(re.compile(r"asked \d+.*standard deviations")).wait_for()
     v.page.get_by_text("All probabilities of the edited face").click()
@@ -84,6 +87,7 @@ def test_a_face_of_nobody_is_edited(visit: Go, drawing: str) -> None:
     ).first.click()
     v.page.get_by_role("option", name="Asian").click()
     v.page.wait_for_function("was => document.querySelector('#edit-after img').src !== was", arg=first)
+    v.page.get_by_text("Choose a photo first").first.wait_for(state="detached")
     v.errors = [e for e in v.errors if "Choose a photo first" not in e]
     v.check()
 

@@ -173,8 +173,8 @@ def _sliders(found: Sequence[Control]) -> list[Any]:
     with gr.Row(equal_height=False, elem_classes="ff-sliders"):
         for i in range(ATTRIBUTES):
             with gr.Column(min_width=230, elem_id=f"edit-attribute-{i + 1}", elem_classes="ff-slider-group"):
-                out.append(gr.Slider(**options[2 * i]))
-                out.append(gr.Dropdown(**options[2 * i + 1]))
+                label = gr.Dropdown(**options[2 * i + 1])  # first what, then how far
+                out += [gr.Slider(**options[2 * i]), label]
     with gr.Accordion("Directions without a name", open=False, elem_id="edit-directions"):
         gr.HTML(
             '<p class="ff-quiet">What varies most among faces, whatever it is: light, pose, hair. In standard '
@@ -200,21 +200,13 @@ def _number(control: Control | None) -> dict[str, Any]:
     if control is None:
         return {"visible": False, "value": 0, "label": "Unused"}
     name = control.name.capitalize()
-    label, info = {
-        "steps": (f"{name}: {'years' if control.step == 1 else 'classes'} more or less", None),
-        "between": (f"{name}: {' or '.join(control.classes)}", None),
-        "towards": (f"{name}: how far", None),
+    label = {
+        "steps": f"{name}: {'years' if control.step == 1 else 'classes'} more or less",
+        "between": f"{name}: from {' to '.join(control.classes)}",
+        "towards": f"{name}: how far",
     }[control.kind]
-    value = _FAR if control.kind == "towards" else 0
-    return {
-        "minimum": control.low,
-        "maximum": control.high,
-        "step": control.step,
-        "value": value,
-        "label": label,
-        "info": info,
-        "visible": True,
-    }
+    ends = {"minimum": control.low, "maximum": control.high, "step": control.step}
+    return {**ends, "value": _FAR if control.kind == "towards" else 0, "label": label, "visible": True}
 
 
 def _class(control: Control | None) -> dict[str, Any]:
