@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ TABS: tuple[ModuleType, ...] = (classify, morph, edit, explore, models, about)
 STATIC = Path(__file__).resolve().parent / "static"
 DELETE_EVERY, DELETE_AFTER = 300, 3600
 """Seconds: how often old files are looked for, and how old they may be. A session's files go when it ends."""
+# On a narrow screen a second row of tabs, not a menu that hides them; an older Gradio has the menu only.
+_WRAP: dict[str, Any] = (
+    {"overflow_behavior": "wrap"} if "overflow_behavior" in inspect.signature(gr.Tabs).parameters else {}
+)
 
 HEADER = """
 <header class="ff-header">
@@ -40,7 +45,7 @@ def build(host: Host) -> gr.Blocks:
         delete_cache=(DELETE_EVERY, DELETE_AFTER),
     ) as demo:
         gr.HTML(HEADER, js_on_load=None)
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", **_WRAP):
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.__name__.rpartition(".")[2]):
                     tab.build(host, kept)
