@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # From dark to light (viridis, without its yellow end): classes with an order.
 _SCALE = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#9fda3a", "#c8e020")
-_LABEL = (0.17, 0.085)  # of the map's width and height, on a phone
+_LABEL = (0.2, 0.1)  # of the map's width and height, on a phone
 
 
 def colours_of(classes: Sequence[str], ordered: bool) -> dict[str, str]:
