@@ -267,7 +267,7 @@ def test_every_point_of_a_map_can_be_reached_and_has_a_name() -> None:
 @given(st.integers(2, 9), st.integers(0, 99))
 def test_labels_are_pushed_apart_within_the_map(count: int, seed: int) -> None:
     at = np.random.default_rng(seed).uniform(0, 1, (count, 2)).astype("float32")
-    moved = apart(at, 0.12, 0.08)
+    moved = apart(at, np.full(count, 0.12, "float32"), 0.08)
     assert moved.min() >= 0 and moved.max() <= 1
     gaps = np.abs(moved[:, None] - moved)[~np.eye(count, dtype=bool)]
     assert ((gaps[:, 0] > 0.11) | (gaps[:, 1] > 0.07)).all()

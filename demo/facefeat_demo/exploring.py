@@ -128,14 +128,15 @@ def _floor(scale: np.ndarray) -> FloatArray:
     return np.maximum(np.asarray(scale, "float32"), np.float32(1e-6))
 
 
-def apart(places: FloatArray, wide: float, high: float, rounds: int = 200) -> FloatArray:
-    """(N, 2) places in 0..1 moved so that labels of (wide, high), centred on them, overlap as little as may be."""
+def apart(places: FloatArray, widths: FloatArray, high: float, rounds: int = 400) -> FloatArray:
+    """(N, 2) places in 0..1 moved so that labels of (N,) widths, centred on them, overlap as little as may be."""
     at = np.asarray(places, "float64").copy()
     for _ in range(rounds):
         moved = False
         for i in range(len(at)):
             for j in range(i):
                 gap = at[i] - at[j]
+                wide = (widths[i] + widths[j]) / 2
                 over = np.array([wide, high]) - np.abs(gap)
                 if (over <= 1e-9).any():
                     continue

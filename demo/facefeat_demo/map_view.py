@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from facefeat_demo.exploring import Atlas, Point, apart
 from facefeat_demo.morph_view import COLOURS
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 
 # From dark to light (viridis, without its yellow end): classes with an order.
 _SCALE = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#9fda3a", "#c8e020")
-_LABEL = (0.2, 0.1)  # of the map's width and height, on a phone
+# A label's width, for each letter and around them, and its height, as shares of the map on a phone.
+_LETTER, _AROUND, _HIGH = 0.026, 0.075, 0.1
 
 
 def colours_of(classes: Sequence[str], ordered: bool) -> dict[str, str]:
@@ -47,7 +50,8 @@ def drawn(atlas: Atlas, way: str, by: str, ordered: bool) -> str:
 def _means(atlas: Atlas, way: str) -> str:
     names = list(dict.fromkeys(_of(p) for p in atlas.points))
     colours = colours_of(names, ordered=False)
-    places = apart(atlas.places(way), *_LABEL)
+    widths = np.array([_AROUND + _LETTER * len(p.name) for p in atlas.points], "float32")
+    places = apart(atlas.places(way), widths, _HIGH)
     dots = "".join(
         f'<button type="button" class="ff-dot ff-named" data-i="{i}" tabindex="{-1 if i else 0}" aria-pressed="false" '
         f'style="left:{x:.2%};top:{y:.2%};--dot:{colours[_of(point)]}" aria-label="{escape(mean_name(point))}">'
