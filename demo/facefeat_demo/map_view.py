@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # From dark to light (viridis, without its yellow end): classes with an order.
 _SCALE = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#9fda3a", "#c8e020")
 # A label's width, for each letter and around them, and its height, as shares of the map on a phone.
-_LETTER, _AROUND, _HIGH = 0.026, 0.075, 0.1
+_LETTER, _AROUND, _HIGH = 0.031, 0.1, 0.105
 
 
 def colours_of(classes: Sequence[str], ordered: bool) -> dict[str, str]:
