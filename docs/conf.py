@@ -54,7 +54,13 @@ def _plain_docstring(app: object, what: str, name: str, obj: object, options: ob
         lines[i] = "".join(parts)
 
 
+def _plain_help(app: object, context: object, lines: list[str]) -> None:
+    """The help of a command is plain text, too."""
+    lines[:] = [re.sub(r"([*|])", r"\\\1", line) for line in lines]
+
+
 def setup(app: object) -> None:
     """Sphinx calls this."""
+    app.connect("sphinx-click-process-description", _plain_help)  # type: ignore[attr-defined]
     app.connect("source-read", _site_links)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", _plain_docstring)  # type: ignore[attr-defined]
