@@ -48,21 +48,25 @@ def training_model(
     counts: Mapping[str, Mapping[str, int]],
     *,
     on_features: bool,
+    teacher: int = 0,
 ) -> Any:
     """Crops (or the feature maps of a frozen backbone) -> logits, compiled; its weights are the classifier's own.
 
-    counts: attribute -> class -> faces in the training data. on_features: leave the backbone out.
+    counts: attribute -> class -> faces in the training data. on_features: leave the backbone out. teacher: the width of
+    a teacher's embeddings, 0 for none.
     """
     import keras
+    from keras import layers
 
     from facefeat.classifier import use_jit
     from facefeat.training.augment import augmentation_layers, carry_mix, mixed_loss, mixing_layer
     from facefeat.training.losses import build_losses
+    from facefeat.training.teacher import NAME, teacher_loss
 
     losses = build_losses(classifier.schema, recipe.loss, counts)
+    mixing = None
     if on_features:
-        inputs = keras.Input(classifier.backbone_model.output_shape[1:], name="features")
-        logits = classifier.head_model(inputs)
+        inputs = features = keras.Input(classifier.backbone_model.output_shape[1:], name="features")
     else:
         inputs = keras.Input((recipe.image_size, recipe.image_size, 3), name="crops")
         x = inputs
@@ -71,11 +75,16 @@ def training_model(
         mixing = mixing_layer(recipe.augment, recipe.seed)
         if mixing is not None:
             x, partner, own = mixing(x)
-        logits = classifier.head_model(classifier.backbone_model(x))
-        if mixing is not None:
-            logits = carry_mix(logits, partner, own)
-            losses = {name: mixed_loss(loss) for name, loss in losses.items()}
+        features = classifier.backbone_model(x)
+    logits = classifier.head_model(features)
     weights = {name: recipe.loss[name].weight if name in recipe.loss else 1.0 for name in losses}
+    if teacher:
+        latent = layers.GlobalAveragePooling2D(dtype="float32", name="latent")(features)
+        logits = {**logits, NAME: layers.Dense(teacher, dtype="float32", name=NAME)(latent)}
+        losses, weights = {**losses, NAME: teacher_loss}, {**weights, NAME: recipe.teacher.weight}
+    if mixing is not None:
+        logits = carry_mix(logits, partner, own)
+        losses = {name: mixed_loss(loss) for name, loss in losses.items()}
     model = _with_losses(inputs, logits, losses, weights, learnt=recipe.train.weighting == "uncertainty")
     model.compile(build_optimizer(recipe.train, phase, steps), jit_compile=use_jit())
     model.optimizer.build(model.trainable_variables)

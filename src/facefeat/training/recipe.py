@@ -122,6 +122,18 @@ class Optimisation:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """Another network's embeddings of the faces, which the latent learns to tell (`training.teacher`).
+
+    file: .npz with `files` (N,), named as in the data set, and `embeddings` (N, K). weight: in the loss, 0 for no
+    teacher.
+    """
+
+    file: str = ""
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
 class ComponentChoice:
     """A component by name, with the configuration that its `build` takes."""
 
@@ -149,6 +161,7 @@ class Recipe:
     head: ComponentChoice = field(default_factory=lambda: ComponentChoice("three-head"))
     train: Optimisation = field(default_factory=Optimisation)
     augment: Augment = field(default_factory=Augment)
+    teacher: Teacher = field(default_factory=Teacher)
     loss: Mapping[str, AttributeLoss] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def _check_values(recipe: Recipe, reader: Reader) -> None:
         (("train", "weight_decay"), t.weight_decay, 0 <= t.weight_decay < 10, "0 to 10"),
         (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
         (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
+        (("teacher", "weight"), recipe.teacher.weight, recipe.teacher.weight >= 0, "0 or more"),
+        (("teacher", "file"), recipe.teacher.file, bool(recipe.teacher.file) or not recipe.teacher.weight, "a path"),
         (("augment", "rotation"), a.rotation, 0 <= a.rotation <= 180, "0 to 180 degrees"),
         (("augment", "randaugment"), a.randaugment, 0 <= a.randaugment <= 9, "0 to 9 changes"),
         (("augment", "jpeg_low"), a.jpeg_low, 1 <= a.jpeg_low <= 100, "1 to 100"),

@@ -22,6 +22,7 @@ from facefeat.training.checkpoint import Checkpoints
 from facefeat.training.freezing import changes_nothing, freeze, frozen_features
 from facefeat.training.graph import seed_layers, start_from, training_model
 from facefeat.training.processes import ALONE, Processes
+from facefeat.training.teacher import NAME, fingerprint, teacher_targets
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
@@ -94,6 +95,9 @@ def train(
         raise InputError(f"the recipe has image_size {recipe.image_size}, the model {classifier.image_size}.")
     crops, val_crops = train_set.crops(recipe.image_size), validation_set.crops(recipe.image_size)
     log = TrainingLog(recipe.to_dict(), describe(train_set, validation_set), versions())
+    if recipe.teacher.weight:
+        teacher_targets(recipe.teacher, [str(f) for f in train_set.table["file"]])  # before any work starts
+        log.data[NAME] = fingerprint(recipe.teacher)
     saved = Checkpoints(Path(folder) if folder else None, run_key(log), processes.leads)
     state = saved.read() if resume else None
     if state:
@@ -183,16 +187,19 @@ class _Run:
         images = frozen_features(reader, self.crops) if on_features else self.crops
         val = frozen_features(reader, self.val_crops) if on_features else None
         targets = encode_targets(worker.schema, self.train_set.labels(), self.train_set.years())
+        if self.recipe.teacher.weight:
+            targets[NAME] = teacher_targets(self.recipe.teacher, [str(f) for f in self.train_set.table["file"]])
+        width = targets[NAME].shape[1] if NAME in targets else 0
         batches = Batches(
             images, targets, self.batch_size, shuffle=True, seed=self.recipe.seed, drop_last=True,
             part=(self.processes.index, self.processes.count),
         )  # fmt: skip
         with self.processes.together():
             model = training_model(
-                worker, self.recipe, phase, len(batches), self.train_set.counts, on_features=on_features
+                worker, self.recipe, phase, len(batches), self.train_set.counts, on_features=on_features, teacher=width
             )
         if done and restored:
-            self.saved.restore((), model.optimizer.variables)
+            self.saved.restore((), self._passing(model))
         watch = Watch(self.reporter, len(batches))
         first = len(self.log.epochs) - done
         for epoch in range(first + done, first + phase.epochs):
@@ -228,9 +235,14 @@ class _Run:
         if best:
             log.best_epoch = epoch
         state = {"best_epoch": log.best_epoch, "epochs": log.epochs}
-        self.saved.save(self.variables, model.optimizer.variables, state, best)
+        self.saved.save(self.variables, self._passing(model), state, best)
         if self.reporter:
             self.reporter.epoch(record)
+
+    def _passing(self, model: Any) -> list[Any]:
+        """What ends with a phase: the optimiser's state, and weights that are the loss's, not the classifier's."""
+        kept = {id(v) for v in self.variables}
+        return [*model.optimizer.variables, *(v for v in model.trainable_variables if id(v) not in kept)]
 
     def _patience_over(self, number: int) -> bool:
         """Whether this phase went on for `patience` epochs without a better score than the best of it."""
