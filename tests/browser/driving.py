@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTHS = {"desktop": (1280, 900), "phone": (375, 780)}
-PATIENCE = 300_000  # milliseconds, for a machine that has much else to do
+PATIENCE = 120_000  # milliseconds, for a machine that has much else to do
 
 
 class Visit:
