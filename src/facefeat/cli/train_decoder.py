@@ -10,22 +10,12 @@ import click
 from rich.console import Console
 
 from facefeat.cli._quiet import start_keras
-from facefeat.cli.train import RichReporter, bars, check_output, make_output
+from facefeat.cli._run import RichReporter, bars, check_output, make_output, run_options
 
 
 @click.command("train-decoder")
-@click.option("--recipe", required=True, help="Name of a shipped recipe (`facefeat recipes`), or a .toml file.")
+@run_options
 @click.option("--preset", help="Name or folder; the recipe's, or the bundled default, where not given.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --output.")
-@click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
-@click.option("--train-split", default="train", show_default=True)
-@click.option("--validation-split", default="val", show_default=True)
-@click.option("--epochs", type=int, help="Instead of the recipe's.")
-@click.option("--batch-size", type=int, help="Instead of the recipe's.")
-@click.option("--learning-rate", type=float, help="Instead of the recipe's.")
-@click.option("--seed", type=int, help="Instead of the recipe's.")
 def train_decoder(
     recipe: str,
     preset: str | None,
