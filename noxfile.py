@@ -1,4 +1,4 @@
-"""The checks of this project: `nox` runs lint, types, readme and tests; `nox -l` lists all."""
+"""The checks of this project: `nox` runs the sessions below; `nox -l` lists all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parent
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 # The tests come last, so that their closing lines are the last thing to be read.
-nox.options.sessions = ["lint", "types", "docs", "readme", "recipes", "browser", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "readme", "recipes", "tests"]
 
 PLUGINS = sorted(p.parent.name for p in (REPO / "plugins").glob("*/pyproject.toml"))
 
