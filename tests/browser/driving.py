@@ -52,6 +52,11 @@ class Visit:
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=str(Path(folder) / f"{name}-{self.size}.png"), full_page=True)
 
+    def settle(self) -> None:
+        """Wait as long as a person needs to look: what the page shows of an answer comes in several steps."""
+        self.page.wait_for_timeout(500)
+        self.page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
+
     def check(self) -> None:
         """Nothing scrolls sideways, nothing failed, nothing was asked of other sites, and axe finds nothing."""
         wide = self.page.evaluate("document.documentElement.scrollWidth")
@@ -59,6 +64,7 @@ class Visit:
         assert self.errors == [] and self.elsewhere == []
         # Gradio's own message boxes nest a button in a button; they go by themselves.
         self.page.wait_for_function("!document.querySelector('.toast-body')")
+        self.settle()  # a word that fades in has too little contrast
         from axe_playwright_python.sync_playwright import Axe
 
         rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}

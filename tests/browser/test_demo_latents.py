@@ -38,6 +38,7 @@ def test_sliders_change_the_face(visit: Go, drawing: str) -> None:
         assert v.page.get_by_alt_text(what).is_visible()
 
     # By keyboard alone, and back.
+    v.settle()
     first = edited.get_attribute("src")
     age = v.page.get_by_role("slider", name=re.compile("Age"))
     age.focus()
