@@ -155,8 +155,9 @@ def search(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The benchmarks behind docs/benchmarks.md: `nox -s bench -- UTKFace.tar PHOTOS`, on an otherwise idle machine."""
     data, photos = (*session.posargs, None, None)[:2]
-    session.install(".[test,search]")
-    session.run("python", "benchmarks/search.py", env=QUIET)
+    session.install(".[test,search,batch]", "simpy>=4.1")
+    session.run("python", "benchmarks/search.py", "1000000", env=QUIET)
+    session.run("python", "benchmarks/scale.py", env=QUIET)
     session.run("python", "benchmarks/speed.py", *([photos] if photos else []), env=QUIET)
     if data:
         session.run("python", "benchmarks/input_pipeline.py", data, env=QUIET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -39,10 +40,7 @@ def drawn(atlas: Atlas, way: str, by: str, ordered: bool) -> str:
         f'aria-label="{escape(point.name)}" title="{escape(point.name)}"></button>'
         for i, (point, (x, y)) in enumerate(zip(atlas.points, places, strict=False))
     )
-    legend = "".join(
-        f'<span class="ff-key"><i style="background:{colour}"></i>{escape(label)}</span>'
-        for label, colour in colours.items()
-    )
+    legend = _legend(colours)
     more = f", drawn at random from {len(atlas.points):,}" if len(atlas.points) > atlas.shown else ""
     return _map(dots, f"{atlas.shown:,} faces of the data set {escape(atlas.source)}{more}", legend)
 
@@ -58,11 +56,14 @@ def _means(atlas: Atlas, way: str) -> str:
         f"{escape(point.name)}</button>"
         for i, (point, (x, y)) in enumerate(zip(atlas.points, places, strict=True))
     )
-    legend = "".join(
-        f'<span class="ff-key"><i style="background:{colour}"></i>{escape(name.capitalize())}</span>'
-        for name, colour in colours.items()
+    return _map(dots, "the mean face of every class", _legend({n.capitalize(): c for n, c in colours.items()}))
+
+
+def _legend(colours: Mapping[str, str]) -> str:
+    return "".join(
+        f'<span class="ff-key"><i style="background:{colour}"></i>{escape(label)}</span>'
+        for label, colour in colours.items()
     )
-    return _map(dots, "the mean face of every class", legend)
 
 
 def mean_name(point: Point) -> str:

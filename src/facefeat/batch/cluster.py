@@ -80,6 +80,7 @@ class Worker:
         import pyarrow as pa
 
         numbers = table.column("number").to_pylist()
+        # What the driver of this very run packed in `_tables`, never a file: Ray moves the function itself in this way.
         given = ((n, pickle.loads(c.as_py())) for n, c in zip(numbers, table.column("chunk"), strict=True))
         rows = [_to_stream(batch) for _, batch in self._reader.read(given)]
         return pa.table({"number": pa.array(numbers, pa.int64()), "rows": pa.array(rows, pa.large_binary())})

@@ -43,24 +43,20 @@ def _why(error: BaseException) -> str:
 
 def is_folder(text: str) -> bool:
     """Whether there is a folder. Raises InputError where the address cannot be asked."""
-    if not is_address(text):
-        return os.path.isdir(text)
-    fs, path = _system(text)
-    try:
-        return bool(fs.isdir(path))
-    except Exception as e:  # noqa: BLE001 - see `_system`
-        raise InputError(f"cannot open {text!r}: {_why(e)}") from None
+    return _asked(text, "isdir") if is_address(text) else os.path.isdir(text)
 
 
 def exists(text: str) -> bool:
     """Whether there is anything. Raises InputError where the address cannot be asked."""
-    if not is_address(text):
-        return os.path.exists(text)
-    fs, path = _system(text)
+    return _asked(text, "exists") if is_address(text) else os.path.exists(text)
+
+
+def _asked(address: str, question: str) -> bool:
+    fs, path = _system(address)
     try:
-        return bool(fs.exists(path))
+        return bool(getattr(fs, question)(path))
     except Exception as e:  # noqa: BLE001 - see `_system`
-        raise InputError(f"cannot open {text!r}: {_why(e)}") from None
+        raise InputError(f"cannot open {address!r}: {_why(e)}") from None
 
 
 def matching(pattern: str) -> list[str]:

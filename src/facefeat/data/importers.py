@@ -115,7 +115,7 @@ def _nothing(path: Path, found: Import) -> str:
     looked = f"{found.source.path}/{found.prefix}"
     return (
         f"none of the {len(found.skipped):,} rows of {str(path)!r} can be used."
-        f" The first: {first.file}: {first.reason}. Pictures were looked for in {looked!r}."
+        f" The first: {first.file}: {first.reason.rstrip('.')}. Pictures were looked for in {looked!r}."
     )
 
 
