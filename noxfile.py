@@ -153,14 +153,14 @@ def search(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks behind docs/benchmarks.md: `nox -s bench -- UTKFace.tar PHOTOS`, on an otherwise idle machine."""
-    data, photos = (*session.posargs, None, None)[:2]
-    session.install(".[test,search,batch]", "simpy>=4.1")
-    session.run("python", "benchmarks/search.py", "1000000", env=QUIET)
-    session.run("python", "benchmarks/scale.py", env=QUIET)
-    session.run("python", "benchmarks/speed.py", *([photos] if photos else []), env=QUIET)
-    if data:
-        session.run("python", "benchmarks/input_pipeline.py", data, env=QUIET)
+    """Measures and writes docs/benchmarks.md: `nox -s bench -- UTKFace.tar PHOTOS`, on an otherwise idle machine.
+
+    Then prints the tables of docs/scale.md. Some blocks alone: `nox -s bench -- DATA PHOTOS --only speed,peers`.
+    """
+    session.install(".[test,search]", "simpy>=4.1", "deepface>=0.0.93", "tf-keras", "flask")
+    session.run("python", "benchmarks/page.py", *session.posargs, env=QUIET)
+    if "--only" not in session.posargs:
+        session.run("python", "benchmarks/scale.py", env=QUIET)
 
 
 @functools.cache

@@ -33,6 +33,8 @@ import numpy as np
 from facefeat.data import Batches, FaceDataset, load_dataset
 from facefeat.data.sources import open_source
 
+OURS = "facefeat, cached"
+
 
 def main() -> None:
     """Measure and print."""
@@ -53,9 +55,9 @@ def main() -> None:
         batches = Batches(crops, dataset.labels(), args.batch_size)
         shape = (args.size, args.size)
         ways: dict[str, Callable[[], int]] = {
-            "flow_from_dataframe": lambda: flow(files, shape, args.batch_size),
-            "load_img, one thread": lambda: by_hand(files, shape, args.batch_size),
-            "facefeat, cached": lambda: cached(batches),
+            "Keras' `flow_from_dataframe`": lambda: flow(files, shape, args.batch_size),
+            "`keras.utils.load_img` in one thread": lambda: by_hand(files, shape, args.batch_size),
+            OURS: lambda: cached(batches),
         }
         speeds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(args.rounds):  # in turn, so that a busy moment of the machine meets all of them
@@ -65,12 +67,15 @@ def main() -> None:
                 while done == 0 or time.perf_counter() - start < 1.0:
                     done += way()
                 speeds[name].append(done / (time.perf_counter() - start))
-        print(f"\n{len(files)} pictures, {args.size} px, batches of {args.batch_size}; {args.rounds} rounds (min, max)")
-        ours = statistics.median(speeds["facefeat, cached"])
+        print(f"{len(files):,} pictures at {args.size} pixels, batches of {args.batch_size}")
+        print(f"median of {args.rounds} rounds")
+        print("way | images/s | least and most | facefeat is faster by")
+        ours = statistics.median(speeds[OURS])
         for name, values in speeds.items():
             middle = statistics.median(values)
-            print(f"{name:22} {middle:9,.0f} images/s  ({min(values):,.0f}, {max(values):,.0f})   x{ours / middle:.1f}")
-        print(f"{'decoding, once':22} {first:9,.0f} images/s")
+            faster = "" if name == OURS else f"{ours / middle:.0f}"
+            print(f"{name} | {middle:,.0f} | {min(values):,.0f} to {max(values):,.0f} | {faster}")
+        print(f"facefeat, decoding the first time | {first:,.0f}")
     memory(load_dataset(args.data), args.size, args.batch_size)
 
 
@@ -153,14 +158,15 @@ def memory(dataset: FaceDataset, size: int, batch_size: int) -> None:
     batches = Batches(crops, dataset.labels(), batch_size)
     for images, _ in Batches(crops[:batch_size], {}, batch_size).epoch(0):
         to_device(images)
-    print(f"\nmemory over epochs of {len(crops):,} pictures ({crops.nbytes / 1e6:,.0f} MB of crops)")
-    print(f"before        {resident():7,.0f} MB")
+    print(f"\nmemory over two epochs of {len(crops):,} pictures ({crops.nbytes / 1e6:,.0f} MB of crops) | MB")
+    print(f"before | {resident():,.0f}")
+    most = 0.0
     for epoch in range(2):
-        most = 0.0
         for images, _ in batches.epoch(epoch):
             to_device(images)
             most = max(most, resident())
-        print(f"after epoch {epoch} {resident():7,.0f} MB (at most {most:,.0f})")
+    print(f"after | {resident():,.0f}")
+    print(f"at most | {most:,.0f}")
 
 
 if __name__ == "__main__":

@@ -73,10 +73,11 @@ def main(count: int) -> None:
         pairs = [(seconds(empty, 0), seconds(full, count)) for _ in range(TIMES)]
     without, with_all = (statistics.median(column) for column in zip(*pairs, strict=True))
     added = statistics.median(b - a for a, b in pairs)
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, median of {TIMES} processes each")
-    print(f"loading every plugin, none beside the built-in: {without:.3f} s")
-    print(f"loading every plugin, {count} beside the built-in: {with_all:.3f} s")
-    print(f"added by {count}: {added:.3f} s; the limit for 50 is {LIMIT} s")
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, median of {TIMES} processes each, in turns")
+    print("what | seconds")
+    print(f"every plugin loaded, none beside the built-in | {without:.3f}")
+    print(f"every plugin loaded, {count} beside the built-in | {with_all:.3f}")
+    print(f"added by the {count} (the limit for 50 is {LIMIT}) | {added:.3f}")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def main() -> None:
 
     queries = made(np.random.default_rng(1), QUERIES, width)
     with tempfile.TemporaryDirectory(dir=sys.argv[3] if len(sys.argv) > 3 else None) as folder:
-        print(f"approximate index built | {fill(Path(folder), rows, width):.0f} s", flush=True)
+        print("what | value")
+        print(f"making the index | {fill(Path(folder), rows, width):.0f} s", flush=True)
         size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
         print(f"on disk | {size / 1e6:,.0f} MB")
         index = FaceIndex(folder)
@@ -80,12 +81,10 @@ def main() -> None:
                 found[exact].append({n.file for n in neighbours})
             cpu = 1000 * (time.process_time() - cpu) / QUERIES
             last = statistics.quantiles(taken, n=20)[-1]
-            what = (
-                f"{'exact' if exact else 'approximate'} | {statistics.median(taken):.1f} ms, 95 % under {last:.1f} ms"
-            )
-            print(f"{what}, CPU {cpu:.1f} ms", flush=True)
+            what = f"one query, {'exact' if exact else 'by the index'}"
+            print(f"{what} | {statistics.median(taken):.1f} ms; 95 % under {last:.1f} ms; CPU {cpu:.1f} ms", flush=True)
     recall = [len(a & b) / COUNT for a, b in zip(found[False], found[True], strict=True)]
-    print(f"recall@{COUNT} | {statistics.mean(recall):.4f}")
+    print(f"of the true {COUNT} nearest found by the index | {statistics.mean(recall):.4f}")
 
 
 if __name__ == "__main__":

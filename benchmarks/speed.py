@@ -1,24 +1,30 @@
-"""Speed and size of the default preset: `python benchmarks/speed.py [FOLDER OF PHOTOS]`. Wants an idle machine.
+"""Speed and size of the default preset: `python benchmarks/speed.py [PHOTO|FOLDER...] [--rounds 5]`.
 
-Prints the machine and versions, then one row per figure of docs/benchmarks.md.
+Wants an idle machine. Prints the machine and versions, then one row per figure of
+docs/benchmarks.md, then the cold start of every command.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+ROUNDS, BATCH, FRAMES = 5, 64, 500
 
-def median_seconds(run: Callable[[], object], times: int = 5) -> float:
+
+def median_seconds(run: Callable[[], object], times: int = ROUNDS) -> float:
     """Median wall time of `times` runs after one that is not counted."""
     run()
     taken = []
@@ -29,40 +35,96 @@ def median_seconds(run: Callable[[], object], times: int = 5) -> float:
     return statistics.median(taken)
 
 
-def process_seconds(*command: str) -> float:
+def process_seconds(*command: str, times: int = ROUNDS) -> float:
     """Median wall time of a command as a whole process."""
-    return median_seconds(lambda: subprocess.run([sys.executable, *command], check=True, capture_output=True))
+    return median_seconds(lambda: subprocess.run([sys.executable, *command], check=True, capture_output=True), times)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="*", type=Path)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--commands", help="time the start of these alone, with commas")
+    args = parser.parse_args()
     packages = ("facefeat", "keras", "tensorflow", "numpy", "pillow")
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
     print(", ".join(f"{p} {version(p)}" for p in packages))
-    print(f"python -c 'import facefeat', less bare Python | {_import_seconds() * 1000:.0f} ms")
-    print(f"facefeat --help | {process_seconds('-m', 'facefeat', '--help'):.2f} s")
+    print("what | value")
+    bare, ours = (process_seconds("-c", code, times=args.rounds) for code in ("pass", "import facefeat"))
+    print(f"`import facefeat`, beyond bare Python | {1000 * (ours - bare):.0f} ms")
+    seconds = process_seconds("-m", "facefeat", "--help", times=args.rounds)
+    print(f"`facefeat --help`, whole process | {seconds:.2f} s", flush=True)
+    for name, value in [*of_the_model(args.rounds), *of_photos(args.photos, args.rounds)]:
+        print(f"{name} | {value}")
+    print("\nwhole process, cold | seconds", flush=True)
+    for name, seconds in starts(args.commands.split(",") if args.commands else [], args.rounds):
+        print(f"{name} | {seconds:.2f}", flush=True)
 
+
+def of_the_model(rounds: int) -> Iterator[tuple[str, str]]:
+    """Its size, and what it does a second; of a decoder, where there is one, too."""
     import numpy as np
 
+    from facefeat import FaceFeatureModel
+    from facefeat.preset import find_preset
+
+    model = FaceFeatureModel.from_preset()
+    size = model.image_size
+    crops = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype="uint8")
+    yield "parameters of the default classifier", f"{model.parameters:,}"
+    files = [p for p in find_preset(None).rglob("*") if p.is_file()]
+    yield "preset on disk", f"{sum(p.stat().st_size for p in files) / 1e6:.1f} MB"
+    rate = BATCH / median_seconds(lambda: model.predict_faces(crops), 3 * rounds)
+    yield f"crops classified a second, batches of {BATCH}", f"{rate:.0f}"
+    yield "one crop", f"{1000 * median_seconds(lambda: model.predict_faces(crops[:1]), 4 * rounds):.1f} ms"
+    rate = BATCH / median_seconds(lambda: model.encode(crops), 3 * rounds)
+    yield f"crops encoded a second, batches of {BATCH}", f"{rate:.0f}"
+    if not model.has_decoder:
+        return
+    latents = model.encode(crops)
+    yield (
+        f"faces decoded a second, batches of {BATCH}",
+        f"{BATCH / median_seconds(lambda: model.decode(latents), rounds):.0f}",
+    )
+    seconds = median_seconds(lambda: model.morph(crops[0], crops[1], steps=FRAMES), min(3, rounds))
+    yield f"{FRAMES} morph frames of {size} pixels", f"{seconds:.2f} s"
+
+
+def of_photos(given: list[Path], rounds: int) -> Iterator[tuple[str, str]]:
+    """From file to labels. given: files, or folders of .jpg."""
     from facefeat import FaceFeatureModel
     from facefeat.image import open_image
 
     model = FaceFeatureModel.from_preset()
-    crops = np.random.default_rng(0).integers(0, 256, (64, 96, 96, 3), dtype="uint8")
-    many = np.concatenate([crops] * 8)
-    print(f"parameters | {model.parameters:,}")
-    print(f"crops/s, batch 64 | {64 / median_seconds(lambda: model.predict_faces(crops), 15):.0f}")
-    print(f"crops/s, 512 crops | {512 / median_seconds(lambda: model.predict_faces(many)):.0f}")
-    print(f"one crop | {1000 * median_seconds(lambda: model.predict_faces(crops[:1]), 20):.1f} ms")
-    for folder in sys.argv[1:]:
-        for path in sorted(Path(folder).glob("*.jpg")):
-            height, width = open_image(path).shape[:2]
-            seconds = median_seconds(lambda p=path: model.predict(p))
-            faces = len(model.predict(path).faces)
-            print(f"{path.name}, {width} x {height}, read to labels | {seconds:.2f} s, faces found {faces}")
+    for path in [p for g in given for p in (sorted(g.glob("*.jpg")) if g.is_dir() else [g])]:
+        height, width = open_image(path).shape[:2]
+        seconds = median_seconds(lambda p=path: model.predict(p), rounds)  # type: ignore[misc]
+        faces = len(model.predict(path).faces)
+        pixels = f" ({width * height / 1e6:.1f} megapixels)" if width * height > 1e7 else ""
+        found = "" if faces == 1 else f", {faces} faces"
+        yield f"photo of {width} x {height} pixels{pixels}, from file to labels{found}", f"{seconds:.2f} s"
 
 
-def _import_seconds() -> float:
-    return process_seconds("-c", "import facefeat") - process_seconds("-c", "pass")
+def starts(only: list[str], rounds: int) -> Iterator[tuple[str, float]]:
+    """Each command from its start to its help; then `predict` on one crop, on Keras and, where it is there, on ONNX."""
+    import numpy as np
+    from PIL import Image
+
+    from facefeat.cli import COMMANDS
+
+    for name in only or COMMANDS:
+        yield f"`facefeat {name} --help`", process_seconds("-m", "facefeat", name, "--help", times=rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        crop, exported = str(Path(folder) / "crop.png"), str(Path(folder) / "model.onnx")
+        pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype="uint8")
+        Image.fromarray(pixels).save(crop)
+        command = ["-m", "facefeat", "predict", crop, "--detector", "whole-image"]
+        yield "`facefeat predict` on one crop", process_seconds(*command, times=rounds)
+        if any(importlib.util.find_spec(m) is None for m in ("onnxruntime", "onnx", "tf2onnx")):
+            return
+        subprocess.run([sys.executable, "-m", "facefeat", "export", "-o", exported], check=True, capture_output=True)
+        command += ["--engine", "onnx", "--model", exported]
+        yield "`facefeat predict --engine onnx` on one crop", process_seconds(*command, times=rounds)
 
 
 if __name__ == "__main__":

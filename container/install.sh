@@ -7,9 +7,11 @@ if [ $# -lt 2 ]; then
   exit 2
 fi
 target=$1 source=$2 gpu=${3:-0}
+# What every command needs; not `jax` (another backend) and `scale` (Ray), which want several machines or a GPU.
+extras=audit,batch,demo,export,onnx,plots,search,tune,video
 
 python3 -m venv "$target"
-"$target/bin/pip" install --no-cache-dir --quiet "$source[demo,batch,onnx,plots]"
+"$target/bin/pip" install --no-cache-dir --quiet "$source[$extras]"
 if [ "$gpu" = 1 ]; then
   "$target/bin/pip" install --no-cache-dir --quiet "tensorflow[and-cuda]"
 fi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,17 @@ def test_background_is_found_and_masking_it_is_measured_with_significance() -> N
     assert (two["kind"] == "masking").sum() == 1 and not two.equals(table)
     with pytest.raises(InputError, match="--data"):
         BUILD["background"]().analyze(z, labels)
+
+    class Detailed(Reading):
+        """What it keeps of the background is a detail code, which no head sees: there is nothing to mask."""
+
+        has_decoder, decoder = True, SimpleNamespace(feature_dim=1)
+
+    table = BUILD["background"](draws=3).analyze(z, labels, Detailed(), faces).table
+    assert table["carries_background"].tolist() == [False, True, False]
+    table = BUILD["background"](draws=3, top=3).analyze(z, labels, Detailed(), faces).table
+    masking = table[table["kind"] == "masking"].iloc[0]
+    assert masking["difference"] == masking["random_difference"]  # of one coordinate that is seen, both draw that one
 
 
 def test_masks_come_from_landmarks_or_from_a_folder(tmp_path: Path) -> None:

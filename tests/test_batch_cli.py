@@ -46,11 +46,49 @@ def test_a_run_says_what_it_gave_and_where_it_is(
     code, printed, told = said(capsys, photos, "-o", out)
     assert (code, printed) == (0, f"Written to {out}\n")
     assert told.startswith("facefeat: 11 pictures, 12 faces, 3 without a face, 2 could not be read, ")
-    assert len(told.splitlines()) == 1
+    assert told.splitlines()[1:] == [
+        "facefeat: 2 of 11 pictures could not be read; the column reason says why. "
+        "Next: the same command with --resume --retry-failed reads them again."
+    ]
     code, _, told = said(capsys, photos, "-o", out, "--resume")
     assert code == 0 and "11 pictures done before" in told
     code, _, told = said(capsys, photos, "-o", out)
     assert code == 2 and "exists. Name another file, or delete it first." in told
+
+
+def test_failed_pictures_are_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos, out = batch_standin.album(tmp_path / "album", 9), tmp_path / "f.parquet"
+    assert said(capsys, photos, "-o", out)[0] == 0  # some are bad in themselves: that is no failure of the run
+    for bad in photos.rglob("*.jpg"):
+        bad.write_bytes((photos / "b" / "005.png").read_bytes())
+    code, _, told = said(capsys, photos, "-o", out, "--retry-failed")
+    assert code == 2 and "Add: --resume" in told
+    code, _, told = said(capsys, photos, "-o", out, "--resume", "--retry-failed")
+    assert code == 0 and "11 pictures, 14 faces, 3 without a face, " in told and len(told.splitlines()) == 1
+
+
+def test_an_output_at_an_address_is_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, printed, told = said(capsys, photos, "-o", "s3://bucket/faces.parquet")
+    assert (code, printed) == (2, "") and "the output is a local path" in told and "Give -o faces.parquet" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_gives_up_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> bytes:
+        raise PermissionError(13, "Access Denied")
+
+    monkeypatch.setattr("facefeat.batch.files._read", denied)
+    (tmp_path / "list.txt").write_text("\n".join(f"memory://shop/{i}.png" for i in range(60)))
+    code, printed, told = said(capsys, tmp_path / "list.txt", "-o", tmp_path / "f.parquet")
+    assert (code, printed, told.count("\n")) == (1, "", 1)
+    assert "50 pictures in a row could not be reached; the last: no access to 'memory://shop/49.png': Access" in told
+    code, _, told = said(capsys, tmp_path / "list.txt", "-o", tmp_path / "f.parquet", "--resume", "--give-up-after", 0)
+    assert code == 1 and "60 could not be read" in told
 
 
 def test_where_nothing_could_be_read_the_exit_code_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +108,7 @@ def test_where_nothing_could_be_read_the_exit_code_says_so(tmp_path: Path, capsy
         (("{photos}", "--engine", "dask"), "no such engine. Received: 'dask'"),
         (("nowhere",), "no such file or folder: 'nowhere'"),
         (("{photos}/../empty",), "no pictures in"),
+        (("{photos}/../shards",), "shards'. Its tars or Parquet files are read where a glob names them: '"),
         (("{photos}", "--threads", "0"), "--threads"),
         (("{photos}", "--engine", "ray", "--gpus", "1.5"), "gpus must be from 0 to 1, or a whole number"),
     ],
@@ -85,6 +124,8 @@ def test_what_cannot_be_done_is_said_before_a_model_is_read(
 ) -> None:
     monkeypatch.setattr("facefeat.batch.run.require_extra", _without_ray)
     (photos.parent / "empty").mkdir(exist_ok=True)
+    (photos.parent / "shards").mkdir(exist_ok=True)
+    (photos.parent / "shards" / "00000.tar").write_bytes(b"")
     code, printed, told = said(capsys, *(a.format(photos=photos) for a in args), "-o", tmp_path / "f.parquet")
     assert (code, printed) == (2, "") and words in told
     assert "Traceback" not in told and keras == [] and list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from PIL import Image
 from batch_standin import album, picture
 from facefeat import ImageError, InputError, MissingExtraError
 from facefeat.batch import files
-from facefeat.batch.inputs import Item, Witness, chunks, list_items, look, needs_order
+from facefeat.batch.inputs import Item, Witness, chunks, list_items, look, needs_order, shards_in
 from facefeat.batch.opening import Opener
 
 pa = pytest.importorskip("pyarrow")
@@ -119,6 +119,65 @@ def test_sources_are_named_so_that_they_can_be_found_again(photos: list[Path]) -
     assert sources(as_zip(photos)) == ["zip://album/a/000.png::a.zip"]
 
 
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "packed tar"])
+def test_relative_inputs_are_opened_by_a_process_in_another_folder(
+    kind: str, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = list(list_items(look([KINDS[kind](photos)])))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    opener = Opener()
+    for item, path in zip(items, photos, strict=True):
+        np.testing.assert_array_equal(opener.open(item), np.asarray(Image.open(tmp_path / path)))
+        assert "address" in kind or str(tmp_path) not in item.source  # named as it was given
+
+
+@pytest.mark.parametrize(
+    ("text", "opened"),
+    [
+        ("a.jpg", "{here}/a.jpg"),
+        ("../a b.jpg", "{here}/../a b.jpg"),
+        ("/photos/a.jpg", "/photos/a.jpg"),
+        ("s3://bucket/a.jpg", "s3://bucket/a.jpg"),
+        ("zip://x.jpg::in/a.zip", "zip://x.jpg::{here}/in/a.zip"),
+        ("zip://x.jpg::/in/a.zip", "zip://x.jpg::/in/a.zip"),
+        ("zip://x.jpg::simplecache::s3://bucket/a.zip", "zip://x.jpg::simplecache::s3://bucket/a.zip"),
+        ("memory::memory", "memory::memory"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
+def test_a_path_is_made_absolute_and_an_address_is_left(text: str, opened: str) -> None:
+    assert files.absolute(text) == opened.format(here=Path.cwd())
+
+
+def test_a_presigned_address_is_a_picture_or_an_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "is_folder", lambda _: False)
+    monkeypatch.setattr(files, "exists", lambda _: True)
+    monkeypatch.setattr("facefeat.batch.inputs._check_tar", lambda _: None)
+    (one,) = look([url := "https://host/p.jpg?sig=a.b/c"])
+    assert (one.kind, [i.at for i in list_items([one])]) == ("picture", [(url,)])
+    assert look(["https://host/a.tar?X-Amz-Signature=1"])[0].kind == "tar"
+    with pytest.raises(InputError, match="not an input"):
+        look(["https://host/page?of=p.jpg"])
+
+
+def test_a_folder_of_archives_is_told_with_the_glob_that_reads_them(photos: list[Path]) -> None:
+    Path("shards/deep").mkdir(parents=True)
+    assert shards_in(look(["shards"])) is None
+    Path(as_parquet(photos, hub=True)).rename("shards/deep/0.parquet")
+    assert shards_in(look(["shards"])) == "shards/**/*.parquet"
+    for name, mode in (("00000.TGZ", "w:gz"), ("00000.tar", "w")):
+        Path(as_tar(photos, "x.tar", mode)).rename(f"shards/{name}")
+        assert shards_in(look(["album/a", "shards/"])) == "shards/*" + Path(name).suffix
+        assert len(list(list_items(look(["shards/*" + Path(name).suffix])))) == 9
+        Path("shards", name).unlink()
+    fsspec.filesystem("memory").pipe("/shards/0.tar", b"")
+    assert shards_in(look(["memory://shards"])) == "memory://shards/*.tar"
+    Path("odd[1]").mkdir()
+    Path("odd[1]/0.tar").touch()
+    assert files.matching(shards_in(look(["odd[1]"])) or "") == ["odd[1]/0.tar"]
+
+
 def test_several_inputs_follow_one_another(photos: list[Path]) -> None:
     items = list(list_items(look([as_tar(photos[:2]), "album/b", str(photos[0])])))
     assert [i.kind for i in items] == ["slice"] * 2 + ["path"] * 6
@@ -189,6 +248,33 @@ def test_a_network_that_stumbles_is_asked_again(photos: list[Path], monkeypatch:
     monkeypatch.setattr(files, "_read", stumbling)
     monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
     assert files.read_bytes(address) == photos[0].read_bytes() and len(asked) == 3
+
+
+def test_what_is_kept_away_is_told_from_what_is_broken(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory(photos)
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/rows/a.parquet", Path(as_parquet(photos, hub=False)).read_bytes())
+    row, broken = (
+        Item("x", "row", ("memory://rows/a.parquet", "image", 0, 0)),
+        Item("x", "row", ("a.pq", "image", 0, 0)),
+    )
+
+    def refuse(error: Exception) -> None:
+        def refusing(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(type(fs), "open", refusing)
+
+    class StrangeError(Exception):
+        pass
+
+    for error in (PermissionError(13, "Access Denied"), ConnectionResetError("reset"), StrangeError("status 403")):
+        refuse(error)
+        assert reason(row).startswith(f"{files.NO_ACCESS}'memory://rows/a.parquet': ")
+    refuse(OSError("not a Parquet file"))
+    assert reason(row).startswith("cannot read row 0 of row group 0 in 'memory://rows/a.parquet'")
+    Path("a.pq").write_bytes(b"text")
+    assert reason(broken).startswith("cannot read row 0 of row group 0 in 'a.pq'")
 
 
 @pytest.mark.parametrize(

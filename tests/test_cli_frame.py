@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import ClassVar
 
 import click
 import pytest
@@ -169,3 +171,68 @@ def test_a_bar_steps_aside_and_comes_back() -> None:
     bar.close()
     bar.show()
     assert calls == ["start", "stop", "output", "start", "stop"]
+
+
+# ---------------------------------------------------------------- what is wrong is said before TensorFlow starts
+
+
+@pytest.fixture
+def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where a command starts Keras; the index's own check wants LanceDB, which is no matter here."""
+
+    def started() -> None:
+        raise AssertionError("Keras was started first")
+
+    for name in ("predict", "export", "index", "similar", "edit"):
+        monkeypatch.setattr(f"facefeat.cli.{name}.start_keras", started)
+    monkeypatch.setattr("facefeat.index.build.check_index_output", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["predict", "photo.jpg"],
+        ["export", "-o", "model.tflite"],
+        ["index", "data", "-o", "faces.index"],
+        ["edit", "photo.jpg", "--age", "+20", "-o", "older.png"],
+    ],
+    ids=lambda args: args[0],
+)
+def test_an_unknown_preset_is_wrong_usage_and_said_at_once(
+    no_keras: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert run([*args, "--preset", "utkface-compat"]) == 2
+    shown = capsys.readouterr().err
+    assert "no such preset" in shown and "Did you mean 'utkface-compact'" in shown
+
+
+def test_similar_and_the_card_take_no_unknown_preset_either(no_keras: None, capsys: pytest.CaptureFixture[str]) -> None:
+    from facefeat import InputError, PresetError
+    from facefeat.cli.similar import encode_photo
+
+    class Index:
+        facts: ClassVar = {"preset": "gone"}
+
+    for preset in ("nope", None):
+        with pytest.raises(PresetError, match="no such preset") as failed:
+            encode_photo(Index(), "photo.jpg", 0, preset, None)  # type: ignore[arg-type]
+        assert isinstance(failed.value, InputError)
+    assert run(["presets", "nope"]) == 2
+    assert "no such preset" in capsys.readouterr().err
+
+
+def test_index_looks_for_the_data_and_the_detector_first(
+    no_keras: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["index", "NOSUCHDATA", "-o", str(tmp_path / "faces.index")]) == 1
+    assert "no such file or folder: 'NOSUCHDATA'" in capsys.readouterr().err
+    assert run(["index", str(tmp_path), "-o", str(tmp_path / "faces.index"), "--detector", "mtcn"]) == 2
+    assert "Did you mean 'mtcnn'" in capsys.readouterr().err
+
+
+def test_the_list_of_presets_says_what_its_parameters_are_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["presets"]) == 0
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert "Classifier parameters" in heading and "On disk" in heading

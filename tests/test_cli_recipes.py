@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from facefeat import InputError
-from facefeat.cli import cli
+from facefeat import FaceFeatureModel, InputError
+from facefeat.cli import COMMANDS, cli
+from facefeat.cli.data import data as data_group
 from facefeat.evaluation.experiments import RunSummary, compare
-from facefeat.training import list_recipes, load_recipe
+from facefeat.training import list_decoder_recipes, list_recipes, load_recipe
 
 
 def ask(*args: str) -> Result:
@@ -29,8 +31,32 @@ def test_all_recipes_are_listed_and_one_is_printed_as_its_file(tmp_path: Path) -
     mine = tmp_path / "fairface-convnext.toml"
     mine.write_text(ask("recipes", "fairface-convnext").stdout)
     assert load_recipe(mine) == load_recipe("fairface-convnext")
-    assert len(json.loads(ask("recipes", "--json").stdout)) == len(list_recipes())
+    named = [r["name"] for r in json.loads(ask("recipes", "--json").stdout)]
+    assert named == [*list_recipes(), *list_decoder_recipes()]
     assert json.loads(ask("recipes", "utkface-compact", "--json").stdout)["name"] == "utkface-compact"
+
+
+def test_the_recipe_of_squeezenet_knows_how_large_it_is() -> None:
+    recipe = load_recipe("fairface-squeezenet")
+    model = FaceFeatureModel(
+        backbone=recipe.backbone.name,
+        backbone_config=recipe.backbone.config,
+        head=recipe.head.name,
+        head_config=recipe.head.config,
+        schema=recipe.schema,
+        image_size=32,  # its convolutions have as many parameters at any size
+    )
+    assert f" {model.parameters / 1e6:.1f} million parameters" in list_recipes()["fairface-squeezenet"].read_text()
+
+
+def test_the_documentation_has_every_command_and_the_plugins_analyzer(repo: Path) -> None:
+    page = (repo / "docs" / "commands.md").read_text("utf-8")
+    table = page[: page.index("`facefeat COMMAND --help`")]
+    named = {text.removeprefix("facefeat ") for text in re.findall("`(.*?)`", table)}
+    data = [f"data {name}" for name in data_group.commands]
+    for command in (*data, *(name for name in COMMANDS if name != "data")):
+        assert any(text == command or text.startswith(f"{command} ") for text in named), command
+    assert "pip install ./plugins/facefeat-umap" in (repo / "docs" / "analyzers.md").read_text("utf-8")
 
 
 def run_folder(folder: Path, **recipe: Any) -> Path:

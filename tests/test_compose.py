@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
-from facefeat import InputError, PresetError
+from facefeat import DataError, FaceFeatureModel, InputError, PresetError
+from facefeat.cli import cli
 from facefeat.latent.compose import check_attributes, compose
 from latent_fake import FEATURES, SCHEMA, FakeModel, another
 
@@ -88,3 +92,26 @@ def test_a_model_without_a_decoder_says_so(model: FakeModel) -> None:
     with pytest.raises(PresetError, match="no decoder"):
         compose(another(model), {}, {})
     assert model.directions.feature_dim == FEATURES
+
+
+def test_the_command_refuses_data_before_it_composes(
+    model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_early(*_: Any, **__: Any) -> None:
+        raise AssertionError("it composed first")
+
+    monkeypatch.setattr("facefeat.cli.compose.start_keras", lambda: None)
+    monkeypatch.setattr(FaceFeatureModel, "from_preset", lambda _: model)
+    monkeypatch.setattr(model, "compose", too_early, raising=False)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    few = tmp_path / "few.csv"
+    few.write_text("file,split,age,gender,race,smile\na.png,val,30,Male,A,none\n")
+    for args, said in (
+        (["--nearest", str(tmp_path / "none")], str(tmp_path / "none")),
+        (["--nearest", str(few)], "has 1 faces, fewer than the 5"),
+        (["--nearest", str(few), "--split", "train"], "no such split"),
+    ):
+        failed = CliRunner().invoke(cli, ["compose", "--age", "30", "-o", str(tmp_path / "c.png"), *args])
+        assert isinstance(failed.exception, DataError) and said in str(failed.exception), failed.exception
+    failed = CliRunner().invoke(cli, ["compose", "-o", str(tmp_path / "c.png"), "--set", "99=1", "--nearest", str(few)])
+    assert isinstance(failed.exception, InputError) and "whole numbers from 0 to 9" in str(failed.exception)

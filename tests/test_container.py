@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
 import shutil
+import socket
 import subprocess
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +40,46 @@ def test_what_the_image_is_built_from_is_there_and_is_what_the_wheel_needs() -> 
 def test_the_script_says_how_it_is_called() -> None:
     done = subprocess.run([FOLDER / "install.sh"], capture_output=True, text=True)
     assert done.returncode == 2 and "usage: install.sh TARGET SOURCE" in done.stderr
+
+
+def test_every_extra_that_a_command_may_ask_for_is_installed() -> None:
+    """The image runs any command: no message in it may end with `pip install 'facefeat[...]'`."""
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    (listed,) = re.findall(r"^extras=(\S+)$", (FOLDER / "install.sh").read_text("utf-8"), re.M)
+    given: set[str] = set()
+    left = listed.split(",")
+    while left:
+        given.add(name := left.pop())
+        left += [n for line in optional[name] for n in re.findall(r"^facefeat\[([\w,]+)\]$", line)]
+    texts = [p.read_text("utf-8") for folder in ("src", "demo") for p in sorted((ROOT / folder).rglob("*.py"))]
+    asked = {name for text in texts for name in re.findall(r"facefeat\[(\w+)\]", text)}
+    assert {"demo", "export", "search", "audit", "tune", "video"} <= asked, "the messages have another form now"
+    assert {name for name in asked if name in optional} - given == {"jax"}
+    assert "batch" in given and "scale" not in given, "Ray's workers are machines of their own"
+
+
+@contextlib.contextmanager
+def demo_page(command: Path, **how: Any) -> Iterator[str]:
+    """The demo, started as the image starts it, and its page as text."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [command, "demo", "--host", "0.0.0.0", "--port", str(port)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **how,
+    )  # fmt: skip
+    try:
+        for _ in range(240):
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                    yield answer.read().decode()
+                    return
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(1)
+        raise AssertionError("the demo did not answer within four minutes")
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 @pytest.mark.container
@@ -60,6 +108,5 @@ def test_the_script_makes_an_environment_that_another_user_can_run(tmp_path: Pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("photo.jpg") == 1
-    helped = subprocess.run([target / "bin" / "facefeat", "demo", "--help"], cwd=work, env=clean, text=True,
-                            capture_output=True, **user)  # fmt: skip
-    assert helped.returncode == 0 and "--share" in helped.stdout
+    with demo_page(target / "bin" / "facefeat", cwd=work, env=clean, **user) as page:
+        assert "facefeat" in page and "gradio" in page

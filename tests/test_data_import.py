@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facefeat.data import load_dataset, read_raw
+from facefeat.data import Import, load_dataset, read_raw
 from facefeat.data.rows import hashed_split
 from facefeat.errors import DataError, InputError, SchemaError
 from facefeat.schema import get_schema
@@ -179,6 +179,34 @@ def test_one_label_table_of_fairface(tmp_path: Path) -> None:
     assert ds.name == "fairface" and ds.splits == {"train": 2}
 
 
+def test_a_schema_that_does_not_know_the_labels_is_refused_by_their_names(tmp_path: Path) -> None:
+    path = fairface(tmp_path, "folder")
+    with pytest.raises(DataError) as e:
+        load_dataset(path, schema="utkface")
+    said = str(e.value)
+    assert "2 of 3 rows have labels that schema 'utkface' does not know: race 'East Asian' (2 rows)" in said
+    assert "valid: White, Black, Asian, Indian, Others" in said and "that of fairface data is 'fairface'" in said
+    with pytest.raises(DataError, match="'Martian' .21 rows.*valid: White, "):
+        read_many(tmp_path / "all", 21, 0)
+    assert "race 'Martian'" in read_many(tmp_path / "none", 3, 37, None).misfit, "without a schema it is no error"
+
+
+@pytest.mark.parametrize(("wrong", "right"), [(2, 38), (1, 19)])
+def test_few_labels_that_do_not_fit_are_skipped(tmp_path: Path, wrong: int, right: int) -> None:
+    found = read_many(tmp_path, wrong, right)
+    assert len(found.table) == right and [s.reason[:12] for s in found.skipped] == ["no such race"] * wrong
+    with pytest.raises(DataError, match=f"{wrong + 1} of {wrong + 1 + right} rows have labels .* race 'Martian'"):
+        read_many(tmp_path / "more", wrong + 1, right)
+
+
+def read_many(folder: Path, wrong: int, right: int, schema: str | None = "utkface") -> Import:
+    """A CSV with so many rows of a race that no schema knows, and so many others."""
+    fill(folder, {f"{i}.jpg": b"" for i in range(wrong + right)})
+    rows = "".join(f"{i}.jpg,{'Martian' if i < wrong else 'White'}\n" for i in range(wrong + right))
+    path = table(folder / "x.csv", f"file,race\n{rows}")
+    return read_raw(path, None if schema is None else get_schema(schema))
+
+
 def test_fairface_without_tables_or_with_two_archives_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no label tables in .*put fairface_label_train.csv"):
         load_dataset(zipped(tmp_path / "ff.zip", PICTURES), format="fairface")
@@ -215,8 +243,8 @@ def test_a_csv_with_years_a_class_and_nothing(tmp_path: Path) -> None:
     path = table(
         tmp_path / "mine.csv", "file;age;gender;split\na.jpg;34;male;Train\nb.jpg;0-2;F;val\nc.jpg;;;val\nd.jpg;5;1;\n"
     )
-    ds = load_dataset(path, schema="utkface")
-    assert ds.name == "mine" and ds.table["file"].tolist() == ["a.jpg", "c.jpg"]
+    ds = load_dataset(path)
+    assert ds.schema.name == "utkface" and ds.name == "mine" and ds.table["file"].tolist() == ["a.jpg", "c.jpg"]
     assert ds.labels()["age"].tolist() == [4, -1] and ds.labels()["race"].tolist() == [-1, -1]
     assert ds.table["race"].tolist() == ["", ""]
     years = ds.years()

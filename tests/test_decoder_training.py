@@ -91,7 +91,7 @@ def test_a_decoder_beats_the_mean_picture(faces: FaceDataset, decoder: dict[str,
 
 @pytest.mark.backend
 def test_a_resumed_run_ends_with_the_same_numbers(faces: FaceDataset, tmp_path: Path) -> None:
-    data, chosen = (faces.split("train"), faces.split("val")), recipe(SMALLEST, epochs=2)
+    data, chosen = (faces.split("train"), faces.split("val")), recipe(SMALLEST, epochs=2, classifier_from=0.5)
     straight, resumed = model(), model()
     log = straight.fit_decoder(*data, chosen)
     with pytest.raises(Stop):
@@ -271,3 +271,33 @@ def test_a_critic_learns_beside_the_decoder_and_pulls_it_from_its_epoch_on(faces
     assert decoder_moved < 3e-4 and critic_moved > 1e-3
     decoder_moved, critic_moved = step(fooling=1.0)
     assert decoder_moved > 1e-3 and critic_moved > 1e-3
+
+
+@pytest.mark.backend
+def test_the_classifier_looks_from_its_epoch_on(faces: FaceDataset) -> None:
+    from facefeat.training.decoder import build_decoder
+    from facefeat.training.decoder_graph import decoder_model
+
+    made, crops = model(), faces.crops(32)[:6].astype("float32")
+    chosen = recipe(SMALLEST, {"pixels": 1e-9, "swap": 1.0, "perceptual": 1.0}, warmup_epochs=0.0)
+    decoder = build_decoder(made._classifier, chosen)
+    graph = decoder_model(made._classifier, decoder, chosen, 1)
+    bias = decoder.model.get_layer("pixels").bias
+    for looks in (False, True):
+        before = np.asarray(bias).copy()
+        graph.look(looks)
+        graph.fit(crops, batch_size=6, epochs=1, verbose=0)
+        assert (np.abs(np.asarray(bias) - before).max() > 1e-3) == looks
+
+
+def test_a_share_is_0_to_1() -> None:
+    with pytest.raises(RecipeError, match=r"classifier_from.*0 to 1"):
+        recipe(SMALLEST, classifier_from=1.5)
+
+
+def test_a_mistaken_setting_of_the_decoder_comes_before_the_data_are_read(tmp_path: Path) -> None:
+    model().save(tmp_path / "preset", name="plain")
+    (tmp_path / "mine.toml").write_text('decoder = { name = "detail", config = { codes = 4 } }')
+    words = ["--recipe", tmp_path / "mine.toml", "--preset", tmp_path / "preset", "--data", tmp_path / "no data"]
+    done = CliRunner().invoke(cli, ["train-decoder", *map(str, words), "--output", str(tmp_path / "run")])
+    assert isinstance(done.exception, InputError) and "'codes'" in str(done.exception)

@@ -181,7 +181,8 @@ def test_the_face_of_a_photo_can_be_chosen(host: Host, photo: Path) -> None:
 
 
 def test_a_model_without_a_decoder_says_so(host: Host) -> None:
-    assert "train-decoder" in morph.NO_DECODER and "no: it has no decoder" not in models.in_use(host)
+    assert "train-decoder" in morph.NO_DECODER and "without <code>--preset</code>" in morph.NO_DECODER
+    assert "no: it has no decoder" not in models.in_use(host)
     assert "core" in host.device or host.device == "GPU"
 
 
@@ -324,7 +325,7 @@ def test_the_map_of_a_data_set_has_its_faces(explored: Host) -> None:
     assert explore.the_map(explored, "race", "pca").count("<button") == 12
     for way in atlas.ways:
         assert atlas.places(way).shape == (12, 2) and 0 <= atlas.places(way).min() <= atlas.places(way).max() == 1
-    assert "years" in atlas.points[0].name and explore.at_point(explored, 3).count("<img") == 2
+    assert "years" in atlas.points[0].name and explore.at_point(explored, 3).count("<img") == 2 + explore.NEAREST
     assert atlas.nearest(explored.model.encode(atlas.crops[4:5])[0])[0] == 4
     made = explored.model.compose(age=30)
     assert explore.by_hand(explored, made).count("A real face near it") == explore.NEAREST
@@ -334,7 +335,7 @@ def test_without_a_decoder_the_faces_of_a_data_set_are_there(tmp_path: Path) -> 
     folder = preset_with_decoder(tmp_path / "blind", decoder=False)
     blind = Host(str(folder), None, "whole-image", squares(tmp_path / "data", 12))
     assert blind.atlas is not None and editing.lacks(blind.model) == "decoder"
-    assert explore.at_point(blind, 0).count("<img") == 1
+    assert explore.at_point(blind, 0).count("<img") == 1 + explore.NEAREST
     assert "Making a face by hand needs" in explore._without(blind)
 
 

@@ -132,6 +132,35 @@ def test_a_batch_gives_what_single_images_give(portrait: UInt8Array, crop: UInt8
     assert all(same(faces, together[1]) for faces in together[6:])
 
 
+@pytest.mark.parametrize("at_once", [None, 3])
+def test_images_of_different_sizes_go_through_the_later_networks_together(
+    at_once: int | None, portrait: UInt8Array, crop: UInt8Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if at_once is not None:
+        monkeypatch.setattr(mtcnn, "_PATCHES", {"rnet": at_once, "onet": at_once})
+    sizes = [(300, 300), (260, 340), (333, 301)]
+    scaled = [np.asarray(Image.fromarray(portrait).resize(s, Image.Resampling.BICUBIC)) for s in sizes]
+    images = [scaled[0], np.full((90, 70, 3), 120, "uint8"), *scaled[1:], np.zeros((3, 3, 3), "uint8"), crop, scaled[0]]
+    runs: list[tuple[str, int]] = []
+    run = mtcnn._run
+
+    def counting(net: str, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
+        runs.append((net, len(pixels)))
+        return run(net, pixels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mtcnn, "_run", counting)
+        together = Mtcnn().detect_batch(images)
+    assert [len(faces) for faces in together] == [1, 0, 1, 1, 0, 1, 1]
+    for faces, image in zip(together, images, strict=True):
+        assert same(faces, Mtcnn().detect(image))
+    later = {net: [n for name, n in runs if name == net] for net in ("rnet", "onet")}
+    if at_once is None:
+        assert [len(counts) for counts in later.values()] == [1, 1] and later["onet"][0] >= 5
+    else:
+        assert all(n <= at_once for counts in later.values() for n in counts)
+
+
 def test_large_photos_are_scaled_down_and_boxes_are_in_their_own_pixels(portrait: UInt8Array) -> None:
     large = np.asarray(Image.fromarray(portrait).resize((2560, 2560), Image.Resampling.BICUBIC))
     (small_face,), (face,) = Mtcnn().detect_batch([portrait, large])
@@ -201,7 +230,7 @@ def test_suppression_leaves_no_duplicates_and_nothing_else_out(rows: list[tuple[
     owner, scores = table[:, 0].astype("intp"), table[:, 5].astype("float32")
     boxes = np.hstack([table[:, 1:3], table[:, 1:3] + table[:, 3:5] + 1]).astype("float32")
     kept = mtcnn._keep(owner, boxes, scores, over).tolist()
-    assert all(scores[a] >= scores[b] for a, b in pairwise(kept))
+    assert all((owner[a], -scores[a]) <= (owner[b], -scores[b]) for a, b in pairwise(kept))
 
     def overlap(i: int, j: int) -> float:
         if owner[i] != owner[j]:

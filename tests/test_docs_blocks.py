@@ -33,6 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader in a checkout has beside the prompt."""
     made = tmp_path_factory.mktemp("reader")
     shutil.copytree(DOCS / "assets", made / "docs" / "assets")
+    examples = Path("demo", "facefeat_demo", "examples")
+    shutil.copytree(DOCS.parent / examples, made / examples)
     return made
 
 

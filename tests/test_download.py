@@ -286,6 +286,16 @@ def test_an_unwritable_folder_is_named(serve: Callable[..., Site], tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(DownloadError, match=r"cannot write .*FACEFEAT_CACHE"):
         get(serve().url, tmp_path / "file" / "f")
+    with pytest.raises(DownloadError, match=r"cannot write .*\. Give another -o\.$"):
+        get(serve().url, tmp_path / "file" / "f", hint="Give another -o.")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full disk")
+@pytest.mark.parametrize("size", [1000, 700_000])
+def test_a_full_disk_is_one_clear_error(serve: Callable[..., Site], tmp_path: Path, size: int) -> None:
+    (tmp_path / "f.part").symlink_to("/dev/full")
+    with pytest.raises(DownloadError, match=r"cannot write .*: No space left on device\. Make room\.$"):
+        get(serve(body=BODY[:size]).url, tmp_path / "f", hint="Make room.")
 
 
 def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

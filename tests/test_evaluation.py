@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facefeat.cli import run
+from facefeat.errors import DataError, InputError
 from facefeat.evaluation import calibrate, expected_calibration_error
 from facefeat.evaluation.metrics import score_batch
+from facefeat.evaluation.report import predict_dataset, report_on
+from facefeat.folders import check_folder, whole_folder
 from facefeat.readout import class_probabilities, median_years, read_logits, softmax
 from facefeat.schema import get_schema
 
@@ -94,3 +101,71 @@ def test_calibration_finds_the_temperature_of_overconfident_logits() -> None:
     before = expected_calibration_error(class_probabilities(UTK["race"], 3 * z), y)
     after = expected_calibration_error(class_probabilities(UTK["race"], 3 * z, found["race"]), y)
     assert after < 0.03 < before
+
+
+def test_data_without_labels_are_refused_and_told_before_the_work() -> None:
+    labels = {name: np.full(3, -1) for name in UTK.attributes}
+    batch = read_logits(UTK, {n: np.zeros((3, a.outputs)) for n, a in UTK.attributes.items()}, {})
+    with pytest.raises(DataError, match="no face of 'mine' has a label of any attribute"):
+        report_on("mine", UTK, batch, labels, np.full(3, np.nan, "float32"))
+
+    class Unlabelled(Labelled):
+        name, schema, table = "mine", UTK, (1, 2, 3)
+
+        def crops(self, size: int) -> Any:
+            raise AssertionError("the pictures were read")
+
+    class Model:
+        schema, image_size = UTK, 32
+
+    with pytest.raises(DataError, match="no face of 'mine' has a label of any attribute"):
+        predict_dataset(Model(), Unlabelled(labels))  # type: ignore[arg-type]
+    some = {**labels, "gender": np.array([0, -1, 1])}
+    report = report_on("mine", UTK, batch, some, np.full(3, np.nan, "float32"), bootstrap=0)
+    assert set(report.by_group["attribute"]) == {"gender"}
+
+
+def test_a_folder_is_checked_as_it_is_written(tmp_path: Path) -> None:
+    def check(folder: Path) -> None:
+        check_folder(folder, "a report", {"mine.txt"}.__contains__)
+
+    def write(folder: Path) -> None:
+        with whole_folder(folder, "a report", {"mine.txt"}.__contains__) as new:
+            (new / "mine.txt").touch()
+
+    place = tmp_path / "not" / "there"
+    check(place)
+    assert not place.parent.exists()
+    write(place)
+    check(place)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "other.txt").touch()
+    for folder, message in (
+        (tmp_path / "other", "exists and is not a report. Give a new or empty folder"),
+        (place / "mine.txt", "exists and is not a report"),
+        (place / "mine.txt" / "below" / "it", "cannot write the report to .*Not a directory"),
+    ):
+        for use in (check, write):
+            with pytest.raises(InputError, match=message):
+                use(folder)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("evaluate --data {none} --report {folder}", "is not a report"),
+        ("analyze pca --data {none} --preset {none} --output {folder}", "is not an analysis"),
+        ("fit-directions --data {none} --preset {none} --output {folder}", "is not a preset"),
+    ],
+)
+def test_a_folder_of_other_things_is_refused_before_the_work(
+    tmp_path: Path, command: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facefeat.evaluation.audit.require_extra", lambda: None)
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter.txt").touch()
+    # There is neither a preset nor a data set: whoever looked for them first would say so.
+    assert run(command.format(none=tmp_path / "none", folder=folder).split()) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert [p.name for p in folder.iterdir()] == ["chapter.txt"]

@@ -12,7 +12,8 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, InputError
 from facefeat.cli import cli
-from facefeat.latent.explain import Explanation
+from facefeat.latent.explain import Explanation, check_request
+from facefeat.schema import get_schema
 from facefeat.testing import toy_crops
 from made import TINY
 
@@ -79,6 +80,14 @@ def test_mistakes_are_answered_with_the_nearest(args: Any, said: str, linear: Fa
     attribute, label, method = (*args, None, "auto")[:3] if len(args) < 3 else args
     with pytest.raises(InputError, match=said):
         linear.explain(toy_crops(1, 32), attribute, label, method=method or "auto")
+
+
+def test_a_class_is_known_in_any_case(linear: FaceFeatureModel) -> None:
+    schema = get_schema("utkface")
+    assert check_request(schema, "gender", "female", "auto") == "Female"
+    assert check_request(schema, "gender", None, "auto") is None
+    found, same = (linear.explain(toy_crops(2, 32), "race", label) for label in ("asian", "Asian"))
+    assert found.labels == ("Asian", "Asian") and (found.maps == same.maps).all()
 
 
 def test_a_drawing_is_strongest_where_the_map_is() -> None:

@@ -243,6 +243,20 @@ def test_litert_answers_as_the_model_and_carries_its_metadata(model: FaceFeature
         assert ExportMetadata.from_json(archive.read("facefeat.json").decode(), "it") == made.metadata
 
 
+def test_a_latent_has_the_detail_code_of_a_decoder(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="running ONNX needs onnxruntime: pip install 'facefeat[export]'")
+    from facefeat.decoding import FaceDecoder
+    from facefeat.export import OnnxModel
+
+    model = tiny()
+    config = {"code": 3, "filters": [6, 6], "encoder": [6]}
+    model._slots.replace_decoder(FaceDecoder.build("detail", feature_dim=8, image_size=32, config=config))
+    made = model.export(tmp_path / "model.onnx", latent=True)
+    assert made.metadata.latent_dim == model.latent_dim == 11 and made.metadata.encoder == model.encoder_hash
+    crops = toy_crops(3, 32)
+    np.testing.assert_allclose(OnnxModel(made.path).encode(crops), model.encode(crops), atol=1e-4)
+
+
 def ask(*args: object) -> Result:
     return CliRunner().invoke(cli, ["export", *map(str, args)])
 

@@ -118,8 +118,12 @@ def test_another_run_does_not_go_on_with_it(model: FaceFeatureModel, faces: Any,
 def test_another_models_latents_are_refused(model: FaceFeatureModel, index: FaceIndex, tmp_path: Path) -> None:
     index.check(model)
     index.check(FaceFeatureModel.from_preset(model.save(tmp_path / "saved", name="tiny")))  # its weights are rounded
-    with pytest.raises(InputError, match=r"holds latents of the model 'untrained' \(\w{12}\), and 'untrained' gives"):
-        index.check(tiny(seed=8))
+    other = tiny(seed=8)
+    with pytest.raises(InputError, match="holds latents of another version of the model 'untrained': index the faces"):
+        index.check(other)
+    other._info["name"] = "theirs"
+    with pytest.raises(InputError, match=r"holds latents of the model 'untrained' \(\w{12}\), and 'theirs' gives"):
+        index.check(other)
     for wrong, words in ((np.zeros((1, 3)), r"must be \(N, 8\)"), (np.full((1, 8), np.nan), "NaN")):
         with pytest.raises(InputError, match=words):
             index.nearest(wrong)

@@ -11,8 +11,10 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, InputError, PresetError
 from facefeat.cli import cli
+from facefeat.cli.morph import shown
 from facefeat.testing import toy_crops
 from facefeat.training.decoder_recipe import decoder_recipe_from_dict
+from latent_fake import FakeModel
 from made import TINY, dataset
 
 
@@ -101,6 +103,23 @@ def test_the_largest_of_several_faces_is_taken_aloud_and_another_on_request(
     assert isinstance(none.exception, InputError) and "has 1 face. Received: --face 3" in str(none.exception)
 
 
+def test_frames_are_made_as_they_are_taken() -> None:
+    fake, asked = FakeModel(), []
+    decode = fake.decode
+
+    def counted(latents: np.ndarray) -> np.ndarray:
+        asked.append(len(latents))
+        return decode(latents)
+
+    fake.decode = counted  # type: ignore[method-assign]
+    latents = fake.latents[:150].astype("float32")
+    made = shown(fake, latents, 16, True)  # type: ignore[arg-type]
+    assert next(made).shape == (16, 32, 3) and asked == [64]
+    assert len(list(made)) == 149 and asked == [64, 64, 22]
+    small = np.stack(list(shown(fake, latents, 8, False)))  # type: ignore[arg-type]
+    assert (small == decode(latents)).all()
+
+
 def test_mistakes_are_answered_before_the_work(preset: Path, photos: list[str], tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.new("RGB", (200, 200), (90, 90, 90)).save(grey)
@@ -109,6 +128,8 @@ def test_mistakes_are_answered_before_the_work(preset: Path, photos: list[str], 
         ((*photos[:2], "-o", tmp_path / "m.avi"), "no such format: '.avi'"),
         ((*photos, "-o", tmp_path / "m.gif", "--face", 1, "--face", 1), "--face must be given once"),
         ((*photos[:2], "-o", tmp_path / "m.gif", "--path", "round"), "no such path"),
+        ((*photos[:2], "-o", tmp_path / "m.gif", "--preset", "none", "--fps", 0), "fps must be over 0"),
+        ((*photos[:2], "-o", tmp_path / "m.gif", "--preset", "none", "--steps", 9999, "--size", 512), "7.9 GB"),
         ((photos[0], grey, "-o", tmp_path / "m.gif", "--preset", preset), "no face was found"),
         ((photos[0], tmp_path / "none.jpg", "-o", tmp_path / "m.gif", "--preset", preset), "no such file"),
     ):

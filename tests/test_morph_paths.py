@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facefeat import InputError, MissingExtraError
-from facefeat.latent.frames import check_output, contact_sheet, enlarge, with_text, write_frames
+from facefeat.latent.frames import check_animation, check_output, contact_sheet, enlarge, with_text, write_frames
 from facefeat.latent.paths import EASINGS, PATHS, between, latent_path
 
 
@@ -107,6 +111,62 @@ def test_a_video_can_be_read_back(tmp_path: Path) -> None:
     read = np.asarray(imageio.imread(written))
     assert read.shape == (10, 32, 32, 3)
     assert np.abs(read.astype(int) - smooth[:, :32, :32]).mean() < 6
+
+
+_FULL = """
+import resource, sys
+import numpy as np
+from facefeat import InputError
+from facefeat.latent.frames import write_frames
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+noise = np.random.default_rng(0).integers(0, 255, (int(sys.argv[2]), 64, 64, 3)).astype("uint8")
+try:
+    write_frames(noise, sys.argv[1])
+except InputError as e:
+    print(e)
+"""
+
+
+@pytest.mark.parametrize(("count", "said"), [(8, "ffmpeg wrote 0 of 8 frames"), (300, "ffmpeg stopped (")])
+def test_a_video_that_does_not_fit_on_the_disk_is_no_video(count: int, said: str, tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    pytest.importorskip("imageio_ffmpeg")
+    out = tmp_path / "a.mp4"
+    # In a process of its own, whose ffmpeg may not write a larger file: as a full disk, at the end or on the way.
+    done = subprocess.run([sys.executable, "-c", _FULL, out, str(count)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write {str(out)!r}: {said}") and len(done.stdout.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.mp4", "a"])
+def test_frames_one_after_the_other_give_the_same_as_an_array(name: str, tmp_path: Path) -> None:
+    if name == "a.mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    made, alive = frames(30), []
+
+    def one_by_one() -> Iterator[Any]:
+        for frame in made:
+            taken = frame.copy()
+            alive.append(weakref.ref(taken))
+            yield taken
+            del taken
+            # The last one or two may still be in the writer's hands.
+            assert name != "a" or sum(ref() is not None for ref in alive) <= 2
+
+    (tmp_path / "lazy").mkdir()
+    with pytest.raises(InputError, match="need `count`"):
+        write_frames(one_by_one(), tmp_path / "lazy" / name)
+    written = write_frames(made, tmp_path / name), write_frames(one_by_one(), tmp_path / "lazy" / name, count=30)
+    files = [sorted(p.iterdir()) if p.is_dir() else [p] for p in written]
+    assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+
+
+def test_only_an_animation_must_fit_into_memory() -> None:
+    with pytest.raises(InputError, match=r"100,000 frames of 512 x 256 pixels are 39.3 GB.* at most 2 GB"):
+        check_animation(Path("a.gif"), 100_000, 512, 256)
+    for name, count in (("a.webp", 60), ("a.mp4", 100_000), ("a", 100_000), ("a.png", 100_000)):
+        check_animation(Path(name), count, 512, 256)
 
 
 def test_a_contact_sheet_shows_first_and_last(tmp_path: Path) -> None:

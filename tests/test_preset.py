@@ -129,16 +129,31 @@ def test_saving_replaces_a_preset_but_nothing_else(model: FaceFeatureModel, fold
         model.save(other / "a.jpg" / "deeper")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("disk quota"), "disk quota"),
+        # What h5py says where the disk is full.
+        (
+            RuntimeError(
+                "Can't decrement id ref count (file write failed: errno = 27, error message = 'File too large', "
+                "buf = 0x55d53fd1ca48,\ntotal write size = 2304)"
+            ),
+            "File too large",
+        ),
+    ],
+)
 def test_a_save_that_fails_leaves_the_old_preset(
-    model: FaceFeatureModel, folder: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, said: str, model: FaceFeatureModel, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
 
     def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("facefeat.preset._save_weights", full)
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(InputError, match=f"cannot write the preset.*: {said}$"):
         save_preset(folder, model._classifier, name="new")
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in folder.parent.iterdir()] == ["preset"]

@@ -13,8 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from facefeat import FaceFeatureModel, InputError, RecipeError, TrainingError
+from facefeat import FaceFeatureModel, InputError, PresetError, RecipeError, TrainingError
+from facefeat.cli import cli
+from facefeat.data import FaceDataset
+from facefeat.errors import NotFiniteError
 from facefeat.training.freezing import weighted_layers
 from facefeat.training.recipe import Recipe, recipe_from_dict
 from made import TINY, dataset, squares, tiny_recipe
@@ -90,7 +94,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: P
     kernel = model._classifier.head_model.trainable_variables[0]
     kernel.assign(np.full(kernel.shape, np.nan, "float32"))
     train = data.split("train")
-    with pytest.raises(TrainingError, match=r"nan in epoch 1, batch 1\. Its 12 faces .*learning rate \(now 1"):
+    with pytest.raises(NotFiniteError, match=r"nan in epoch 1, batch 1\. Its 12 faces .*learning rate \(now 1"):
         model.fit(train, data.split("val"), recipe, folder=tmp_path / "run")
     with np.load(tmp_path / "run" / "nan_batch.npz") as saved:
         rows = [list(train.table["file"]).index(f) for f in saved["files"]]
@@ -201,6 +205,28 @@ def test_too_many_layers_and_a_start_that_does_not_fit(tmp_path: Path) -> None:
         FaceFeatureModel.from_recipe(other).fit(*args, other)
 
 
+def test_mistakes_that_the_model_shows_come_before_the_pictures_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, table = dataset(tmp_path / "data", 16), tiny_recipe().to_dict()
+    args = data.split("train"), data.split("val")
+    monkeypatch.setattr(FaceDataset, "crops", lambda *_, **__: pytest.fail("the pictures were decoded"))
+    table["train"]["phases"] = [{"epochs": 1, "trainable": "head"}, {"epochs": 1, "trainable": "last 99"}]
+    later = recipe_from_dict(table)
+    model = FaceFeatureModel.from_recipe(later)
+    with pytest.raises(RecipeError, match=r"'last 99': 'compact' has (\d+) layers .*Valid: .* last 1 to last \1\."):
+        model.fit(*args, later)
+    with pytest.raises(PresetError, match=r"no such preset. Received: 'nosuch'"):
+        model.fit(*args, tiny_recipe(start="nosuch"))
+
+
+def test_a_mistaken_setting_of_the_backbone_comes_before_the_data_are_read(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(RECIPE.replace("stem =", "stemm ="), "utf-8")
+    words = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "no data", "--output", tmp_path / "run"]
+    done = CliRunner().invoke(cli, ["train", *map(str, words)])
+    assert isinstance(done.exception, InputError) and "'stemm'" in str(done.exception)
+
+
 def test_patience_stops_early(tmp_path: Path) -> None:
     data, recipe = dataset(tmp_path / "data", 16), tiny_recipe(epochs=30, patience=1, learning_rate=1e-9)
     log = FaceFeatureModel.from_recipe(recipe).fit(data.split("train"), data.split("val"), recipe)
@@ -262,6 +288,7 @@ def test_a_killed_command_line_run_resumes_and_leaves_a_preset(tmp_path: Path) -
     table = squares(tmp_path / "data")
     (tmp_path / "tiny.toml").write_text(RECIPE, "utf-8")
     args = ["train", "--recipe", str(tmp_path / "tiny.toml"), "--data", str(table), "--output", str(tmp_path / "run")]
+    args += ["--batch-size", "11", "--seed", "3"]
     process = subprocess.Popen([sys.executable, "-m", "facefeat", *args], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 180
     while not (tmp_path / "run" / "checkpoint.npz").exists() and time.monotonic() < deadline:
@@ -276,6 +303,7 @@ def test_a_killed_command_line_run_resumes_and_leaves_a_preset(tmp_path: Path) -
     done = run(*args, "--resume")
     preset = Path(done.stdout.strip())
     card = (preset / "model_card.md").read_text("utf-8")
+    assert f"facefeat train --recipe {args[2]} --data DATA --output RUN --batch-size 11 --seed 3\n" in card
     assert "| gender | Male |" in card and "Licence of the weights" in card
     shown = run("evaluate", "--preset", str(preset), "--data", str(table), "--bootstrap", "0", "--json")
     assert '"gender_accuracy"' in shown.stdout

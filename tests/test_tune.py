@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facefeat import InputError, RecipeError
+from facefeat import InputError, RecipeError, TrainingError
+from facefeat.cli import run
+from facefeat.errors import NotFiniteError
 from facefeat.training import load_recipe
 from facefeat.training.recipe import Recipe, list_recipes, recipe_from_dict
 from facefeat.training.space import apply, check_space, default_space, draw
-from facefeat.training.tune import best_recipe, open_study, tune, write_recipe
+from facefeat.training.tune import best_recipe, check_study, open_study, tune, write_recipe
 from made import dataset, squares, tiny_recipe
 
 optuna = pytest.importorskip("optuna")
@@ -64,11 +68,62 @@ def test_every_point_of_every_default_space_is_a_recipe(data: st.DataObject, nam
         ({"train.learning_rate": {"lo": 2}}, r"unknown key.*'low'"),
         ({"train.learning_rate": {"low": -2.0, "high": 1.0}}, "impossible value"),
         ({"train.trainable": {"choices": ["everything"]}}, "impossible value"),
+        ({"train.trainable": {"choices": ["all", "everything"]}}, "train.trainable: impossible value.*'everything'"),
+        ({"train.trainable": {"choices": ["all"], "low": 1}}, "train.trainable: needs low <= high, or choices"),
+        ({"train.learning_rate": {"low": 1, "high": 20}}, "train.learning_rate: impossible value. Received: 20"),
+        ({"train.learning_rate": {"low": 0, "high": 1, "log": True}}, "train.learning_rate: log = true needs a low"),
+        ({"train.learning_rate": {"low": 0.1, "high": 1, "log": "yes"}}, "log must be true or false. Received: 'yes'"),
+        ({"train.learning_rate": {"low": 0.1, "high": 1, "step": 0}}, "step must be a number over 0. Received: 0"),
+        ({"train.learning_rate": {"low": 0.1, "high": 1, "step": "x"}}, "step must be a number over 0. Received: 'x'"),
+        ({"train.learning_rate": {"low": 0.1, "high": 1, "step": 0.1, "log": True}}, "log = true takes no step"),
+        ({"train.learning_rate": {"low": 0.1, "high": float("inf")}}, "needs low <= high"),
+        ({"train.learning_rate": {"choices": ["x"]}}, "train.learning_rate: must be a number"),
+        ({"train.batch_size": {"low": 8, "high": 16, "step": 0.5}}, "batch_size: takes whole numbers.*step = 0.5"),
+        (
+            {"train.epochs": {"low": 1, "high": 9}, "train.warmup_epochs": {"low": 0, "high": 3}},
+            "warmup_epochs: imposs",
+        ),
+        ({"trunk.unitz": {"low": 8, "high": 16}}, "trunk.unitz: no such key.*'units'"),
+        ({"trunk.layers": {"low": -2, "high": 1}}, "trunk.layers: impossible value. Received: -2"),
+        ({"trunk.units": {"choices": [8, 0]}}, "trunk.units: impossible value. Received: 0"),
+        ({"trunk.units": {"low": 8.5, "high": 16}}, "trunk.units: takes whole numbers"),
+        ({"augment.strength": {"choices": ["x"]}}, "augment.strength: impossible value"),
+        ({"head.config.dropuot": {"choices": [0.1]}}, "head.config.dropuot: no such setting.*'dropout'"),
+        ({"train.phases.1.trainable": {"choices": ["all"]}}, "no such key.*Received: '1'"),
     ],
 )
 def test_a_space_that_does_not_fit_is_refused(space: Any, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         check_space(space, tiny_recipe())
+
+
+def test_whole_numbers_are_drawn_only_where_a_key_takes_them() -> None:
+    ranges = {"low": 0, "high": 1}
+    keys = ("head.config.dropout", "trunk.dropout", "augment.strength", "train.weight_decay", "train.clip_norm")
+    checked = check_space(dict.fromkeys(keys, ranges), tiny_recipe())
+    assert all(type(v) is float for values in checked.values() for v in values.values())
+    whole = {"train.epochs": {"low": 1.0, "high": 3}, "backbone.config.stem": ranges, "trunk.layers": ranges}
+    checked = check_space(whole, tiny_recipe())
+    assert all(type(v) is int for values in checked.values() for v in values.values())
+
+
+@pytest.mark.parametrize("name", ["fairface-convnext", "utkface-last7"])
+def test_the_phases_of_a_recipe_are_searched(name: str) -> None:
+    recipe = load_recipe(name)
+    assert "train.phases.2.trainable" in default_space(recipe)
+    head, rest = apply(recipe, {"train.learning_rate": 2e-3, "train.phases.2.trainable": "last 3"}).train.plan()
+    assert (head.learning_rate, rest.learning_rate) == (2e-3, pytest.approx(2e-4))
+    assert (head.trainable, rest.trainable) == ("head", "last 3")
+    values = {"train.learning_rate": 2e-3, "train.phases.2.learning_rate": 5e-5}
+    assert [p.learning_rate for p in apply(recipe, values).train.plan()] == [2e-3, 5e-5]
+    for key, message in (("train.phases.3.epochs", "Valid: 1, 2"), ("train.trainable", "train.phases.1.trainable")):
+        with pytest.raises(RecipeError, match=f"{key}: .*{message}"):
+            check_space({key: {"choices": [1]}}, recipe)
+
+
+def test_a_head_without_a_trunk_has_none_to_search() -> None:
+    with pytest.raises(RecipeError, match="trunk.units: the head 'single' has no trunk"):
+        check_space({"trunk.units": {"choices": [64]}}, load_recipe("utkface-single"))
 
 
 def quick(**changes: Any) -> Recipe:
@@ -129,6 +184,87 @@ def test_a_storage_that_cannot_be_opened(tmp_path: Path) -> None:
     for storage in ("nonsense", "sqlite:////no/such/folder/x.db"):
         with pytest.raises(InputError, match=r"cannot open the study in .*Valid for --storage"):
             open_study(tiny_recipe(), tmp_path, storage)
+
+
+def a_point(folder: Path, seed: int = 0) -> float:
+    return float(open_study(tiny_recipe(), folder, seed=seed).ask().suggest_float("x", 0, 1))
+
+
+def test_no_point_is_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = a_point(tmp_path / "a")
+    again = a_point(tmp_path / "a")  # the search goes on
+    seeded = a_point(tmp_path / "b", seed=1)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    beside = a_point(tmp_path / "c")  # another process, at the same moment
+    assert len({first, again, seeded, beside}) == 4
+
+
+def faces(print_: str) -> Any:
+    """As much of a FaceDataset as a study looks at."""
+    return SimpleNamespace(fingerprint=print_)
+
+
+DATA = faces("a"), faces("b")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "space", "data", "message"),
+    [
+        ({"epochs": 3}, {}, DATA, "train.epochs was 2, received 3"),
+        ({}, {"trunk.layers": {"low": 0, "high": 2}}, DATA, "space.trunk.layers.high was 1, received 2"),
+        ({}, {"train.trainable": {"choices": ["all"]}}, DATA, "space.train.trainable.choices was .none., received"),
+        ({}, {}, (faces("c"), faces("b")), "training data was"),
+        ({"batch_size": 7}, {}, None, "train.batch_size was 12, received 7"),
+    ],
+)
+def test_a_study_of_another_search_is_refused(
+    tmp_path: Path, recipe: dict[str, Any], space: dict[str, Any], data: Any, message: str
+) -> None:
+    def check(recipe: dict[str, Any], space: dict[str, Any], data: Any) -> None:
+        r = tiny_recipe(**recipe)
+        check_study(open_study(r, tmp_path), r, check_space({**SPACE, **space}, r), data)
+
+    check({}, {}, None)
+    check({}, {}, DATA)
+    check({}, {}, DATA)
+    with pytest.raises(InputError, match=f"of another search: .*{message}.*Valid: .*Next: .*--output"):
+        check(recipe, space, data)
+    check({"summary": "another"}, {}, None)
+
+
+def test_another_recipe_of_the_same_name_is_told_before_the_data_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = quick(epochs=2)
+    write_recipe(recipe, tmp_path / "tiny.toml", "")
+    recipe = load_recipe(tmp_path / "tiny.toml")
+    check_study(open_study(recipe, tmp_path / "search"), recipe, None, DATA)
+    args = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "none", "--output", tmp_path / "search"]
+    assert run(["tune", *map(str, args), "--epochs", "5"]) == 2
+    assert "train.epochs was 2, received 5" in " ".join(capsys.readouterr().err.split())
+    assert run(["tune", *map(str, args), "--seed", "-1"]) == 2
+    assert "-1 is not in the range" in " ".join(capsys.readouterr().err.split())
+
+
+def test_only_a_loss_that_is_not_finite_is_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [
+        NotFiniteError("the loss is nan"),
+        SimpleNamespace(epochs=[{"score": 0.5}], best_epoch=0),
+        TrainingError("the disk is full"),
+    ]
+
+    def train(*_: Any, **__: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("facefeat.training.trainer.train", train)
+    monkeypatch.setattr("facefeat.training.graph.build_classifier", lambda recipe: None)
+    with pytest.raises(TrainingError, match="the disk is full"):
+        tune(tiny_recipe(), *DATA, tmp_path, trials=9, space=SPACE)
+    states = [t.state.name for t in open_study(tiny_recipe(), tmp_path).trials]
+    assert states == ["PRUNED", "COMPLETE", "FAIL"]
 
 
 def test_two_processes_share_a_search(tmp_path: Path) -> None:

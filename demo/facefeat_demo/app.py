@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from facefeat_demo.limits import MEGABYTE, Gate
 from facefeat_demo.photos import Kept
 from facefeat_demo.tabs import about, classify, edit, explore, models, morph
 
@@ -20,6 +21,8 @@ TABS: tuple[ModuleType, ...] = (classify, morph, edit, explore, models, about)
 STATIC = Path(__file__).resolve().parent / "static"
 DELETE_EVERY, DELETE_AFTER = 300, 3600
 """Seconds: how often old files are looked for, and how old they may be. A session's files go when it ends."""
+SESSIONS = 256
+"""Visits whose faces are kept in memory; the oldest go first. A morph takes up to 6 MB at 128 pixels."""
 # On a narrow screen a second row of tabs, not a menu that hides them; an older Gradio has the menu only.
 _WRAP: dict[str, Any] = (
     {"overflow_behavior": "wrap"} if "overflow_behavior" in inspect.signature(gr.Tabs).parameters else {}
@@ -36,9 +39,9 @@ HEADER = """
 """
 
 
-def build(host: Host) -> gr.Blocks:
-    """The page of a host's model, ready for `launch(**launch_options())`."""
-    kept = Kept()
+def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
+    """The page of a host's model, ready for `launch(**launch_options())`. most: bytes of all visitors' files."""
+    kept = Kept(most)
     with gr.Blocks(
         title="facefeat: what does a computer guess from a face?",
         analytics_enabled=False,
@@ -61,6 +64,8 @@ def build(host: Host) -> gr.Blocks:
 def launch_options() -> dict[str, Any]:
     """How the page looks, and what it must not do: the part of `launch` that is the same wherever it runs."""
     return {
+        "allowed_paths": [],
+        "state_session_capacity": SESSIONS,
         "theme": theme(),
         "css": (STATIC / "style.css").read_text("utf-8"),
         "footer_links": [],
@@ -72,6 +77,14 @@ def launch_options() -> dict[str, Any]:
         "quiet": True,
         "inline": False,
     }
+
+
+def gate(folder: Path, most: int, largest: int) -> dict[str, Any]:
+    """The part of `launch` that holds visitors to what fits; all as of `Gate`."""
+    from starlette.middleware import Middleware
+
+    made = Middleware(Gate, folder=folder, most=most, largest=largest)
+    return {"max_file_size": largest, "app_kwargs": {"middleware": [made]}}
 
 
 def theme() -> gr.themes.Base:

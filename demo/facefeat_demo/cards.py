@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from facefeat_demo.host import MAX_CARDS, Reading
+from facefeat_demo.host import MAX_CARDS, NO_FACE, Reading
 from facefeat_demo.photos import data_uri
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ def page(reading: Reading) -> str:
         return notice("That did not work", reading.error or "")
     count = len(reading.faces)
     if not count:
-        says = "A face is found best when it is seen from the front, in good light, and not very small."
+        says = f"A face is found best when it is seen from the front, in good light, and not very small. {NO_FACE}"
         return _photo(reading) + notice("No face was found in this photo", says)
     cards = "".join(
         card(i, face, look, alone=count == 1)
         for i, (face, look) in enumerate(zip(reading.faces, reading.looks, strict=False), 1)
     )
-    more = ""
+    more = "" if not reading.turned else f'<p class="ff-quiet">{turned(reading.turned)}</p>'
     if count > MAX_CARDS:
-        more = f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
+        more += f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
     found = f"{count} face{'s' * (count > 1)} found"
     return (
         f'<div role="status"><h2 class="ff-count">{found}</h2></div>{_photo(reading)}{more}'
@@ -50,6 +50,12 @@ def page(reading: Reading) -> str:
         f'<p class="ff-quiet">Read in {reading.seconds:.1f} s on {escape(reading.device)}. '
         "These are guesses of how a face looks to others, not facts about a person.</p>"
     )
+
+
+def turned(degrees: int) -> str:
+    """A sentence on a photo that was turned, counter-clockwise."""
+    way = {90: "a quarter to the left", 180: "upside down", 270: "a quarter to the right"}[degrees]
+    return f"No face was found in the photo as it lies, so it was turned {way}."
 
 
 def notice(title: str, text: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 DIRECTIONS = 6
 """How many of the first principal components have a slider."""
 YEARS = 50
+CHANGED = "The model was changed; reload this page and choose the photo again."
 _GRID_FACE = 160
 _GRID_SIDE = 5
+_STAMPS: WeakKeyDictionary[FaceFeatureModel, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,14 @@ class Wishes:
 class Start:
     """A face to edit. crop: (S, S, 3) uint8; kept: (S, S, 3), its reconstruction. latent: (L,). read: of the crop.
 
-    real: whether it comes from a photo.
+    of: the stamp of the model whose latent it is. real: whether it comes from a photo.
     """
 
     crop: UInt8Array = field(repr=False)
     kept: UInt8Array = field(repr=False)
     latent: FloatArray = field(repr=False)
     read: FaceBatch = field(repr=False)
+    of: str
     real: bool = True
 
 
@@ -75,6 +80,17 @@ class Edited:
     crop: UInt8Array = field(repr=False)
     read: FaceBatch = field(repr=False)
     says: str = ""
+
+
+def stamp(model: FaceFeatureModel) -> str:
+    """What tells a loaded model from every other, and does not keep it in memory."""
+    return _STAMPS.setdefault(model, secrets.token_hex(8))
+
+
+def check(model: FaceFeatureModel, start: Start) -> None:
+    """Raises InputError, with a sentence for the page, where the face was begun with another model."""
+    if start.of != stamp(model):
+        raise InputError(CHANGED)
 
 
 def lacks(model: FaceFeatureModel) -> str:
@@ -122,24 +138,26 @@ def wish(control: Control, amount: float | None, label: str | None = None) -> tu
 def begin(model: FaceFeatureModel, crop: UInt8Array) -> Start:
     """Start from a crop of a photo. Raises PresetError without a decoder."""
     latents = model.encode(crop[None])
-    return Start(crop, model.decode(latents)[0], latents[0], model.predict_faces(crop[None]))
+    return Start(crop, model.decode(latents)[0], latents[0], model.predict_faces(crop[None]), stamp(model))
 
 
 def nobody(model: FaceFeatureModel, seed: int) -> Start:
     """Start from a face of nobody, another one for each seed. Raises PresetError without decoder or directions."""
     made = model.compose(count=2, seed=seed)  # the first is the mean of all
     crop = made.crops[1]
-    return Start(crop, crop, made.latents[1], model.predict_faces(crop[None]), real=False)
+    return Start(crop, crop, made.latents[1], model.predict_faces(crop[None]), stamp(model), real=False)
 
 
 def move(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
     """The face as the sliders say: one decoding, one reading. Raises InputError for what cannot be moved alone."""
+    check(model, start)
     crops = model.decode(moved(model, start.latent, [wishes]))
     return Edited(crops[0], model.predict_faces(crops))
 
 
 def walk(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
     """The face moved on until the model reads what the sliders ask. Raises InputError where they ask for nothing."""
+    check(model, start)
     changes: dict[str, Any] = {name: label or amount for name, (label, amount) in wishes.attributes.items()}
     if not changes:
         raise InputError("Move a slider first: then the model can be asked whether it reads that.")
@@ -176,6 +194,7 @@ def grid(model: FaceFeatureModel, start: Start, wishes: Wishes, across: Control,
 
     Raises InputError where both are the same.
     """
+    check(model, start)
     if across.name == down.name:
         raise InputError("Choose two different attributes for the grid.")
     columns = stops(across)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.latent.analyze import latents_of
+from facefeat import DataError, FacefeatError, InputError
+from facefeat.data.samples import read_rows, sample_rows
 from facefeat.registry import get_registry
 from facefeat_demo.editing import lacks
 
@@ -19,7 +22,12 @@ if TYPE_CHECKING:
 
 SEARCHED, SHOWN = 2000, 500
 """Faces of a data set, drawn at random: how many are searched for near ones, and how many of them are on the map."""
-WAYS = {"pca": "Straight: the two directions in which the latents vary most", "tsne": "Grouped: near ones stay near"}
+WAYS = {
+    "pca": "Straight: the two directions in which the latents vary most",
+    "tsne": "Grouped: near ones stay near",
+    "umap": "Grouped by UMAP: near ones stay near, and groups keep their places",
+}
+"""How a map can be drawn; all but the first by the analyzer of that name, where it is installed."""
 _TOO_FEW = 4  # for a t-SNE
 
 
@@ -36,7 +44,7 @@ class Atlas:
     """What there is to look at: faces of a data set with their crops (N, S, S, 3), or the mean latent of each class.
 
     latents: (N, L) float32. scale: (L,), what a coordinate is divided by before distances are taken.
-    classes: attribute -> its classes, of all attributes. source: the name of the data set.
+    classes: attribute -> its classes, of all attributes. source: the name of the data set. stamp: tells it from others.
     """
 
     points: tuple[Point, ...]
@@ -45,6 +53,7 @@ class Atlas:
     classes: Mapping[str, tuple[str, ...]]
     crops: UInt8Array | None = field(default=None, repr=False)
     source: str = ""
+    stamp: str = field(default_factory=lambda: secrets.token_hex(8), compare=False)
     _places: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -54,14 +63,15 @@ class Atlas:
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """How the map can be drawn: the names in WAYS. A t-SNE of a few means would show chance alone."""
-        return ("pca", "tsne") if self.crops is not None and self.shown >= _TOO_FEW else ("pca",)
+        """How the map can be drawn: names in WAYS. A t-SNE of a few means would show chance alone."""
+        several = self.crops is not None and self.shown >= _TOO_FEW
+        return tuple(w for w in WAYS if w == "pca" or (several and _can(w)))
 
     def places(self, way: str) -> FloatArray:
-        """(shown, 2) float32 in 0..1, x to the right and y down; reckoned once."""
+        """(shown, 2) float32 in 0..1, x to the right and y down; reckoned once. Raises FacefeatError."""
         if way not in self._places:
             z = (self.latents[: self.shown] / self.scale).astype("float64")
-            found = _tsne(z) if way == "tsne" else _pca(z)
+            found = _pca(z) if way == "pca" else _by_analyzer(way, z)
             low, high = found.min(axis=0), found.max(axis=0)
             self._places[way] = ((found - low) / np.maximum(high - low, 1e-9)).astype("float32")
         return self._places[way]
@@ -82,19 +92,40 @@ def _pca(z: np.ndarray) -> np.ndarray:
     return out
 
 
-def _tsne(z: np.ndarray) -> np.ndarray:
-    table = get_registry().build("analyzer", "tsne", limit=len(z)).analyze(z.astype("float32"), {}).table
-    return np.asarray(table[["x", "y"]], "float64")
+def _can(way: str) -> bool:
+    """Whether the analyzer is there, with all that it needs."""
+    try:
+        needs = get_registry().get("analyzer", way).component.requires
+    except FacefeatError:
+        return False
+    return all(importlib.util.find_spec(module.partition(".")[0]) is not None for module in needs)
 
 
-def atlas_of(model: FaceFeatureModel, dataset: FaceDataset | None) -> Atlas | None:
+def _by_analyzer(way: str, z: np.ndarray) -> np.ndarray:
+    """(N, 2): x and y of each row in the table that an analyzer makes. Raises FacefeatError."""
+    config = {"limit": len(z)} if way == "tsne" else {}
+    try:
+        table = get_registry().build("analyzer", way, **config).analyze(z.astype("float32"), {}).table
+        places = np.asarray(table[["x", "y"]], "float64")
+    except FacefeatError:
+        raise
+    except Exception as e:  # a plugin's code
+        raise InputError(f"The analyzer {way!r} failed: {type(e).__name__}: {e}") from e
+    if places.shape != (len(z), 2) or not np.isfinite(places).all():
+        raise InputError(f"The analyzer {way!r} gave no place to some of the faces.")
+    return places
+
+
+def atlas_of(
+    model: FaceFeatureModel, dataset: FaceDataset | None, say: Callable[[str], Any] = lambda line: None
+) -> Atlas | None:
     """The faces of a data set; without one, the class means of the model's directions; None where it has none.
 
-    Raises DataError for a data set of another schema, or without a picture that can be read.
+    say: told what takes long. Raises DataError for a data set of another schema, or without a picture that can be read.
     """
     lack = lacks(model)
     if dataset is not None:
-        return _faces(model, dataset, None if lack else model.directions.spread)
+        return _faces(model, dataset, None if lack else model.directions.spread, say)
     if lack:
         return None
     directions = model.directions
@@ -103,14 +134,18 @@ def atlas_of(model: FaceFeatureModel, dataset: FaceDataset | None) -> Atlas | No
     return Atlas(points, np.asarray(directions.group_means), _floor(directions.spread), classes)
 
 
-def _faces(model: FaceFeatureModel, dataset: FaceDataset, spread: FloatArray | None) -> Atlas:
+def _faces(
+    model: FaceFeatureModel, dataset: FaceDataset, spread: FloatArray | None, say: Callable[[str], Any]
+) -> Atlas:
     dataset.check_schema(model.schema)
-    dataset.crops(model.image_size)  # before the rows: what cannot be read leaves the table
-    rows = np.random.default_rng(0).permutation(len(dataset))[:SEARCHED]
-    few = dataset.take(rows)
-    view = few.crops(model.image_size)
-    crops = view.take(np.arange(len(view)))
-    latents = latents_of(model, view)
+    rows = sample_rows(np.arange(len(dataset)), SEARCHED, 0)
+    say(f"Reading {len(rows):,} of the {len(dataset):,} faces of {dataset.name} ...")
+    read = read_rows(dataset, rows, model.image_size)  # these alone: a data set may have a million
+    if not read:
+        raise DataError(f"none of {len(rows):,} pictures drawn from data set {dataset.name!r} can be read")
+    few = dataset.take(list(read))
+    crops = np.stack(list(read.values()))
+    latents = model.encode(crops)
     table = few.table
     years = few.years()
     points = []

@@ -19,8 +19,9 @@ _SHOWN = 256
 _LACKS = {
     "decoder": (
         "This model cannot draw faces",
-        "{what} needs a model with a decoder, and this one has none. <code>facefeat train-decoder</code> makes one, "
-        "with the directions of its latents; <code>facefeat demo --preset FOLDER</code> starts this page with it.",
+        "{what} needs a model with a decoder, and this one has none. The bundled model has one: start this page "
+        "without <code>--preset</code>. <code>facefeat train-decoder</code> makes one for another model, with the "
+        "directions of its latents; <code>facefeat demo --preset FOLDER</code> starts this page with it.",
     ),
     "directions": (
         "This model has no directions",

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat import FaceFeatureModel, InputError
+from facefeat import FacefeatError, FaceFeatureModel, InputError
 from facefeat_demo import editing
 from facefeat_demo.exploring import Atlas, atlas_of
 from facefeat_demo.photos import EXAMPLES, open_photo, shrink
+from facefeat_demo.saying import without_paths
 
 if TYPE_CHECKING:
-    from facefeat import FaceBatch, FaceResult
+    from facefeat import FaceBatch, FaceResult, ImageResult
     from facefeat.data import FaceDataset
     from facefeat.types import UInt8Array
 
@@ -25,7 +26,10 @@ QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 """What each event that asks the model is given, so that all of them wait in one line."""
 MAX_CARDS = 24
 """Faces of a photo that get a card, the largest first; the others get their box."""
+NO_FACE = "It may need to be turned: faces are found upright. That was tried, too, with a smaller copy of it."
 _LOOK_SIZE = 160
+_GROUP_PIXELS = 64_000_000  # of photos that are read together, and one photo more: 192 MB each
+_SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Reading:
 
     pixels: (h, w, 3) uint8, the upright photo, small enough for a page. size: (width, height) of the whole photo.
     looks: for each of the first MAX_CARDS faces, attribute -> (s, s, 3) uint8: where the model looked.
+    turned: degrees, counter-clockwise, by which the photo was turned because no face was found as it lay. Pixels, size
+    and faces are those of the turned photo.
     """
 
     pixels: UInt8Array | None = None
@@ -43,10 +49,12 @@ class Reading:
     error: str | None = None
     seconds: float = 0.0
     device: str = ""
+    turned: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, without pictures."""
-        return {"size": list(self.size), "faces": [f.to_dict() for f in self.faces], "error": self.error}
+        faces = [f.to_dict() for f in self.faces]
+        return {"size": list(self.size), "faces": faces, "error": self.error, "turned": self.turned}
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,20 @@ class Morph:
 
     frames: UInt8Array = field(repr=False)
     batch: FaceBatch = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A photo as it was read, its faces, and by how many degrees it was turned; or why there is none."""
+
+    photo: UInt8Array | None = field(default=None, repr=False)
+    faces: tuple[FaceResult, ...] = ()
+    turned: int = 0
+    error: str | None = None
+
+
+def _turn(photo: UInt8Array, quarters: int) -> UInt8Array:
+    return np.ascontiguousarray(np.rot90(photo, quarters))
 
 
 class Host:
@@ -71,12 +93,14 @@ class Host:
         allowed: Path | None = None,
         detector: str = "mtcnn",
         data: Path | None = None,
+        say: Callable[[str], Any] = lambda line: None,
     ) -> None:
         """preset, detector: as of `FaceFeatureModel.from_preset`. allowed: a folder of presets to change to.
 
-        data: a data set to explore. Raises PresetError, DataError.
+        data: a data set to explore. say: told what takes long. Raises PresetError, DataError.
         """
-        self.allowed, self._detector, self._data = allowed, detector, data
+        self.allowed = None if allowed is None else allowed.absolute()
+        self._detector, self._data, self._say = detector, data, say
         self._dataset: FaceDataset | None = None
         self._load(preset)
 
@@ -93,7 +117,7 @@ class Host:
             from facefeat.data import load_dataset
 
             self._dataset = load_dataset(self._data, schema=model.schema)
-        atlas = atlas_of(model, self._dataset)
+        atlas = atlas_of(model, self._dataset, self._say)
         config = read_config(folder)
         self.model, self.folder, self.atlas = model, folder, atlas
         self.licence, self.summary = str(config.get("licence") or ""), str(config.get("summary") or "")
@@ -124,24 +148,51 @@ class Host:
             editing.move(self.model, face, editing.Wishes())
 
     def read(self, photos: Sequence[bytes]) -> list[Reading]:
-        """Every face of the photos, in one batch for all of them; a bad photo is a Reading with `.error`."""
+        """Every face of the photos, in batches for several of them; a bad photo is a Reading with `.error`."""
         start = time.perf_counter()
-        opened = [open_photo(photo) for photo in photos]
-        good = [p for p in opened if not isinstance(p, str)]
-        results = iter(self.model.predict(good))
-        found = [None if isinstance(p, str) else next(results) for p in opened]
-        crops = [f.face.crop for r in found if r is not None for f in r.faces[:MAX_CARDS]]
+        readings: list[Reading] = []
+        group: list[UInt8Array | str] = []
+        pixels = 0
+        for photo in photos:
+            opened = open_photo(photo)
+            group.append(opened)
+            pixels += 0 if isinstance(opened, str) else opened.shape[0] * opened.shape[1]
+            if pixels > _GROUP_PIXELS:  # so that large photos do not fill the memory
+                readings += self._read(group, start)
+                group, pixels = [], 0
+        return readings + self._read(group, start)
+
+    def _read(self, opened: Sequence[UInt8Array | str], start: float) -> list[Reading]:
+        results = iter(self.model.predict([p for p in opened if not isinstance(p, str)]))
+        found = [_Found(error=p) if isinstance(p, str) else self._turned(p, next(results)) for p in opened]
+        crops = [f.face.crop for one in found for f in one.faces[:MAX_CARDS]]
         looks = iter(self._looks(crops))
         readings = []
-        for photo, result in zip(opened, found, strict=True):
-            if isinstance(photo, str) or result is None or result.error:
-                readings.append(Reading(error=photo if isinstance(photo, str) else "The photo could not be read."))
+        for one in found:
+            if one.photo is None:
+                readings.append(Reading(error=one.error))
                 continue
-            mine = tuple(next(looks) for _ in result.faces[:MAX_CARDS])
-            size = (photo.shape[1], photo.shape[0])
+            mine = tuple(next(looks) for _ in one.faces[:MAX_CARDS])
+            size = (one.photo.shape[1], one.photo.shape[0])
             seconds = time.perf_counter() - start
-            readings.append(Reading(shrink(photo), size, result.faces, mine, None, seconds, self.device))
+            shown = shrink(one.photo)
+            readings.append(Reading(shown, size, one.faces, mine, None, seconds, self.device, one.turned))
         return readings
+
+    def _turned(self, photo: UInt8Array, result: ImageResult) -> _Found:
+        """What was found in a photo; where that is nothing, what is found in it on its sides and upside down."""
+        if result.error:
+            return _Found(error="The photo could not be read.")
+        if result.faces:
+            return _Found(photo, result.faces)
+        small = shrink(photo)
+        tried = self.model.predict([_turn(small, k) for k in (1, 2, 3)])
+        best, quarters = max((max((f.score for f in r.faces), default=0), k) for k, r in enumerate(tried, 1))
+        if best < _SURE:
+            return _Found(photo)
+        turned = _turn(photo, quarters)
+        faces = self.model.predict(turned).faces
+        return _Found(turned, faces, 90 * quarters) if faces else _Found(photo)
 
     def _looks(self, crops: Sequence[Any]) -> list[dict[str, UInt8Array]]:
         if not crops:
@@ -154,17 +205,21 @@ class Host:
                 look[attribute] = picture
         return out
 
-    def faces(self, photo: bytes) -> tuple[FaceResult, ...]:
-        """The faces of one photo, the largest first. Raises InputError with a sentence for the page."""
+    def faces(self, photo: bytes) -> tuple[tuple[FaceResult, ...], int]:
+        """The faces of one photo, the largest first, and by how many degrees it was turned, as of `Reading`.
+
+        Raises InputError with a sentence for the page.
+        """
         opened = open_photo(photo)
         if isinstance(opened, str):
             raise InputError(opened)
-        found: tuple[FaceResult, ...] = self.model.predict(opened).faces
-        if not found:
+        found = self._turned(opened, self.model.predict(opened))
+        if not found.faces:
             raise InputError(
-                "No face was found in this photo. Try one in which the face is larger and seen from the front."
+                "No face was found in this photo. Try one in which the face is larger and seen from the front. "
+                f"{NO_FACE}"
             )
-        return found
+        return found.faces, found.turned
 
     def morph(self, crops: Sequence[UInt8Array], steps: int, path: str = "linear") -> Morph:
         """From face to face through all (S, S, 3) crops, in one batch. Raises PresetError without a decoder."""
@@ -181,7 +236,12 @@ class Host:
         """Change to a preset of the allowed folder, for everybody. Raises InputError, PresetError; then all stays."""
         if self.allowed is None or name not in self.choices():
             raise InputError(f"There is no such model here. Choose one of: {', '.join(self.choices()) or 'none'}.")
-        self._load(str((self.allowed / name).absolute()))
+        self._load(str(self.allowed / name))
+
+    def said(self, error: FacefeatError) -> str:
+        """An error as visitors may read it: without the folders of this machine."""
+        known = (self.allowed, self.folder.parent, None if self._data is None else self._data.absolute().parent)
+        return without_paths(str(error), known)
 
 
 def read_card(folder: Path) -> str:

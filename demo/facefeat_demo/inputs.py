@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from facefeat import FacefeatError, InputError
 from facefeat_demo.photos import EXAMPLES, Kept, lend, uploaded
+
+if TYPE_CHECKING:
+    from facefeat_demo.host import Host
+
+_MOVE = "async_move_resource_to_block_cache"
+"""An internal of Gradio, by which a file, or whatever is at an address, comes from a visitor into the upload folder."""
+_UNKNOWN = (
+    f"this Gradio, {gr.__version__}, fetches the addresses that visitors send by a way that the demo does not know and "
+    "so cannot close. Next: pip install 'gradio~=6.31.0'"
+)
+
+
+class NoAddress(gr.Error):
+    """A visitor sent an address in place of a photo."""
+
+    def __init__(self) -> None:
+        super().__init__("Only photos that you upload are read, no addresses.", print_exception=False)
 
 
 def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Image:
@@ -28,16 +50,58 @@ def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Imag
         alt_text=label,
         webcam_options=gr.WebcamOptions(mirror=False),
     )
-    move = photo.async_move_resource_to_block_cache
+    _only_here(photo)
+    photo.change(_remember(kept, photo), photo, None, preprocess=False, queue=False, api_visibility="private")
+    return photo
+
+
+def _only_here(photo: gr.Image) -> None:
+    """Gradio would fetch any address from this machine. Raises InputError where this is not the way to keep it off."""
+    move = getattr(photo, _MOVE, None)
+    if move is None:
+        raise InputError(_UNKNOWN)
 
     async def only_here(path: Any) -> Any:
         if path is not None and str(path).lower().startswith(("http:", "https:")):
-            raise gr.Error("Only photos that you upload are read, no addresses.", print_exception=False)
+            raise NoAddress
         return await move(path)
 
-    photo.async_move_resource_to_block_cache = only_here  # Gradio would fetch any address from this machine
-    photo.change(_remember(kept, photo), photo, None, preprocess=False, queue=False, api_visibility="private")
-    return photo
+    setattr(photo, _MOVE, only_here)
+
+
+def check_photos(page: gr.Blocks) -> None:
+    """Raises InputError unless an address, sent to any photo of the page, is turned away as `photo_input` wants it.
+
+    It is asked of Gradio itself, as it would ask for a visitor; where another Gradio does that in another way, the
+    page must not start. No address is fetched either way: Gradio fetches none of this machine.
+    """
+    url = "http://127.0.0.1:9/photo.jpg"
+    sent = {"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}
+    for fn in page.fns.values():
+        if not any(isinstance(block, gr.Image) for block in fn.inputs):
+            continue
+        values = [dict(sent) if isinstance(block, gr.Image) else None for block in fn.inputs]
+        try:
+            with ThreadPoolExecutor(1) as beside:  # in this thread a loop may run
+                beside.submit(asyncio.run, page.preprocess_data(fn, values, None)).result()
+        except NoAddress:
+            continue
+        except Exception as e:  # whatever it is: it is not our answer
+            raise InputError(_UNKNOWN) from e
+        raise InputError(_UNKNOWN)
+
+
+def sorry(error: FacefeatError, host: Host) -> gr.Error:
+    """An error of the library as a sentence of the page."""
+    return gr.Error(escape(host.said(error)), print_exception=False)
+
+
+def check_room(kept: Kept, cache: str | Path) -> None:
+    """Raises an error with a sentence for the page where no further file may be written."""
+    try:
+        kept.check_room(cache)
+    except InputError as e:
+        raise gr.Error(str(e), print_exception=False) from None
 
 
 def _remember(kept: Kept, photo: gr.Image) -> Callable[[Any, gr.Request], None]:
@@ -60,10 +124,15 @@ def fresh(make: Callable[[], str], **options: Any) -> gr.HTML:
     return shown
 
 
-def examples(photo: gr.Image, label: str = "Try one of these") -> None:
+def examples(photo: gr.Image, kept: Kept, label: str = "Try one of these") -> None:
     """A button with its picture for each example."""
+
+    def give(path: Path) -> str:
+        check_room(kept, photo.GRADIO_CACHE)
+        return lend(path, photo.GRADIO_CACHE)
+
     gr.HTML(f'<p class="ff-quiet ff-examples-label">{label}</p>')
     with gr.Row(elem_classes="ff-examples"):
         for path in sorted(EXAMPLES.glob("*.jpg"), reverse=True):
             button = gr.Button(path.stem.capitalize(), icon=str(path), size="sm", min_width=120)
-            button.click(lambda p=path: lend(p, photo.GRADIO_CACHE), None, photo, queue=False, api_visibility="private")
+            button.click(lambda p=path: give(p), None, photo, queue=False, api_visibility="private")

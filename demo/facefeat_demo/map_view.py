@@ -42,7 +42,7 @@ def drawn(atlas: Atlas, way: str, by: str, ordered: bool) -> str:
     )
     legend = _legend(colours)
     more = f", drawn at random from {len(atlas.points):,}" if len(atlas.points) > atlas.shown else ""
-    return _map(dots, f"{atlas.shown:,} faces of the data set {escape(atlas.source)}{more}", legend)
+    return _map(atlas, dots, f"{atlas.shown:,} faces of the data set {escape(atlas.source)}{more}", legend)
 
 
 def _means(atlas: Atlas, way: str) -> str:
@@ -56,7 +56,8 @@ def _means(atlas: Atlas, way: str) -> str:
         f"{escape(point.name)}</button>"
         for i, (point, (x, y)) in enumerate(zip(atlas.points, places, strict=True))
     )
-    return _map(dots, "the mean face of every class", _legend({n.capitalize(): c for n, c in colours.items()}))
+    legend = _legend({n.capitalize(): c for n, c in colours.items()})
+    return _map(atlas, dots, "the mean face of every class", legend)
 
 
 def _legend(colours: Mapping[str, str]) -> str:
@@ -75,9 +76,10 @@ def _of(point: Point) -> str:
     return next(iter(point.labels))
 
 
-def _map(dots: str, what: str, legend: str) -> str:
+def _map(atlas: Atlas, dots: str, what: str, legend: str) -> str:
     return (
-        f'<div class="ff-map"><div class="ff-legend">{legend}</div><div class="ff-map-area" role="group" '
+        f'<div class="ff-map" data-of="{atlas.stamp}"><div class="ff-legend">{legend}</div>'
+        f'<div class="ff-map-area" role="group" '
         f'aria-label="Map of {what}: arrow keys go from point to point">{dots}</div>'
         f'<p class="ff-quiet">{what[0].upper()}{what[1:]}. Near points are alike to the model. Click one to see its '
         "face, or go from point to point by the arrow keys and press Enter.</p></div>"

@@ -16,6 +16,7 @@ import numpy as np
 
 from facefeat import ImageError
 from facefeat.image import FORMATS, open_image
+from facefeat_demo.limits import MEGABYTE, check_room
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
@@ -108,11 +109,19 @@ def lend(example: Path, cache: str | Path) -> str:
 
 
 class Kept:
-    """Which session has which files, to be deleted when it ends; a file of two sessions stays for both."""
+    """Which session has which files, to be deleted when it ends; a file of two sessions stays for both.
 
-    def __init__(self) -> None:
+    most: bytes that the files of all sessions together may take.
+    """
+
+    def __init__(self, most: int = 1000 * MEGABYTE) -> None:
+        self.most = most
         self._of: dict[str, set[Path]] = {}
         self._lock = threading.Lock()
+
+    def check_room(self, cache: str | Path) -> None:
+        """Raises InputError, with a sentence for the page, where no further file may be written."""
+        check_room(cache, self.most)
 
     def remember(self, session: str | None, path: object, cache: str | Path) -> None:
         """The file belongs to the session. What does not lie in the upload folder is left alone."""

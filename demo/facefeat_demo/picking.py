@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
-from facefeat import FacefeatError
-from facefeat_demo.cards import notice
+from facefeat import FacefeatError, InputError
+from facefeat_demo.cards import notice, turned
+from facefeat_demo.editing import CHANGED, stamp
 from facefeat_demo.host import MAX_CARDS, QUEUE, Host
 from facefeat_demo.inputs import examples, photo_bytes, photo_input
 from facefeat_demo.photos import data_uri
 
 if TYPE_CHECKING:
+    from facefeat.types import UInt8Array
     from facefeat_demo.photos import Kept
 
 
 @dataclass(frozen=True)
 class Slot:
-    """state: holds {"crops": (N, S, S, 3), "chosen": int} or None. events: after which it may be another."""
+    """state: None, or {"crops": (N, S, S, 3), "chosen": int, "turned": degrees, "of": the stamp of the model}.
+
+    events: after which the state may be another.
+    """
 
     state: gr.State
     events: tuple[Any, ...]
@@ -31,7 +36,7 @@ def face_slot(host: Host, kept: Kept, label: str, name: str, *, height: int = 22
     tab, _, number = name.partition("-")
     photo = photo_input(label, kept, height=height, elem_id=f"{tab}-photo-{number or 1}")
     if try_these:
-        examples(photo)
+        examples(photo, kept)
     faces = gr.HTML("", js_on_load=None, elem_classes="ff-strip-holder")
     choice = gr.Radio([], label=f"{label}: which one?", visible=False, elem_id=f"{tab}-choice-{number or 1}")
     state = gr.State(None, time_to_live=3600)
@@ -61,10 +66,12 @@ def find(data: bytes | None, host: Host) -> tuple[Any, ...]:
     if data is None:
         return "", hidden, None
     try:
-        found = host.faces(data)[:MAX_CARDS]
+        faces, degrees = host.faces(data)
     except FacefeatError as e:
-        return notice("That did not work", str(e)), hidden, None
-    state = {"crops": np.stack([f.face.crop for f in found if f.face.crop is not None]), "chosen": 0}
+        return notice("That did not work", host.said(e)), hidden, None
+    found = faces[:MAX_CARDS]
+    crops = np.stack([f.face.crop for f in found if f.face.crop is not None])
+    state = {"crops": crops, "chosen": 0, "turned": degrees, "of": stamp(host.model)}
     choices = [(f"Face {i}", i) for i in range(1, len(found) + 1)]
     return strip(state), gr.update(visible=len(found) > 1, choices=choices, value=1), state
 
@@ -77,6 +84,14 @@ def choose(number: int | None, state: dict[str, Any] | None) -> tuple[str, dict[
     return strip(state), state
 
 
+def crop_of(state: dict[str, Any], host: Host) -> UInt8Array:
+    """(S, S, 3), the chosen face. Raises InputError where it was cut out for another model than the one in use."""
+    if state["of"] != stamp(host.model):
+        raise InputError(CHANGED)
+    crop: UInt8Array = state["crops"][state["chosen"]]
+    return crop
+
+
 def strip(state: dict[str, Any]) -> str:
     """The faces of a photo in a row, the chosen one marked."""
     several = len(state["crops"]) > 1
@@ -86,4 +101,5 @@ def strip(state: dict[str, Any]) -> str:
         f"{f'<figcaption>{i + 1}</figcaption>' if several else ''}</figure>"
         for i, crop in enumerate(state["crops"])
     )
-    return f'<div class="ff-strip">{pictures}</div>'
+    note = f'<p class="ff-quiet">{turned(state["turned"])}</p>' if state.get("turned") else ""
+    return f'<div class="ff-strip">{pictures}</div>{note}'

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facefeat import InputError
+from facefeat import FacefeatError, InputError
+from facefeat_demo.limits import MEGABYTE
+from facefeat_demo.private import private_folder
 
 FIRST_PORT, PORTS = 7860, 100
+AUTH = "FACEFEAT_DEMO_AUTH"
+"""The variable of the environment that may have USER:PASSWORD: a command line can be read by everybody on a machine."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Settings:
 
     preset: a name or folder; None for the bundled one. allow_presets: a folder whose presets visitors may change to.
     port: None for the first free one from 7860. auth: (user, password). max_upload: megabytes of one photo.
-    data: a data set to explore: an imported folder, tar, zip or CSV.
+    data: a data set to explore: an imported folder, tar, zip or CSV. max_total: megabytes of all visitors' files.
     """
 
     preset: str | None = None
@@ -37,50 +41,94 @@ class Settings:
     auth: tuple[str, str] | None = None
     max_upload: int = 30
     data: Path | None = None
+    max_total: int = 1000
 
 
 def serve(settings: Settings, say: Callable[[str], Any] = print) -> None:
     """Start the page, tell its addresses by `say`, and wait until it is interrupted. Raises as `running`."""
-    with running(settings) as page:
+    with _cleaned_up(), running(settings, say=say) as page:
         for line in addresses(settings, page.local_url, page.share_url):
             say(line)
-        # A container is ended by SIGTERM, and its photos must go then, too.
-        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-        try:
-            threading.Event().wait()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        threading.Event().wait()
 
 
 @contextlib.contextmanager
-def running(settings: Settings, detector: str = "mtcnn") -> Iterator[Any]:
-    """The page, a `gradio.Blocks`, up and warm for the length of a block.
+def _cleaned_up() -> Iterator[None]:
+    """Photos go, too, when a container is ended (SIGTERM) or a terminal closed (SIGHUP): both end the block."""
 
-    Raises InputError for a port that is in use or a host that is none of ours, and what `Host` raises.
+    def end(number: int, frame: Any) -> None:
+        for other in before:  # a terminal may send two, and what is deleted must be deleted to the end
+            signal.signal(other, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    before: dict[Any, Any] = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP; nohup wants it ignored
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
+
+
+@contextlib.contextmanager
+def running(
+    settings: Settings, detector: str = "mtcnn", say: Callable[[str], Any] = lambda line: None
+) -> Iterator[Any]:
+    """The page, a `gradio.Blocks`, up and warm for the length of a block. say: told what takes long.
+
+    Raises InputError for a port that is in use, a host that is none of ours or a page that does not start, and what
+    `Host` raises.
     """
     port = free_port(settings.host, settings.port)
-    with private_folder() as folder, environment(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False"):
-        from facefeat_demo.app import build, launch_options
+    with private_folder() as folder, environment(**_variables(folder, settings.host)):
+        from facefeat_demo.app import build, gate, launch_options
         from facefeat_demo.host import Host
+        from facefeat_demo.inputs import check_photos
 
-        host = Host(settings.preset, settings.allow_presets, detector, settings.data)
+        host = Host(settings.preset, settings.allow_presets, detector, settings.data, say)
         host.warm_up()
-        page = build(host)
+        most = settings.max_total * MEGABYTE
+        page = build(host, most)
+        check_photos(page)
+        options = gate(folder, most, settings.max_upload * MEGABYTE) | launch_options()
+        try:
+            _launch(page, settings, port, options)
+            yield page
+        finally:
+            page.close(verbose=False)
+
+
+def _launch(page: Any, settings: Settings, port: int, options: dict[str, Any]) -> None:
+    try:
         with contextlib.redirect_stdout(io.StringIO()):  # Gradio's own words, of which some fill a screen
             page.launch(
                 server_name=settings.host,
                 server_port=port,
                 share=settings.share,
                 auth=settings.auth,
-                max_file_size=f"{settings.max_upload}mb",
-                allowed_paths=[],
                 prevent_thread_lock=True,
-                **launch_options(),
+                **options,
             )
-        try:
-            yield page
-        finally:
-            page.close(verbose=False)
+    except FacefeatError:
+        raise
+    except Exception as e:  # Gradio raises all sorts, bare Exception among them
+        why = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise InputError(f"the page could not be started: {why}") from e
+
+
+def _variables(folder: Path, host: str) -> dict[str, str]:
+    return {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", **past_proxies(host)}
+
+
+def past_proxies(host: str) -> dict[str, str]:
+    """Variables by which this machine is asked directly: Gradio asks its own page, and a proxy cannot reach that."""
+    said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [n.strip() for n in said.split(",") if n.strip()]
+    names += [n for n in ("127.0.0.1", "localhost", host.strip("[]")) if n not in names]
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), "*" if "*" in names else ",".join(names))
 
 
 @contextlib.contextmanager
@@ -103,13 +151,29 @@ def addresses(settings: Settings, local: str, public: str | None) -> list[str]:
     lines = [f"The demo is at {local}  (Ctrl+C ends it)"]
     if settings.share and public:
         lines.append(f"For everybody who has this link, for up to a week: {public}")
-        if settings.auth is None:
-            lines.append("Anybody with the link can use it; --auth USER:PASSWORD asks for a password.")
     elif settings.share:
         lines.append(
             "No public link could be had (the tunnel needs a connection to gradio.live); the demo runs locally."
         )
+    if settings.auth is None and ((settings.share and public) or not is_loopback(settings.host)):
+        lines.append("Anybody who can reach it can use it; --auth USER:PASSWORD asks for a password.")
     return lines
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is of this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def auth_of(text: str | None) -> tuple[str, str] | None:
+    """(user, password) out of USER:PASSWORD; None for none. Raises InputError for anything else."""
+    user, colon, password = (text or "").partition(":")
+    if text is not None and not (user and colon and password):
+        raise InputError(f"--auth, or {AUTH}, wants a name and a password: USER:PASSWORD.")
+    return (user, password) if text is not None else None
 
 
 def free_port(host: str, port: int | None) -> int:
@@ -144,15 +208,13 @@ def _port_error(host: str, port: int, error: OSError) -> InputError:
     return InputError(f"cannot listen on {host}:{port}: {error.strerror or error}.")
 
 
-@contextlib.contextmanager
-def private_folder() -> Iterator[Path]:
-    """A new folder that only this user may read, deleted at the end with all that is in it."""
-    with tempfile.TemporaryDirectory(prefix="facefeat-demo-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
 def start() -> None:
     """For `demo/app.py`: the page on a host that sets address and port by the environment, as Spaces do."""
     port = os.environ.get("GRADIO_SERVER_PORT")
     host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    serve(Settings(host=host, port=int(port) if port else None), say=lambda line: sys.stdout.write(f"{line}\n"))
+    try:
+        auth = auth_of(os.environ.get(AUTH) or None)
+        settings = Settings(host=host, port=int(port) if port else None, auth=auth)
+        serve(settings, say=lambda line: sys.stdout.write(f"{line}\n"))
+    except FacefeatError as e:
+        sys.exit(f"facefeat: {e}")

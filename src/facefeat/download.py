@@ -67,6 +67,7 @@ def fetch(
     attempts: int = 4,
     timeout: float = 30.0,
     pause: float = 0.5,
+    hint: str = "FACEFEAT_CACHE names another folder.",
 ) -> Path:
     """The file at `target`, fetched from the first of `urls` that gives it, unless it is there already.
 
@@ -76,12 +77,13 @@ def fetch(
     check: called with the path of the whole file before it gets its name; raises DownloadError to refuse it.
     max_bytes: refuse more. attempts: tries of one address without any progress before the next address.
     timeout: seconds that the server may be silent. pause: seconds before the second try, doubling from there.
+    hint: what to do where the target cannot be written.
 
     Several processes may fetch the same target: one downloads, the others wait.
     Raises DownloadError where no address gives the right file, and for a target with the wrong hash (which is left as
-    it is); InputError for an address that is not http(s).
+    it is), or, ending in the hint, one that cannot be written; InputError for an address that is not http(s).
     """
-    job = _Job(_addresses(urls), sha256.lower() if sha256 else None, md5, Path(target), check, max_bytes)
+    job = _Job(_addresses(urls), sha256.lower() if sha256 else None, md5, Path(target), check, max_bytes, hint)
     if job.ready():
         return job.target
     failures = []
@@ -123,6 +125,7 @@ class _Job:
     target: Path
     check: Callable[[Path], None] | None
     max_bytes: int | None
+    hint: str
     part: Path = field(init=False)
     note: Path = field(init=False)
     pin: Path = field(init=False)
@@ -163,8 +166,16 @@ class _Job:
 
     def write_pin(self, path: Path) -> None:
         """Record the hash of `path` as the target's, in the form that `sha256sum -c` reads."""
-        with _writing(self.pin):
+        with self.writing(self.pin):
             self.pin.write_text(f"{sha256_of(path)}  {self.target.name}\n", "utf-8")
+
+    @contextlib.contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Raises DownloadError, ending in the hint, where the block meets an OSError."""
+        try:
+            yield
+        except OSError as e:
+            raise DownloadError(f"cannot write {str(path)!r}: {e.strerror or e}. {self.hint}") from None
 
     def clean_up(self) -> None:
         """Remove an unfinished download that holds nothing; one that can be resumed stays."""
@@ -222,7 +233,7 @@ def _attempt(job: _Job, url: str, progress: Progress | None, timeout: float, fre
         if job.max_bytes is not None and (total or 0) > job.max_bytes:
             raise _Refused(f"offers {total} bytes; at most {job.max_bytes} are expected")
         if not start:
-            with _writing(job.part):
+            with job.writing(job.part):
                 job.part.write_bytes(b"")
                 job.note.write_text(json.dumps({"url": url, "validator": _validator(response)}), "utf-8")
         _copy(job, response, start, total, progress)
@@ -233,9 +244,8 @@ def _copy(job: _Job, response: Any, start: int, total: int | None, progress: Pro
     done = start
     if progress:
         progress(done, total)
-    with _writing(job.part):
-        file = job.part.open("ab")
-    with file:
+    # Around all of it: on a full disk, closing the file fails as well.
+    with job.writing(job.part), job.part.open("ab") as file:
         while True:
             try:
                 block = response.read(CHUNK)
@@ -247,9 +257,8 @@ def _copy(job: _Job, response: Any, start: int, total: int | None, progress: Pro
             if job.max_bytes is not None and done > job.max_bytes:
                 file.truncate(0)
                 raise _Refused(f"sends more than the {job.max_bytes} bytes that are expected")
-            with _writing(job.part):
-                file.write(block)
-                file.flush()
+            file.write(block)
+            file.flush()
             if progress:
                 progress(done, total)
     if total is not None and done < total:  # http.client ends quietly when the connection does
@@ -271,7 +280,7 @@ def _finish(job: _Job, *, resumed: bool) -> bool:
         raise _Refused(f"what came {problem}")
     if not job.sha256 and not job.pin.is_file():
         job.write_pin(job.part)
-    with _writing(job.target):
+    with job.writing(job.target):
         os.replace(job.part, job.target)
         job.note.unlink(missing_ok=True)
     return True
@@ -302,7 +311,7 @@ def _lock(job: _Job) -> Iterator[None]:
     from filelock import FileLock
 
     path = job.target.with_name(job.target.name + ".lock")
-    with _writing(path):
+    with job.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         lock.acquire()
@@ -316,10 +325,9 @@ def _lock(job: _Job) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _open(url: str, headers: dict[str, str], timeout: float) -> Iterator[Any]:
-    request = urllib.request.Request(url, headers=headers)
     opener = urllib.request.build_opener(_Redirects)
     try:
-        response = opener.open(request, timeout=timeout)
+        response = opener.open(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as e:
         if e.code != 416 or "Range" not in headers:
             e.close()
@@ -341,16 +349,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if scheme not in ("http", "https") or (req.type == "https" and scheme != "https"):
             raise _Refused(f"redirects to {newurl!r}, which is less safe")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as e:
-        raise DownloadError(
-            f"cannot write {str(path)!r}: {e.strerror or e}. FACEFEAT_CACHE names another folder."
-        ) from None
 
 
 def _addresses(urls: str | Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,9 @@
     ├── DataError                 a data set that cannot be imported or does not fit
     ├── DownloadError             a file that could not be fetched, or came with the wrong hash
     ├── PresetError               a preset folder that is incomplete, altered or of another version
-    ├── TrainingError             a run that cannot go on (NaN loss, a checkpoint of another recipe)
+    │   └── UnknownPresetError    no preset of that name and no such folder (also an InputError)
+    ├── TrainingError             a run that cannot go on (a checkpoint of another recipe, a full disk)
+    │   └── NotFiniteError        its loss is NaN or infinite
     └── PluginError               a plugin that does not load or breaks its contract
         ├── UnknownComponentError a name that nothing registered
         ├── AmbiguousComponentError  a name that two distributions registered
@@ -61,8 +63,16 @@ class PresetError(FacefeatError):
     """A preset folder that is incomplete, altered or of another version."""
 
 
+class UnknownPresetError(PresetError, InputError):
+    """No preset has that name, and there is no such folder: the caller's argument, not a folder that is broken."""
+
+
 class TrainingError(FacefeatError):
     """A training run that cannot go on."""
+
+
+class NotFiniteError(TrainingError):
+    """A training run whose loss is NaN or infinite: most often its learning rate is too high."""
 
 
 class PluginError(FacefeatError):

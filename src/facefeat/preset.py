@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.directions import FILE as DIRECTIONS
-from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, did_you_mean
+from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, UnknownPresetError, did_you_mean
 from facefeat.readout import Calibration
 from facefeat.registry import get_registry
 from facefeat.schema import Schema
@@ -41,7 +42,7 @@ def sha256(path: Path) -> str:
 def find_preset(value: str | Path | None) -> Path:
     """The folder of a preset: the default's for None, a registered name's, or the folder itself.
 
-    Raises PresetError where there is neither such a name nor such a folder.
+    Raises UnknownPresetError where there is neither such a name nor such a folder.
     """
     text = DEFAULT_PRESET if value is None else str(value)
     registry = get_registry()
@@ -51,7 +52,7 @@ def find_preset(value: str | Path | None) -> Path:
     folder = Path(text)
     if folder.is_dir():
         return folder
-    raise PresetError(f"no such preset. {did_you_mean(text, names)} Or the path of a preset folder.")
+    raise UnknownPresetError(f"no such preset. {did_you_mean(text, names)} Or the path of a preset folder.")
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -316,8 +317,10 @@ def save_preset(
             if target.exists():
                 os.replace(target, Path(made) / "old")
             os.replace(new, target)
-    except OSError as e:
-        raise InputError(f"cannot write the preset {str(target)!r}: {e.strerror or e}") from None
+    except (OSError, RuntimeError) as e:  # h5py raises either, and says why amid lines of numbers
+        told = re.search("error message = '(.*?)'", str(e))
+        why = told[1] if told else getattr(e, "strerror", None) or e
+        raise InputError(f"cannot write the preset {str(target)!r}: {why}") from None
     return target
 
 

@@ -59,6 +59,17 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield page.local_url
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the demo with a tiny model that has no decoder."""
+    from facefeat_demo.server import Settings, running
+
+    folder = tmp_path_factory.mktemp("plain")
+    preset = preset_with_decoder(folder / "plain", 64, decoder=False)
+    with running(Settings(preset=str(preset)), detector="whole-image") as page:
+        yield page.local_url
+
+
 @pytest.fixture(params=WIDTHS)
 def visit(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Visit]]:
     """Opens an address; everything about it is closed afterwards."""

@@ -118,18 +118,21 @@ def test_the_map_of_a_data_set_by_keyboard(visit: Go, explored: str) -> None:
     assert len(reached) > 1 and v.page.locator("#explore-map .ff-dot[tabindex='0']").count() == 1
     v.page.keyboard.press("Enter")
     v.page.get_by_alt_text(re.compile("The face at this point, labelled")).wait_for()
+    assert v.page.locator("#explore-face .ff-near img").count() == 5
     v.page.get_by_role("radio", name=re.compile("Grouped")).check()
     v.page.wait_for_function("document.querySelectorAll('#explore-map [aria-pressed=true]').length === 0")
     v.page.get_by_role("button", name="Make faces").click()
-    v.page.get_by_alt_text(re.compile("A real face near it")).first.wait_for()
-    assert v.page.locator(".ff-near img").count() == 3 * 5
+    v.page.locator("#hand-faces .ff-near img").first.wait_for()
+    assert v.page.locator("#hand-faces .ff-near img").count() == 3 * 5
     v.shot("explore-data")
     v.check()
 
 
-def test_without_a_decoder_the_tabs_say_what_to_do(visit: Go, served: str) -> None:
-    v = visit(served)
-    for tab in ("Edit", "Explore"):
+def test_without_a_decoder_the_tabs_say_what_to_do(visit: Go, plain: str) -> None:
+    v = visit(plain)
+    for tab, what in (("Edit", "Editing"), ("Explore", "The map")):
         v.tab(tab)
-        v.page.locator("p:visible", has_text=re.compile("facefeat train-decoder|Choose a ")).first.wait_for()
+        says = v.page.locator("p:visible", has_text=f"{what} needs a model with a decoder, and this one has none")
+        says.wait_for()
+        assert "start this page without --preset" in says.inner_text() and "facefeat train-decoder" in says.inner_text()
     v.check()

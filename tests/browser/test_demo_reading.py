@@ -95,10 +95,13 @@ def test_the_files_of_a_visitor_go_with_the_visitor(browser: Any, served: str, t
     assert mine and not [p for p in mine if p.exists()]
 
 
-def test_without_a_decoder_the_tab_says_what_to_do(visit: Go, served: str) -> None:
-    v = visit(served)
+def test_without_a_decoder_the_tab_says_what_to_do(visit: Go, plain: str) -> None:
+    v = visit(plain)
     v.tab("Morph")
-    v.page.get_by_text(re.compile("This model cannot draw faces|First face")).first.wait_for()
+    v.page.locator("p:visible", has_text="This model cannot draw faces").wait_for()
+    says = v.page.locator("p:visible", has_text="Morphing needs a model with a decoder, and this one has none")
+    assert "start this page without --preset" in says.inner_text()
+    assert not v.page.get_by_role("button", name="Morph", exact=True).is_visible()
     v.check()
 
 

@@ -12,7 +12,7 @@ function only(dot) {
 function choose(dot) {
   dots().forEach((other) => other.setAttribute('aria-pressed', String(other === dot)));
   only(dot);
-  trigger('select', { index: Number(dot.dataset.i) });
+  trigger('select', { index: Number(dot.dataset.i), of: dot.closest('.ff-map').dataset.of });
 }
 
 function near(x, y) {

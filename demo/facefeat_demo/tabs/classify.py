@@ -23,7 +23,7 @@ def build(host: Host, kept: Kept) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=280):
             photo = photo_input("Your photo", kept, height=320, elem_id="classify-photo")
-            examples(photo)
+            examples(photo, kept)
         with gr.Column(scale=7, min_width=280):
             result = gr.HTML(WELCOME, elem_id="classify-result", js_on_load=None, min_height=120)
             numbers = gr.JSON(visible=False)

@@ -16,8 +16,9 @@ from facefeat_demo import editing
 from facefeat_demo.editing import DIRECTIONS, Control, Start, Wishes, controls, lacks
 from facefeat_demo.face_view import compared, figure, lacking, sentence
 from facefeat_demo.host import QUEUE, Host
+from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.photos import data_uri
-from facefeat_demo.picking import face_slot
+from facefeat_demo.picking import crop_of, face_slot
 
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
@@ -76,27 +77,34 @@ def _content(host: Host, kept: Kept) -> list[Any]:
         """The chosen face, as the model keeps it."""
         if state is None:
             return [None, *_nothing(host)]
-        made = _tell(lambda: editing.begin(host.model, state["crops"][state["chosen"]]))
+        made = _tell(host, lambda: editing.begin(host.model, crop_of(state, host)))
         return [made, *opened(made, host)]
 
     def other() -> list[Any]:
         """A face of nobody."""
-        made = _tell(lambda: editing.nobody(host.model, secrets.randbelow(1_000_000)))
+        made = _tell(host, lambda: editing.nobody(host.model, secrets.randbelow(1_000_000)))
         return [made, *opened(made, host)]
 
     def move(start: Start | None, *values: Any) -> list[Any]:
         """The face as the sliders say."""
         if start is None:
             return [gr.skip(), gr.skip()]
-        made = _tell(lambda: editing.move(host.model, start, wishes_of(host, values)))
+        made = _tell(host, lambda: editing.move(host.model, start, wishes_of(host, values)))
         return changed(start, made, host)
 
     def walked(start: Start | None, *values: Any) -> list[Any]:
         """The face moved on until the model reads what the sliders ask."""
         if start is None:
             raise gr.Error("Choose a photo first, or a face of nobody.", print_exception=False)
-        made = _tell(lambda: editing.walk(host.model, start, wishes_of(host, values)))
+        made = _tell(host, lambda: editing.walk(host.model, start, wishes_of(host, values)))
         return changed(start, made, host)
+
+    def back(start: Start | None) -> list[Any]:
+        """The face and the sliders as they began."""
+        if start is None:
+            return [gr.skip()] * (3 + len(sliders))
+        _tell(host, lambda: editing.check(host.model, start))
+        return opened(start, host)
 
     private: dict[str, Any] = {"api_visibility": "private", **QUEUE}
     for event in slot.events:
@@ -112,14 +120,7 @@ def _content(host: Host, kept: Kept) -> list[Any]:
         **private,
     )
     walk.click(walked, [start, *sliders], [after, reads], show_progress="minimal", show_progress_on=after, **private)
-    reset.click(
-        lambda made: [gr.skip()] * 3 + [gr.skip()] * len(sliders) if made is None else opened(made, host),
-        start,
-        shown,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    reset.click(back, start, shown, queue=False, show_progress="hidden", api_visibility="private")
     return [*sliders, *sides]
 
 
@@ -155,12 +156,12 @@ def wishes_of(host: Host, values: Values) -> Wishes:
     return Wishes(asked, tuple(float(v or 0) for v in values[2 * ATTRIBUTES :]))
 
 
-def _tell(make: Callable[[], Any]) -> Any:
+def _tell(host: Host, make: Callable[[], Any]) -> Any:
     """What `make` gives; an error of the library becomes a sentence of the page."""
     try:
         return make()
     except FacefeatError as e:
-        raise gr.Error(str(e), print_exception=False) from None
+        raise sorry(e, host) from None
 
 
 # ---------------------------------------------------------------- sliders
@@ -239,18 +240,19 @@ def _grid(host: Host, kept: Kept, found: Sequence[Control], start: gr.State, sli
         """The grid of two attributes."""
         if start is None:
             raise gr.Error("Choose a photo first, or a face of nobody.", print_exception=False)
+        _tell(host, lambda: editing.check(host.model, start))
         by_name = {c.name: c for c in controls(host.model)}
         if across not in by_name or down not in by_name:
             raise gr.Error("Choose two attributes for the grid.", print_exception=False)
-        picture = _tell(
-            lambda: editing.grid(host.model, start, wishes_of(host, values), by_name[across], by_name[down])
-        )
+        sides = by_name[across], by_name[down]
+        picture = _tell(host, lambda: editing.grid(host.model, start, wishes_of(host, values), *sides))
         alt = f"Faces by {across}, from left to right, and {down}, from top to bottom, with what the model reads"
         return f'<div class="ff-grid"><img src="{data_uri(picture, quality=88)}" alt="{alt}"></div>', picture
 
     def file(picture: Any, request: gr.Request) -> Any:
         if picture is None:
             return gr.update(visible=False)
+        check_room(kept, download.GRADIO_CACHE)
         path = write_grid(picture, download.GRADIO_CACHE)
         kept.remember(request.session_hash, path, download.GRADIO_CACHE)
         return gr.update(value=path, visible=True)

@@ -11,9 +11,10 @@ import gradio as gr
 
 from facefeat import FacefeatError
 from facefeat_demo.editing import lacks, short
-from facefeat_demo.exploring import WAYS
+from facefeat_demo.exploring import WAYS, Atlas
 from facefeat_demo.face_view import figure, lacking, read_of, sentence
 from facefeat_demo.host import QUEUE, Host
+from facefeat_demo.inputs import sorry
 from facefeat_demo.map_view import drawn, mean_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ NEAREST = 5
 _SCRIPT = Path(__file__).resolve().parent.parent / "static" / "map.js"
 _ANY = "as it comes"
 _NO_POINT = '<div class="ff-empty"><p>Choose a point of the map to see its face.</p></div>'
+_OTHER_MAP = '<div class="ff-empty"><p>The model was changed; reload this page to see its map.</p></div>'
 
 
 def build(host: Host, kept: Kept) -> None:
@@ -82,12 +84,19 @@ def _chart(host: Host) -> list[Any]:
 
     def look(event: gr.EventData) -> str:
         """The face of a point of the map."""
-        return at_point(host, getattr(event, "index", None))
+        return at_point(host, getattr(event, "index", None), getattr(event, "of", None))
+
+    def draw(by: str | None, way: str | None) -> str:
+        """The map, coloured and laid out as asked."""
+        try:
+            return the_map(host, by, way)
+        except FacefeatError as e:
+            raise sorry(e, host) from None
 
     shown.select(look, None, face, show_progress="minimal", show_progress_on=face, api_visibility="private", **QUEUE)
     gr.on(
         [by.input, way.input],
-        lambda by, way: the_map(host, by, way),
+        draw,
         [by, way],
         shown,
         trigger_mode="always_last",
@@ -107,7 +116,7 @@ def _chart_options(host: Host) -> list[dict[str, Any]]:
     return [
         {"choices": [(n.capitalize(), n) for n in names], "value": names[0], "label": "Colour by", "visible": faces},
         {
-            "choices": [(WAYS[w], w) for w in WAYS],
+            "choices": [(WAYS[w], w) for w in ways or ("pca",)],
             "value": "pca",
             "label": "How the points are laid out",
             "visible": len(ways) > 1,
@@ -117,7 +126,7 @@ def _chart_options(host: Host) -> list[dict[str, Any]]:
 
 
 def the_map(host: Host, by: str | None, way: str | None) -> str:
-    """The HTML of the map."""
+    """The HTML of the map. Raises FacefeatError where an analyzer cannot lay it out."""
     atlas = host.atlas
     if atlas is None:
         return ""
@@ -125,12 +134,18 @@ def the_map(host: Host, by: str | None, way: str | None) -> str:
     return drawn(atlas, way if way in atlas.ways else "pca", attribute.name, attribute.ordered)
 
 
-def at_point(host: Host, index: Any) -> str:
-    """The face of a point: the crop and its reconstruction, or the decoded mean of a class, and what is read of it."""
+def at_point(host: Host, index: Any, of: Any = None) -> str:
+    """The face of a point, and what is read of it: its crop, its reconstruction and its neighbours, or a class mean.
+
+    of: the stamp of the map that the point was chosen on.
+    """
     atlas = host.atlas
+    if atlas is not None and of is not None and of != atlas.stamp:
+        return _OTHER_MAP
     if atlas is None or not isinstance(index, int) or not 0 <= index < atlas.shown:
         return _NO_POINT
     point, model = atlas.points[index], host.model
+    near = ""
     if atlas.crops is None:
         name = mean_name(point)
         crops = model.decode(atlas.latents[index : index + 1])
@@ -142,10 +157,24 @@ def at_point(host: Host, index: Any) -> str:
         if model.has_decoder:
             pictures += figure(model.reconstruct(crops)[0], "What the model keeps")
         says = f"Labelled: {point.name}."
+        alike = [i for i in atlas.nearest(atlas.latents[index], NEAREST + 1) if i != index][:NEAREST]
+        if alike:
+            title = f"Nearest of the {len(atlas.points):,} faces"
+            near = f'<p class="ff-number">{title}</p><div class="ff-near">{_real(atlas, alike)}</div>'
     read = model.predict_faces(crops)
     return (
         f'<div class="ff-point"><div class="ff-faces">{pictures}</div>{sentence(says)}'
-        f'<p class="ff-number">The model reads</p>{read_of(read)}</div>'
+        f'<p class="ff-number">The model reads</p>{read_of(read)}{near}</div>'
+    )
+
+
+def _real(atlas: Atlas, rows: Sequence[int]) -> str:
+    """Faces of the data set, each with its labels."""
+    names = [atlas.points[i].name for i in rows]
+    return "".join(
+        figure(atlas.crops[i], "Real", f"A real face near it, labelled {name}", name.split(", "))
+        for i, name in zip(rows, names, strict=True)
+        if atlas.crops is not None
     )
 
 
@@ -189,7 +218,7 @@ def _by_hand(host: Host) -> list[Any]:
                 **attributes,
             )
         except FacefeatError as e:
-            raise gr.Error(str(e), print_exception=False) from None
+            raise sorry(e, host) from None
         return by_hand(host, made)
 
     button.click(
@@ -253,12 +282,7 @@ def by_hand(host: Host, made: Composed) -> str:
         own = figure(made.crops[i], f"Face {i + 1}", f"Face {i + 1}, of nobody", short(made.read, i))
         near = ""
         if atlas is not None and atlas.crops is not None:
-            real = "".join(
-                figure(atlas.crops[j], "Real", f"A real face near it, labelled {atlas.points[j].name}",
-                       atlas.points[j].name.split(", "))
-                for j in atlas.nearest(made.latents[i], NEAREST)
-            )  # fmt: skip
-            near = f'<div class="ff-near">{real}</div>'
+            near = f'<div class="ff-near">{_real(atlas, atlas.nearest(made.latents[i], NEAREST))}</div>'
         out.append(f'<section class="ff-made" aria-label="Face {i + 1}">{own}{near}</section>')
     missed = int((~made.reached).sum())
     says = f"The model does not read all that was asked in {missed} of {len(made)}." if missed else ""

@@ -14,7 +14,8 @@ from facefeat import FacefeatError
 from facefeat.registry import get_registry
 from facefeat_demo.cards import notice
 from facefeat_demo.host import QUEUE, Host, read_card
-from facefeat_demo.inputs import fresh
+from facefeat_demo.inputs import fresh, sorry
+from facefeat_demo.saying import without_paths
 from facefeat_demo.text import to_html
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _changer(host: Host) -> None:
         try:
             host.use(name)
         except FacefeatError as e:
-            raise gr.Error(escape(_without_paths(str(e), host)), print_exception=False) from None
+            raise sorry(e, host) from None
         return notice("Done", f"This page now uses {host.model.name}, for everybody who has it open.")
 
     done = button.click(change, choice, says, api_visibility="private", **QUEUE)
@@ -69,16 +70,12 @@ def _changer(host: Host) -> None:
     done.success(None, None, None, js="() => setTimeout(() => location.reload(), 1200)")
 
 
-def _without_paths(text: str, host: Host) -> str:
-    return text.replace(f"{host.allowed}/", "") if host.allowed else text
-
-
 def in_use(host: Host) -> str:
     """The model in use, in figures."""
     model = host.model
     facts = {
         "Reads": ", ".join(model.schema.attributes),
-        "Size": f"{model.parameters / 1e6:.1f} million weights"
+        "Size of the classifier": f"{model.parameters / 1e6:.1f} million weights"
         if model.parameters >= 1e5
         else f"{model.parameters:,} weights",
         "Looks at": f"{model.image_size} × {model.image_size} pixels of a face",
@@ -103,7 +100,7 @@ def card_of(name: str, host: Host) -> str:
         try:
             card = read_card(Path(get_registry().build("preset", name)))
         except FacefeatError as e:
-            return notice("This model cannot be read", str(e))
+            return notice("This model cannot be read", host.said(e))
     else:
         card = ""
     return to_html(card) if card else notice("No model card", "This model came without a card.")
@@ -119,7 +116,7 @@ def components() -> str:
             f'{_from(i.distribution, i.version)}</li>' for i in group
         )  # fmt: skip
         parts.append(f"<h3>{_KINDS.get(kind, kind)}</h3><ul class='ff-parts'>{rows}</ul>")
-    return "".join(parts) + _problems(str(p) for p in registry.problems)
+    return "".join(parts) + _problems(without_paths(str(p)) for p in registry.problems)
 
 
 def _from(distribution: str, version: str) -> str:

@@ -12,9 +12,11 @@ import numpy as np
 
 from facefeat import FacefeatError, MissingExtraError
 from facefeat.latent.frames import enlarge, write_frames
+from facefeat_demo.face_view import lacking
 from facefeat_demo.host import QUEUE, Host, Morph
+from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.morph_view import viewer
-from facefeat_demo.picking import face_slot
+from facefeat_demo.picking import crop_of, face_slot
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
@@ -26,11 +28,7 @@ FILM_SIZE = 384
 FPS = 24
 _SCRIPT = Path(__file__).resolve().parent.parent / "static" / "morph.js"
 _EMPTY = '<div class="ff-empty"><p>Choose two photos, or three, and press <b>Morph</b>.</p></div>'
-NO_DECODER = """
-<div class="ff-notice"><p class="ff-notice-title">This model cannot draw faces</p>
-<p>Morphing needs a model with a decoder, and this one has none. <code>facefeat train-decoder</code> makes one;
-<code>facefeat demo --preset FOLDER</code> starts this page with it.</p></div>
-"""
+NO_DECODER = lacking("Morphing", "decoder")
 
 
 def build(host: Host, kept: Kept) -> None:
@@ -73,18 +71,19 @@ def _content(host: Host, kept: Kept) -> None:
 
     def morph(count: float, way: str, *states: Any) -> tuple[str, Morph, Any]:
         """Frames from face to face. Raises an error with a sentence for the page."""
-        crops = [s["crops"][s["chosen"]] for s in states if s]
-        if len(crops) < 2:
+        chosen = [s for s in states if s]
+        if len(chosen) < 2:
             raise gr.Error("Choose at least two photos with a face in each.", print_exception=False)
         try:
-            result = host.morph(crops, min(max(int(count), 12), 120), way)
+            result = host.morph([crop_of(s, host) for s in chosen], min(max(int(count), 12), 120), way)
         except FacefeatError as e:
-            raise gr.Error(str(e), print_exception=False) from None
+            raise sorry(e, host) from None
         return viewer(result), result, gr.update(visible=False)
 
     def files(result: Morph | None, request: gr.Request) -> list[Any]:
         if result is None:
             return [gr.update(visible=False), None, None]
+        check_room(kept, film.GRADIO_CACHE)
         paths = write_files(result.frames, film.GRADIO_CACHE)
         for p in paths:
             kept.remember(request.session_hash, p, film.GRADIO_CACHE)

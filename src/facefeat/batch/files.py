@@ -7,6 +7,8 @@ import os
 import re
 import stat
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -14,13 +16,27 @@ from facefeat.data.sources import MAX_PICTURE_BYTES
 from facefeat.errors import ImageError, InputError, MissingExtraError
 from facefeat.image import is_picture_name
 
+NO_ACCESS = "no access to "
+"""How a reason begins where a permission or the network keeps an address away: nothing is said of the picture."""
+
 _ATTEMPTS = 3
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_FINAL = (*_MISSING, PermissionError)
+_OF_CONTENT = (*_MISSING, ValueError, LookupError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 def is_address(text: str) -> bool:
     """Whether this is for fsspec, rather than a path."""
     return "://" in text or "::" in text
+
+
+def absolute(text: str) -> str:
+    """The path from the root, also that at the end of `zip://a.jpg::b.zip`: what a process in another folder opens."""
+    head, chained, path = text.rpartition("::")
+    # Of an address, what is neither one nor a protocol's name (`simplecache::...`) is a path: fsspec's own rule.
+    if ("://" in path or not re.search("[^a-z]", path)) if chained else is_address(text):
+        return text
+    return head + chained + (path if os.path.isabs(path) else os.path.join(os.getcwd(), path))
 
 
 def _system(address: str) -> tuple[Any, str]:
@@ -32,13 +48,23 @@ def _system(address: str) -> tuple[Any, str]:
     except ImportError as e:
         package = re.search(r"[Ii]nstall (\S+)", str(e))
         told = f" Next: pip install {package.group(1)}" if package else ""
-        raise MissingExtraError(f"the address {address!r} needs a package that is not installed.{told}") from None
+        raise MissingExtraError(f"{NO_ACCESS}{address!r}: it needs a package that is not installed.{told}") from None
     except Exception as e:  # noqa: BLE001 - each file system raises its own errors, and many may be installed
-        raise InputError(f"cannot open {address!r}: {_why(e)}") from None
+        raise InputError(_unopened(address, e)) from None
+
+
+def _unopened(address: str, error: BaseException) -> str:
+    return f"{'cannot open ' if isinstance(error, _OF_CONTENT) else NO_ACCESS}{address!r}: {_why(error)}"
 
 
 def _why(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def refusal(text: str, error: BaseException) -> str:
+    """Why a file was not read: a sentence that begins with NO_ACCESS where its address could not be reached."""
+    begins = NO_ACCESS if is_address(text) and not isinstance(error, _OF_CONTENT) else "cannot read "
+    return f"{begins}{text!r}: {getattr(error, 'strerror', None) or _why(error)}."
 
 
 def is_folder(text: str) -> bool:
@@ -131,7 +157,7 @@ def open_file(text: str) -> IO[bytes]:
     except OSError:
         raise
     except Exception as e:  # noqa: BLE001 - see `_system`
-        raise InputError(f"cannot open {text!r}: {_why(e)}") from None
+        raise InputError(_unopened(text, e)) from None
 
 
 def read_bytes(text: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -148,11 +174,11 @@ def read_bytes(text: str, start: int | None = None, end: int | None = None) -> b
             break
         except FileNotFoundError:
             raise ImageError(f"no such file: {text!r}.") from None
-        except InputError as e:
+        except (InputError, MissingExtraError) as e:
             raise ImageError(str(e)) from None
         except Exception as e:  # noqa: BLE001 - see `_system`; one picture's trouble is not that of the others
             if attempt == _ATTEMPTS or isinstance(e, _FINAL) or not is_address(text):
-                raise ImageError(f"cannot read {text!r}: {getattr(e, 'strerror', None) or _why(e)}.") from None
+                raise ImageError(refusal(text, e)) from None
             time.sleep(attempt)
     if end is None and len(data) > MAX_PICTURE_BYTES:
         raise ImageError(f"{text!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB.")

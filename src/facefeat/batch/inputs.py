@@ -33,8 +33,9 @@ _BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, OSError)
 class Item(NamedTuple):
     """One picture to be read.
 
-    source: its name in the output. kind and at: "path" (path), "address" (address), "slice" (tar, first byte, size),
-    "row" (Parquet, column, row group, row in it), "bytes" (the picture file), "fault" (the reason why it is not read).
+    source: its name in the output, as given. kind and at: "path" (path), "address" (address), "slice" (tar, first byte,
+    size), "row" (Parquet, column, row group, row in it), "bytes" (the picture file), "fault" (the reason why it is not
+    read). Paths in `at` are absolute: a worker of a cluster runs in another folder.
     """
 
     source: str
@@ -94,10 +95,26 @@ def _matching(pattern: str, column: str | None) -> list[Given]:
 
 def _kind(text: str) -> str | None:
     name = text.partition("::")[0].lower()
+    if name.startswith(("http://", "https://")):
+        name = name.partition("?")[0]  # where a presigned address has its signature
     for kind, endings in (("tar", _TARS), ("parquet", _PARQUETS), ("list", _LISTS)):
         if name.endswith(endings):
             return kind
     return "picture" if is_picture_name(name) else None
+
+
+def shards_in(given: Iterable[Given]) -> str | None:
+    """A glob of the tars or Parquet files in the folders among these, if any: a folder gives its pictures alone."""
+    for one in given:
+        folder, chained, rest = one.text.partition("::")
+        folder = (folder if files.is_address(one.text) else glob.escape(folder)).rstrip("/")
+        for deep in ("*", "**/*") if one.kind == "folder" else ():
+            for path in files.matching(f"{folder}/{deep}{chained}{rest}"):
+                name = path.partition("::")[0]
+                ending = next((e for e in (*_TARS, *_PARQUETS) if name.lower().endswith(e)), None)
+                if ending is not None:
+                    return f"{folder}/{deep}{name[-len(ending) :]}{chained}{rest}"
+    return None
 
 
 def _given(text: str, kind: str, column: str | None) -> Given:
@@ -160,7 +177,7 @@ class Witness:
 
 
 def _item(text: str) -> Item:
-    return Item(text, "address" if files.is_address(text) else "path", (text,))
+    return Item(text, "address" if files.is_address(text) else "path", (files.absolute(text),))
 
 
 def _in_list(text: str) -> Iterator[Item]:
@@ -195,7 +212,7 @@ def _check_tar(text: str) -> None:
 
 
 def _in_tar(text: str, read: bool) -> Iterator[Item]:
-    found = 0
+    found, opened = 0, files.absolute(text)
     try:
         packed = _packed(text)
         with files.open_file(text) as file, tarfile.open(fileobj=file, mode="r|*" if packed else "r:") as tar:
@@ -207,7 +224,7 @@ def _in_tar(text: str, read: bool) -> Iterator[Item]:
                 found += 1
                 source = f"{text}#{clean_name(member.name)}"
                 if not packed:
-                    yield Item(source, "slice", (text, member.offset_data, member.size))
+                    yield Item(source, "slice", (opened, member.offset_data, member.size))
                     continue
                 if member.size > MAX_PICTURE_BYTES:
                     yield Item(source, "fault", (f"{source!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB.",))
@@ -251,13 +268,13 @@ def _in_parquet(text: str, column: str) -> Iterator[Item]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
+    number, opened = 0, files.absolute(text)
     try:
         with files.open_file(text) as file:
             about = pq.ParquetFile(file).metadata
             for group in range(about.num_row_groups):
                 for row in range(about.row_group(group).num_rows):
-                    yield Item(f"{text}#{number}", "row", (text, column, group, row))
+                    yield Item(f"{text}#{number}", "row", (opened, column, group, row))
                     number += 1
     except (OSError, pa.ArrowException) as e:
         yield Item(text, "fault", (f"{text!r} breaks off after {number:,} rows ({_short(e)}).",))

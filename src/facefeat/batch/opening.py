@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.batch import files
 from facefeat.batch.inputs import Item
-from facefeat.errors import ImageError
+from facefeat.errors import FacefeatError, ImageError
 from facefeat.image import open_image
 
 if TYPE_CHECKING:
@@ -89,8 +89,15 @@ class _RowReader:
             while self._next <= row:
                 data = next(self._rows)
                 self._next += 1
-        except (OSError, pa.ArrowException, StopIteration) as e:
+        except Exception as e:
             self._at = None
+            # A store's own errors are of any class; a plain OSError is Arrow's, too, for a file that is broken.
+            known = isinstance(e, OSError | pa.ArrowException | StopIteration)
+            kept_away = not known or isinstance(e, PermissionError | ConnectionError | TimeoutError)
+            if files.is_address(path) and kept_away:
+                raise ImageError(str(e) if isinstance(e, FacefeatError) else files.refusal(path, e)) from None
+            if not known:
+                raise
             raise ImageError(f"cannot read row {row} of row group {group} in {path!r} ({str(e)[:160]}).") from None
         if data is None:
             raise ImageError(f"row {row} of row group {group} in {path!r} has no picture (null).")

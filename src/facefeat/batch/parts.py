@@ -3,6 +3,9 @@
 faces.parquet.parts/run.json                      the settings that the rows depend on
 faces.parquet.parts/part-000000000-000000007.parquet   the rows of chunks 0 to 7; a part is there whole or not at all
 faces.parquet                                     all of them, in order, once every chunk has its part
+
+Where pictures that failed are read again, their chunks have no part any more, so that they are read as a whole and the
+rows are those of a run in which nothing failed. An output that is there stays until the new one takes its place.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from facefeat.batch.rows import NO_FACE
 from facefeat.errors import DataError, InputError
@@ -51,8 +56,18 @@ class BatchSummary:
 class Run:
     """An output and its parts, held by one process. Use as a context manager."""
 
-    def __init__(self, output: str | Path, facts: Mapping[str, Any], pictures: int, chunk: int, resume: bool) -> None:
+    def __init__(
+        self,
+        output: str | Path,
+        facts: Mapping[str, Any],
+        pictures: int,
+        chunk: int,
+        resume: bool,
+        retry_failed: bool = False,
+    ) -> None:
         """facts: JSON-able; what the rows depend on. pictures in all, and in a chunk.
+
+        retry_failed: chunks with pictures that could not be read count as not done.
 
         Raises InputError where the output exists, or an unfinished run is there and `resume` is not asked for, is of
         other facts, or is going on; or nothing can be written there.
@@ -64,17 +79,18 @@ class Run:
         self.chunks = -(-pictures // chunk)
         self.complete = self._ours = False
         self._lock: Any = None
-        self._begin(resume)
-        self.done = self._ranges()
         self._rows: list[pa.RecordBatch] = []
         self._first = self._next = 0
         self._since = time.monotonic()
+        self._begin(resume, retry_failed)
+        self.done = self._ranges()
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._ours and not self._ranges():  # nothing was done: nothing is left to be deleted or gone on with
+        if self._ours and not any(self.folder.glob("part-*")):
+            # Nothing was done: nothing is left to be deleted or gone on with.
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
         if not (self.folder / "run.json").exists():
@@ -82,7 +98,7 @@ class Run:
 
     # ---------------------------------------------------------------- start
 
-    def _begin(self, resume: bool) -> None:
+    def _begin(self, resume: bool, retry_failed: bool) -> None:
         from filelock import FileLock, Timeout
 
         try:
@@ -104,6 +120,11 @@ class Run:
                 _write_text(self.folder / "run.json", json.dumps(self.facts, indent=1))
             for left in self.folder.glob(".*.tmp"):
                 left.unlink()
+            outer = {_part_name(*r) for r in self._ranges()}
+            for inner in [p for p in self.folder.glob("part-*") if p.name not in outer]:
+                inner.unlink()
+            if retry_failed:
+                self._take_back()
         except OSError as e:
             self.__exit__()
             raise InputError(f"cannot write {str(self.folder)!r}: {e.strerror or e}.") from None
@@ -119,7 +140,7 @@ class Run:
             if not resume:
                 raise InputError(f"{str(self.output)!r} exists. Name another file, or delete it first.")
             self._compare(facts_of(self.output), f"{str(self.output)!r} was written")
-            self.complete = True
+            self.complete = not _is_retry(note)
         elif note.exists():
             if not resume:
                 raise InputError(
@@ -141,7 +162,8 @@ class Run:
             if before.get(name) == now:
                 continue
             if name == "input":
-                differs = f"with another input: {_pictures(before.get('input'))}, now {_pictures(now)}, or other ones"
+                differs = f"with another input: {_pictures(before.get('input'))}, now {_pictures(now)}, or other ones "
+                differs += "(a relative path is another one in another working folder)"
             elif name == "preset":
                 differs = "with another preset"
             else:
@@ -149,12 +171,42 @@ class Run:
             raise InputError(f"{what} {differs}. Go on with what it was started with, or name another output.")
 
     def _ranges(self) -> list[tuple[int, int]]:
-        """First and last chunk of each part, in order."""
-        found = sorted((int(m[1]), int(m[2])) for p in self.folder.glob("part-*") if (m := _PART.fullmatch(p.name)))
-        for (_, last), (first, _) in pairwise(found):
-            if first <= last:
+        """First and last chunk of each part, in order; without those inside another, which `_take_back` may leave."""
+        names = (_PART.fullmatch(p.name) for p in self.folder.glob("part-*"))
+        found: list[tuple[int, int]] = []
+        for first, last in sorted(((int(m[1]), int(m[2])) for m in names if m), key=lambda r: (r[0], -r[1])):
+            if not found or first > found[-1][1]:
+                found.append((first, last))
+            elif last > found[-1][1]:
                 raise DataError(f"{str(self.folder)!r} holds parts that overlap. Delete the folder, and start anew.")
         return found
+
+    def _take_back(self) -> None:
+        """Leave parts of those chunks alone in which no picture failed.
+
+        Ended in the middle, nothing is lost: a part is removed when others hold its good chunks; the parts made from an
+        output count once the note says so, which is written last.
+        """
+        if self.complete:
+            if not _count(self.output)[2]:
+                return
+            shutil.rmtree(self.folder)  # what an ended run left
+            self.folder.mkdir()
+            self._keep_good(self.output, 0)
+            _write_text(self.folder / "run.json", json.dumps({**self.facts, "retry": True}, indent=1))
+            self.complete = False
+            return
+        for first, last in self._ranges():
+            path = self.folder / _part_name(first, last)
+            if _count(path)[2]:
+                self._keep_good(path, first)
+                path.unlink()
+
+    def _keep_good(self, path: Path, first: int) -> None:
+        for number, rows in _by_chunk(path, first, self.chunk):
+            if all(r is None or r == NO_FACE for r in rows.column("reason").to_pylist()):
+                self.add(number, rows)
+        self.flush()
 
     def has(self, chunk: int) -> bool:
         """Whether a part of an earlier run holds the chunk."""
@@ -191,7 +243,7 @@ class Run:
         import pyarrow.parquet as pq
 
         if self._rows:
-            name = f"part-{self._first:09d}-{self._next - 1:09d}.parquet"
+            name = _part_name(self._first, self._next - 1)
             table = pa.Table.from_batches(self._rows)
             _write_whole(self.folder / name, lambda path: pq.write_table(table, path))
             self._rows = []
@@ -220,9 +272,10 @@ class Run:
                 raise DataError(
                     f"chunk {wanted} of {self.chunks} has no rows in {str(self.folder)!r}. Go on with --resume."
                 )
-            paths = [self.folder / f"part-{a:09d}-{b:09d}.parquet" for a, b in parts]
+            paths = [self.folder / _part_name(a, b) for a, b in parts]
             schema = pq.read_schema(paths[0]).with_metadata({KEY: json.dumps(self.facts).encode()})
             _write_whole(self.output, lambda path: _join(paths, path, schema))
+        (self.folder / "run.json").unlink(missing_ok=True)  # first: with it, parts are an unfinished run
         shutil.rmtree(self.folder, ignore_errors=True)
         return BatchSummary(self.output, self.pictures, *_count(self.output), resumed)
 
@@ -237,6 +290,45 @@ def facts_of(output: str | Path) -> dict[str, Any]:
     except (OSError, KeyError, ValueError, pa.ArrowException):
         raise InputError(f"{str(output)!r} exists, and no batch run wrote it. Name another file.") from None
     return dict(facts)
+
+
+def _part_name(first: int, last: int) -> str:
+    return f"part-{first:09d}-{last:09d}.parquet"
+
+
+def _is_retry(note: Path) -> bool:
+    """Whether failed pictures of a whole output are being read again."""
+    try:
+        return bool(json.loads(note.read_text("utf-8")).get("retry"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _by_chunk(path: Path, first: int, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The rows of each chunk of a part or an output whose first chunk is given. size: pictures in a chunk."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def whole() -> tuple[int, pa.RecordBatch]:
+        table = pa.Table.from_batches(kept).replace_schema_metadata(None).combine_chunks()
+        return number, table.to_batches()[0]
+
+    number, pictures = first, 0
+    kept: list[pa.RecordBatch] = []
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROW_GROUP):
+            # A picture begins with its first face, or is a row without one.
+            begun = pictures + np.cumsum(batch.column("face").fill_null(1).to_numpy() == 1)  # (rows,) from 1
+            pictures = int(begun[-1])
+            chunk = first + (begun - 1) // size
+            ends = [*(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(batch)]
+            for start, end in pairwise([0, *ends]):
+                if chunk[start] != number:
+                    yield whole()
+                    number, kept = int(chunk[start]), []
+                kept.append(batch.slice(start, end - start))
+    if kept:
+        yield whole()
 
 
 def _join(paths: list[Path], target: Path, schema: pa.Schema) -> None:

@@ -10,13 +10,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facefeat.batch.chunks import CHUNK, ChunkReader, Settings
 from facefeat.batch.cluster import Cluster, read_on_cluster
-from facefeat.batch.inputs import Chunk, Witness, chunks, list_items, look, needs_order
+from facefeat.batch.files import NO_ACCESS, is_address
+from facefeat.batch.inputs import Chunk, Witness, chunks, list_items, look, needs_order, shards_in
 from facefeat.batch.parts import BatchSummary, Run
-from facefeat.errors import DataError, InputError, MissingExtraError, did_you_mean
+from facefeat.errors import DataError, FacefeatError, InputError, MissingExtraError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ENGINES = ("local", "ray")
 
@@ -31,6 +35,8 @@ def run_batch(
     latent: bool = False,
     column: str | None = None,
     resume: bool = False,
+    retry_failed: bool = False,
+    give_up_after: int = 50,
     engine: str = "local",
     threads: int | None = None,
     cluster: Cluster | None = None,
@@ -40,7 +46,9 @@ def run_batch(
 
     inputs: folders, globs, pictures, lists of paths (.txt), .tar, .parquet, or addresses of these that fsspec knows.
     preset: a name or folder. detector: its name, with `detector_config`; "whole-image" for crops. latent: write
-    each face's latent, too. column: of a Parquet's pictures. resume: go on where a run with the same output stopped.
+    each face's latent, too. column: of a Parquet's pictures. resume: go on where a run with the same output stopped;
+    retry_failed: then, too, read those chunks again in which a picture could not be read. give_up_after: so many
+    pictures in a row, at addresses, that a permission or the network kept away; 0: never.
     engine: "local" or "ray". threads: that decode, in each process. cluster: how the engine "ray" is to run.
     progress: called with (pictures done, pictures in all), in this thread; first when all is checked, before the
     model is read.
@@ -49,7 +57,8 @@ def run_batch(
     its reason. What has been done stays beside the output if the run is ended, however that happens.
 
     Raises InputError for inputs, an output, settings or a resumption that cannot be; PresetError,
-    UnknownComponentError; MissingExtraError where a package is missing; DataError where the inputs change meanwhile.
+    UnknownComponentError; MissingExtraError where a package is missing; DataError where the inputs change meanwhile;
+    FacefeatError where it gives up.
     """
     require_extra(engine)
     from facefeat.preset import find_preset, read_config
@@ -57,6 +66,11 @@ def run_batch(
 
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1. Received: {threads}.")
+    if give_up_after < 0:
+        raise InputError(f"give_up_after must be at least 0. Received: {give_up_after}.")
+    if retry_failed and not resume:
+        raise InputError("--retry-failed is for a run that there is already. Add: --resume")
+    _check_output(os.fspath(output))
     get_registry().get("detector", detector)
     folder = find_preset(None if preset is None else str(preset))
     read_config(folder)
@@ -73,8 +87,10 @@ def run_batch(
     for _ in plan.watch(list_items(given, read=False)):
         pass
     if not plan.count:
-        raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.")
-    with Run(Path(output), _facts(settings, plan), plan.count, settings.chunk, resume) as run:
+        shards = shards_in(given)
+        told = f" Its tars or Parquet files are read where a glob names them: {shards!r}" if shards else ""
+        raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.{told}")
+    with Run(Path(output), _facts(settings, plan), plan.count, settings.chunk, resume, retry_failed) as run:
         seen = Witness()
         report = progress or (lambda done, total: None)
         done = run.resumed
@@ -87,11 +103,63 @@ def run_batch(
                 read = ChunkReader(settings, threads).read(todo)
             else:
                 read = read_on_cluster(settings, threads, todo, plan.count - done, cluster or Cluster())
+            patience = _Patience(give_up_after)
             for number, rows in read:
-                run.add(number, rows)
+                for kept in patience.passed(number, rows):
+                    run.add(*kept)
+                if patience.over:
+                    run.flush()
+                    raise FacefeatError(patience.over)
                 done += min(settings.chunk, plan.count - number * settings.chunk)
                 report(done, plan.count)
+            for kept in patience.waiting:
+                run.add(*kept)
         return run.finish()
+
+
+def _check_output(output: str) -> None:
+    """Raises InputError for an address: as a path it would be a folder called `s3:`."""
+    if is_address(output):
+        name = output.partition("::")[0].rstrip("/").rpartition("/")[2] or "faces.parquet"
+        copy = f"fs, to = fsspec.url_to_fs({output!r}); fs.put_file({name!r}, to)"
+        raise InputError(
+            f"the output is a local path, not an address such as {output!r}: a run goes on from what lies beside it. "
+            f'Give -o {name}, and copy it when it is there: python -c "import fsspec; {copy}"'
+        )
+
+
+class _Patience:
+    """Pictures in a row that a permission or the network kept away.
+
+    Chunks that they end wait until one is reached again. So a run that gives up has kept none of them, and with
+    --resume they are read again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.length, self.over = most, 0, ""
+        self.waiting: list[tuple[int, pa.RecordBatch]] = []
+
+    def passed(self, number: int, rows: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:
+        """The chunks that can be kept, now that there is another. `over` says why there is no going on, if so."""
+        if not self.most:
+            return [(number, rows)]
+        reached = False
+        for reason in rows.column("reason").to_pylist():
+            away = reason is not None and reason.startswith(NO_ACCESS)
+            self.length, reached = (self.length + 1, reached) if away else (0, True)
+            if self.length == self.most:
+                self.over = (
+                    f"{self.most} pictures in a row could not be reached; the last: {reason} What was done before them "
+                    "is kept. Next: go on with --resume; add --give-up-after 0 to pass over what cannot be reached."
+                )
+                break
+        passed: list[tuple[int, pa.RecordBatch]] = []
+        if reached:
+            passed, self.waiting = self.waiting, []
+        self.waiting.append((number, rows))
+        if not self.length:
+            passed, self.waiting = passed + self.waiting, []
+        return passed
 
 
 def require_extra(engine: str = "local") -> None:

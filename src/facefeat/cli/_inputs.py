@@ -1,4 +1,4 @@
-"""What a user types after `facefeat predict`, made into a list of picture files."""
+"""What a user types after a command: names checked before TensorFlow starts, photos made into a list of files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ class Inputs:
 
     files: tuple[str, ...]
     complaints: tuple[str, ...]
+
+
+def check_model(preset: str | None, detector: str | None = None) -> None:
+    """Call before `start_keras`: whoever has mistyped a name is told at once.
+
+    Raises UnknownPresetError for a preset that is no name and no folder, UnknownComponentError for such a detector.
+    """
+    from facefeat.preset import find_preset
+    from facefeat.registry import get_registry
+
+    if detector is not None:
+        get_registry().get("detector", detector)
+    if preset is not None:
+        find_preset(preset)
 
 
 def expand(given: Iterable[str]) -> Inputs:

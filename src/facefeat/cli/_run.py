@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae", "mse", "psnr")
+TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
 _OPTIONS = (
     click.option("--recipe", required=True, help="Name of a shipped recipe (`facefeat recipes`), or a .toml file."),
     click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV."),
@@ -19,11 +21,13 @@ _OPTIONS = (
     click.option(
         "--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data."
     ),
-    click.option("--train-split", default="train", show_default=True),
-    click.option("--validation-split", default="val", show_default=True),
+    click.option("--train-split", default=TRAIN_SPLIT, show_default=True),
+    click.option("--validation-split", default=VALIDATION_SPLIT, show_default=True),
     click.option("--epochs", type=int, help="Instead of the recipe's."),
     click.option("--batch-size", type=int, help="Instead of the recipe's."),
-    click.option("--learning-rate", type=float, help="Instead of the recipe's."),
+    click.option(
+        "--learning-rate", type=float, help="Instead of the recipe's; the rates of its phases change in proportion."
+    ),
     click.option("--seed", type=int, help="Instead of the recipe's."),
 )
 
@@ -33,6 +37,19 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def repeated(command: str, recipe: str, **options: Any) -> str:
+    """The line that repeats a run, for its model card; DATA and RUN stand for the folders.
+
+    recipe: as it was given. options: the others that change what is trained, None where they were not given.
+    """
+    words = ["facefeat", command, "--recipe", recipe, "--data", "DATA", "--output", "RUN"]
+    plain = {"train_split": TRAIN_SPLIT, "validation_split": VALIDATION_SPLIT}
+    for name, value in options.items():
+        if value is not None and value != plain.get(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def check_output(output: Path, resume: bool) -> None:

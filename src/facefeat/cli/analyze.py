@@ -38,10 +38,14 @@ def analyze(
     """
     from rich.console import Console
 
+    from facefeat.folders import check_folder
     from facefeat.registry import get_registry
+    from facefeat.types import _SAVED
 
+    # A wrong name, setting or folder is told before the work, not after it.
     config = dict(setting(o) for o in options)
-    get_registry().build("analyzer", name, **config)  # a wrong name or setting is told before the work, not after it
+    get_registry().build("analyzer", name, **config)
+    check_folder(output, "an analysis", lambda file: file in _SAVED or file.endswith(".png"))
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
         start_keras()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from pathlib import Path
 
 import click
 
@@ -18,8 +17,11 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The Parquet file to write.")
+@click.option("--output", "-o", required=True, metavar="FILE", help="The Parquet file to write, a local path.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run with this output stopped; else start.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: read again where a picture could not be read.")
+@click.option("--give-up-after", type=click.IntRange(0), default=50, show_default=True, metavar="N", help="Stop after "
+              "N pictures in a row that a permission or the network kept away; 0: never.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
 @click.option("--detector", default="mtcnn", show_default=True, metavar="NAME", help="whole-image where every picture "
               "is one face already, or a plugin's.")  # fmt: skip
@@ -36,8 +38,10 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 def batch(
     ctx: click.Context,
     inputs: tuple[str, ...],
-    output: Path,
+    output: str,
     resume: bool,
+    retry_failed: bool,
+    give_up_after: int,
     preset: str | None,
     detector: str,
     latent: bool,
@@ -84,7 +88,8 @@ def batch(
             cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
             done = run_batch(
                 inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
-                engine=engine, threads=threads, cluster=cluster, progress=show,
+                retry_failed=retry_failed, give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
+                progress=show,
             )  # fmt: skip
         except PresetError as e:
             raise click.UsageError(str(e)) from None
@@ -95,6 +100,11 @@ def batch(
     parts += [f"{done.failed:,} could not be read"] if done.failed else []
     parts += [f"{done.resumed:,} pictures done before"] if done.resumed else []
     warn(f"{', '.join(parts)}, {time.perf_counter() - began:.1f} s")
+    if done.failed:
+        warn(
+            f"{done.failed:,} of {done.pictures:,} pictures could not be read; the column reason says why. "
+            "Next: the same command with --resume --retry-failed reads them again."
+        )
     click.echo(f"Written to {output}")
     if done.failed == done.pictures:
         ctx.exit(1)

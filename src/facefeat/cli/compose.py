@@ -57,7 +57,7 @@ def compose(
     It starts from the mean of all faces and the means of the classes that are asked for, and is moved until the model
     reads what was asked.
     """
-    from facefeat.latent.compose import check_attributes
+    from facefeat.latent.compose import check_attributes, check_nearest, coordinates_at
     from facefeat.latent.frames import check_picture, contact_sheet, enlarge, with_text_below, write_picture
 
     check_picture(output)
@@ -69,11 +69,16 @@ def compose(
     attributes = asked_of(model.schema, {"age": age, "gender": gender, "race": race}, others)
     check_attributes(model.schema, attributes)
     model.require_decoder()
+    coordinates_at(model.directions, held)
+    dataset = None
+    if data is not None:
+        dataset = _dataset(model, data, split, splits)
+        check_nearest(model, dataset, NEAREST)
     made = model.compose(coordinates=held, count=count, seed=seed, **attributes)
     frames, texts = enlarge(made.crops, size), ["\n".join(read_below(made.read, i)) for i in range(count)]
     columns = min(8, count)
-    if data is not None:
-        frames, texts = beside(model, made, _dataset(model, data, split, splits), frames, texts, size)
+    if dataset is not None:
+        frames, texts = beside(model, made, dataset, frames, texts, size)
         columns = 1 + NEAREST
     write_picture(contact_sheet(with_text_below(frames, texts), columns=columns), output)
     if not made.reached.all():

@@ -23,7 +23,7 @@ SPARSE = 8
 @click.option("--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder.")
 @click.option("--schema", metavar="NAME|FILE", help="For data that is not imported yet. Default: the format's own.")
 @click.option("--splits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with file and split.")
-@click.option("--seed", default=1, show_default=True, help="Which faces are drawn for faces.png.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the sample faces.")
 def explore(source: Path, output: Path, schema: str | None, splits: Path | None, seed: int) -> None:
     """Show what the data set in DIR holds: how many faces of which labels, and some of them.
 

@@ -14,7 +14,8 @@ from facefeat.cli._quiet import start_keras
 @click.option("--share", is_flag=True, help="Also give a public link, through Gradio's tunnel.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[default: the first free one from 7860]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for everybody on the network.")
-@click.option("--auth", metavar="USER:PASSWORD", help="Ask for a name and a password.")
+@click.option("--auth", metavar="USER:PASSWORD", envvar="FACEFEAT_DEMO_AUTH", show_envvar=True, help="Ask for a name "
+              "and a password.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
 @click.option("--allow-presets", metavar="DIR", type=click.Path(path_type=Path), help="Let visitors change to the "
               "preset folders in DIR.")  # fmt: skip
@@ -40,15 +41,13 @@ def demo(
         raise MissingExtraError(
             f"the demo needs {missing[0]!r}, not installed here. Next: pip install 'facefeat[demo]'"
         )
-    user, colon, password = (auth or "").partition(":")
-    if auth is not None and not (user and colon and password):
-        raise InputError("--auth wants a name and a password: USER:PASSWORD.")
+    from facefeat_demo.server import Settings, auth_of, free_port, serve
+
+    guard = auth_of(auth)
     if allow_presets is not None and not allow_presets.is_dir():
         raise InputError(f"--allow-presets wants a folder of preset folders. Received: {str(allow_presets)!r}.")
     if data is not None and not data.exists():
         raise InputError(f"--data wants an imported folder, tar, zip or CSV. There is no {str(data)!r}.")
-    from facefeat_demo.server import Settings, free_port, serve
-
     port = free_port(host, port)  # said before the model is read
     click.echo(f"Reading the model{' and the data' if data else ''} ...", err=True)
     start_keras()
@@ -58,8 +57,9 @@ def demo(
         host=host,
         port=port,
         share=share,
-        auth=(user, password) if auth else None,
+        auth=guard,
         max_upload=max_upload,
         data=data,
+        max_total=max(1000, 4 * max_upload),
     )
     serve(settings, say=click.echo)

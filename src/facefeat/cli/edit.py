@@ -9,6 +9,7 @@ import numpy as np
 
 from facefeat.cli._changes import asked_of, attribute_options, read_below
 from facefeat.cli._faces import face_crop
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import warn
 
@@ -49,6 +50,7 @@ def edit(
     from facefeat.latent.frames import check_picture, contact_sheet, enlarge, with_text_below, write_picture
 
     check_picture(output)
+    check_model(preset)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

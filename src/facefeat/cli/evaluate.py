@@ -34,12 +34,16 @@ def evaluate(
     from facefeat.data import load_dataset
     from facefeat.errors import InputError
     from facefeat.evaluation.audit import require_extra
+    from facefeat.evaluation.page import OURS
+    from facefeat.folders import check_folder
     from facefeat.model import FaceFeatureModel
 
     if bootstrap < 0:
         raise InputError(f"--bootstrap must be 0 or more. Received: {bootstrap}.")
     if folder is not None:
-        require_extra()  # before the work, not after it
+        # Before the work, not after it.
+        require_extra()
+        check_folder(folder, "a report", OURS.__contains__)
     start_keras()
     console = Console(stderr=True)
     model = FaceFeatureModel.from_preset(preset)

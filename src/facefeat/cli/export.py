@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.export.metadata import FORMATS
 
@@ -24,6 +25,7 @@ def export(output: Path, format: str | None, preset: str | None, latent: bool) -
     from facefeat.export.write import check_export
 
     kind = check_export(output, format)
+    check_model(preset)
     start_keras()
     from facefeat import FaceFeatureModel
 

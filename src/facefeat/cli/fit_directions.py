@@ -23,9 +23,13 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     from rich.console import Console
 
     from facefeat.errors import InputError
+    from facefeat.folders import check_folder
 
     if output is None and not Path(preset).is_dir():
         raise InputError(f"{preset!r} is no folder, so its directions need a place. Give --output FOLDER.")
+    place = output or Path(preset)
+    # Before the work, not after it; whether --preset is a preset is told when it is read.
+    check_folder(place, "a preset", lambda _: output is None or (place / "config.json").is_file())
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
         start_keras()
@@ -38,6 +42,6 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
     with console.status(f"directions of {len(dataset):,} faces"):
         model.fit_directions(dataset)
-        where = model.save(output or Path(preset))
+        where = model.save(place)
     names = ", ".join(dict.fromkeys(a for a, _ in model.directions.readouts))
     click.echo(f"{where}: directions of {names}, from {model.directions.faces:,} faces")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._inputs import expand
+from facefeat.cli._inputs import check_model, expand
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import progress, warn
-from facefeat.errors import InputError
+from facefeat.errors import DataError, InputError
 
 
 @click.command()
@@ -52,6 +52,9 @@ def index(
         files = found.files
     elif len(data) > 1:
         raise InputError(f"one data set at a time, or --photos. Received: {len(data)} of them.")
+    elif not Path(data[0]).expanduser().exists():  # as load_dataset would say, which needs the model first
+        raise DataError(f"no such file or folder: {data[0]!r}")
+    check_model(preset, detector)
     start_keras()
     from facefeat import FaceFeatureModel
     from facefeat.data import load_dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ from facefeat.cli._quiet import start_keras
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
-    from facefeat.types import FaceBatch, UInt8Array
+    from facefeat.types import FaceBatch, FloatArray, UInt8Array
+
+BATCH = 64
+"""Latents that are decoded at a time."""
 
 
 @click.command()
@@ -44,12 +48,17 @@ def morph(
     size: int,
 ) -> None:
     """Turn the face of the first PHOTO into that of the next, through as many photos as are given."""
+    import numpy as np
+
     from facefeat.errors import InputError
-    from facefeat.latent.frames import check_output, enlarge, with_text, write_frames
-    from facefeat.latent.paths import check_morph
+    from facefeat.latent.frames import check_animation, check_fps, check_output, write_frames
+    from facefeat.latent.paths import check_morph, latent_path
 
     check_morph(len(photos), steps, way, easing)
+    check_fps(fps)
     check_output(output)
+    count, width = 2 * steps - 2 if bounce else steps, 2 * size if attributes else size
+    check_animation(output, count, width, size)
     if len(faces) not in (0, 1, len(photos)):
         raise InputError(
             f"--face must be given once, or once for each of the {len(photos)} photos, not {len(faces)} times."
@@ -61,12 +70,21 @@ def morph(
     model.require_decoder()
     chosen = faces if len(faces) == len(photos) else (faces or (0,)) * len(photos)
     crops = [face_crop(model, photo, number) for photo, number in zip(photos, chosen, strict=True)]
-    frames = model.morph(*crops, steps=steps, path=way, easing=easing, bounce=bounce)
-    shown = enlarge(frames, size)
-    if attributes:
-        shown = with_text(shown, captions(model, frames))
-    write_frames(shown, output, fps=fps)
-    click.echo(f"Written to {output}: {len(shown)} frames of {shown.shape[2]} x {shown.shape[1]} pixels")
+    latents = latent_path(model.encode(np.stack(crops)), steps, path=way, easing=easing, bounce=bounce)
+    write_frames(shown(model, latents, size, attributes), output, fps=fps, count=count)
+    click.echo(f"Written to {output}: {count} frames of {width} x {size} pixels")
+
+
+def shown(model: FaceFeatureModel, latents: FloatArray, size: int, attributes: bool) -> Iterator[UInt8Array]:
+    """The frames, one at a time: all of a long morph would not fit into memory."""
+    from facefeat.latent.frames import enlarge, with_text
+
+    for start in range(0, len(latents), BATCH):
+        frames = model.decode(latents[start : start + BATCH])
+        texts = captions(model, frames) if attributes else []
+        for i in range(len(frames)):
+            large = enlarge(frames[i : i + 1], size)
+            yield (with_text(large, texts[i : i + 1]) if attributes else large)[0]
 
 
 def captions(model: FaceFeatureModel, frames: UInt8Array) -> list[str]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._inputs import expand
+from facefeat.cli._inputs import check_model, expand
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._results import CsvWriter, JsonWriter, Writer, terminal_writer
 from facefeat.cli._show import progress, warn
-from facefeat.errors import FacefeatError, InputError, PresetError
+from facefeat.errors import FacefeatError, InputError
 
 if TYPE_CHECKING:
     from facefeat import FaceFeatureModel
@@ -82,7 +82,7 @@ def predict(
         raise InputError(" ".join(found.complaints))
     for complaint in found.complaints:
         warn(complaint)
-    _check(preset, detector)
+    check_model(preset, detector)
     marker = None if annotate is None else _Annotator(annotate, found.files)
     out = sys.stdout
     # Whatever Keras, a detector or a plugin prints: standard output carries results alone.
@@ -116,20 +116,6 @@ def predict(
     tally.report(plain=not as_json and not as_csv)
     if tally.failed or found.complaints:
         ctx.exit(1)
-
-
-def _check(preset: str | None, detector: str | None) -> None:
-    """Raises UsageError for a preset that is no name and no folder, UnknownComponentError for such a detector."""
-    from facefeat.preset import find_preset
-    from facefeat.registry import get_registry
-
-    if detector is not None:
-        get_registry().get("detector", detector)
-    if preset is not None:
-        try:
-            find_preset(preset)
-        except PresetError as e:
-            raise click.UsageError(str(e)) from None
 
 
 def _load(preset: str | None, detector: str | None) -> FaceFeatureModel:

@@ -67,7 +67,7 @@ def presets(ctx: click.Context, name: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif found:
-        rows(("Name", "Crops", "Parameters", "On disk", "Licence", "Summary"), [_line(f) for f in found])
+        rows(("Name", "Crops", "Classifier parameters", "On disk", "Licence", "Summary"), [_line(f) for f in found])
     else:
         click.echo("No preset is installed.")
     if failed:

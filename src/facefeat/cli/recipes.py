@@ -30,9 +30,9 @@ def recipes(name: str | None, as_json: bool) -> None:
         else:
             click.echo(shipped.get(name, Path(name)).read_text("utf-8").rstrip())
         return
-    found = [load_recipe(n) for n in list_recipes()]
+    found, made = [load_recipe(n) for n in list_recipes()], [load_decoder_recipe(n) for n in decoders]
     if as_json:
-        click.echo(json.dumps([r.to_dict() for r in found], indent=1))
+        click.echo(json.dumps([*(r.to_dict() for r in found), *(r.to_dict() for r in made)], indent=1))
         return
     lines = [
         (
@@ -47,7 +47,6 @@ def recipes(name: str | None, as_json: bool) -> None:
         for r in found
     ]
     rows(("Name", "Schema", "Backbone", "Head", "Crops", "Epochs", "Summary"), lines)
-    made = [load_decoder_recipe(n) for n in decoders]
     shown = [(r.name, r.preset, r.decoder.name, str(r.train.epochs), r.summary) for r in made]
     rows(("Name", "Preset", "Decoder", "Epochs", "Summary"), shown)
 

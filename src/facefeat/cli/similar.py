@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facefeat.cli._faces import face_crop
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import rows
 from facefeat.errors import InputError
@@ -97,10 +98,12 @@ def encode_photo(
     index: FaceIndex, photo: str, face: int, preset: str | None, detector: str | None
 ) -> tuple[UInt8Array, FloatArray]:
     """The (S, S, 3) uint8 crop of a face and its (1, D) latent, by the model of the index."""
+    preset = preset or index.facts["preset"] or None
+    check_model(preset, detector)
     start_keras()
     from facefeat import FaceFeatureModel
 
-    model = FaceFeatureModel.from_preset(preset or index.facts["preset"] or None, detector=detector or "mtcnn")
+    model = FaceFeatureModel.from_preset(preset, detector=detector or "mtcnn")
     index.check(model)
     crop = face_crop(model, photo, face)
     return crop, model.encode(crop[None])

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._run import RichReporter, bars, check_output, make_output, run_options
+from facefeat.cli._run import RichReporter, bars, check_output, make_output, repeated, run_options
 
 
 @click.command("train")
@@ -36,8 +36,10 @@ def train(
     from facefeat.data import load_dataset
     from facefeat.evaluation.card import model_card
     from facefeat.model import FaceFeatureModel
+    from facefeat.preset import find_preset
     from facefeat.registry import get_registry
     from facefeat.training import load_recipe
+    from facefeat.training.checkpoint import CHECKPOINT
     from facefeat.training.processes import ALONE, join_processes
 
     # The recipe first: its mistakes show before any work starts.
@@ -45,11 +47,14 @@ def train(
     for kind, part in (("backbone", chosen.backbone), ("head", chosen.head)):
         get_registry().get(kind, part.name)
     check_output(output, resume)
+    if chosen.start and not (output / CHECKPOINT).is_file():
+        find_preset(chosen.start)
+    start_keras()
+    processes = join_processes() if distributed else ALONE
+    model = FaceFeatureModel.from_recipe(chosen)  # the mistakes in the settings of backbone and head
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.schema, splits=splits)
-    start_keras()
-    processes = join_processes() if distributed else ALONE
     training, validation = dataset.split(train_split), dataset.split(validation_split)
     console.quiet = not processes.leads
     console.print(
@@ -58,7 +63,6 @@ def train(
     )
     make_output(output)
     with bars(console) as progress:
-        model = FaceFeatureModel.from_recipe(chosen)
         reporter = RichReporter(progress, console)
         to: dict[str, Any] = {"folder": output, "resume": resume, "reporter": reporter, "processes": processes}
         log = model.fit(training, validation, chosen, **to)
@@ -67,7 +71,8 @@ def train(
     report = model.evaluate(validation)
     report.save(output)
     (output / "training.json").write_text(json.dumps(log.to_dict(), indent=1) + "\n", "utf-8")
-    command = f"facefeat train --recipe {chosen.name} --data DATA --output RUN"
+    told = {"splits": splits, "train_split": train_split, "validation_split": validation_split}
+    command = repeated("train", recipe, **told, **changes)
     card = model_card(model, report, log, command)
     model.save(output / "preset", card=card)
     click.echo(str(output / "preset"))

@@ -37,7 +37,7 @@ def train_decoder(
     from facefeat.errors import DataError
     from facefeat.model import FaceFeatureModel
     from facefeat.registry import get_registry
-    from facefeat.training import load_decoder_recipe
+    from facefeat.training import build_decoder, load_decoder_recipe
 
     # The recipe first: its mistakes show before any work starts.
     chosen = load_decoder_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
@@ -45,6 +45,7 @@ def train_decoder(
     check_output(output, resume)
     start_keras()
     model = FaceFeatureModel.from_preset(preset or chosen.preset or None)
+    build_decoder(model._classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--train-split", default="train", show_default=True)
 @click.option("--validation-split", default="val", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of the search; give each process another.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the points drawn.")
 def tune(
     recipe: str,
     data: Path,
@@ -47,7 +47,7 @@ def tune(
     """
     from facefeat.data import load_dataset
     from facefeat.training import load_recipe
-    from facefeat.training.tune import best_recipe, open_study, write_recipe
+    from facefeat.training.tune import best_recipe, check_study, open_study, write_recipe
     from facefeat.training.tune import tune as search
     from facefeat.training.tune_page import write_page
 
@@ -55,7 +55,8 @@ def tune(
     if epochs is not None:
         chosen = chosen.replace(epochs=epochs)
     ranges = None if space is None else _space(space, chosen)
-    open_study(chosen, output, storage, seed)  # its mistakes show before the data are read
+    # Their mistakes show before the data are read.
+    check_study(open_study(chosen, output, storage, seed), chosen, ranges)
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.schema, splits=splits)

@@ -245,7 +245,7 @@ def _build(
     key: str,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    _sweep(folder.parent)
+    sweep(folder.parent, ".crops-*")
     row_bytes = size * size * 3
     bad: dict[int, str] = {}
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -308,11 +308,14 @@ def _publish(beside: Path, folder: Path) -> None:
     raise DataError(f"cannot replace the damaged crops in {str(folder)!r}: delete that folder")
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process left behind a day ago or earlier."""
-    for left in folder.glob(".crops-*"):
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove what a killed process left behind a day ago or earlier: the folders and files of this name."""
+    for left in folder.glob(pattern):
         try:
             if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
         except OSError:
             continue  # another process is removing it

@@ -27,6 +27,7 @@ PAGE = "https://github.com/joojs/fairface"
 LICENCE = "FairFace: CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), Kärkkäinen and Joo, WACV 2021"
 PATIENCE: dict[str, Any] = {"attempts": 4, "timeout": 60.0, "pause": 0.5}
 """How `fetch` meets a bad line."""
+ROOM = "Give another --output, or make room there: the same command then goes on where it stopped."
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(file name, bytes so far, bytes in all; about so many where the server does not say)."""
@@ -66,6 +67,8 @@ def download_fairface(margin: str, folder: str | os.PathLike[str], progress: Pro
             _get(file, place, _check_table, progress)
         return _get(pictures, place, _check_zip, progress)
     except DownloadError as e:
+        if str(e).endswith(ROOM):  # by hand it would meet the same folder
+            raise
         reason = str(e).partition(" Without a connection")[0]
         raise DownloadError(
             f"{reason} By hand: fetch {pictures.name} (margin {margin}) and both tables of labels from {PAGE} into one"
@@ -85,7 +88,8 @@ def _get(file: RemoteFile, folder: Path, check: Callable[[Path], None], progress
         check(path)
 
     def get(url: str) -> Path:
-        return fetch(url, None, folder / file.name, step, check=look, max_bytes=2 * file.about + 10**6, **PATIENCE)
+        most = 2 * file.about + 10**6
+        return fetch(url, None, folder / file.name, step, check=look, max_bytes=most, hint=ROOM, **PATIENCE)
 
     mirror = os.environ.get("FACEFEAT_MIRROR")
     if mirror:

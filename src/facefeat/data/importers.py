@@ -49,7 +49,8 @@ class Import:
     """A data set before its pictures are decoded.
 
     table: see FaceDataset.table. prefix: what stands before a file's name inside the source. notes: what the reader
-    decided, one sentence each. repaired: one sentence on labels that a spreadsheet had damaged, or "".
+    decided, one sentence each. repaired: one sentence on labels that a spreadsheet had damaged. misfit: one on labels
+    that the schema does not know, where they are many. Both may be "".
     """
 
     name: str
@@ -62,6 +63,7 @@ class Import:
     licence: str
     notes: tuple[str, ...] = ()
     repaired: str = ""
+    misfit: str = ""
 
 
 def read_raw(
@@ -72,7 +74,10 @@ def read_raw(
     format: str = "auto",
     root: Path | None = None,
 ) -> Import:
-    """Read a download or a CSV file. Raises DataError where it is none, or has no usable row."""
+    """Read a download or a CSV file.
+
+    Raises DataError where it is none, has no usable row, or many labels that the schema, where one is given, lacks.
+    """
     if format not in FORMATS:
         raise InputError(f"no such format. {did_you_mean(format, FORMATS)}")
     if not path.exists():
@@ -87,13 +92,15 @@ def read_raw(
         found = _fairface(path, schema, by, progress)
     else:
         found = _csv(path, schema, by, progress, root)
+    if schema is not None and found.misfit:
+        own = f" (that of {format} data is {format!r})" if format in {*BUILTIN_SCHEMAS} - {schema.name} else ""
+        raise DataError(f"{str(path)!r}: {found.misfit} Use a recipe, a preset or a --schema that has them{own}.")
     if not len(found.table):
         raise DataError(_nothing(path, found))
     return found
 
 
 def _made(name: str, format: str, rows: Collector, source: Source, prefix: str, notes: Sequence[str]) -> Import:
-    repaired = repair_warning(rows.readers.values())
     return Import(
         name=name,
         format=format,
@@ -104,7 +111,8 @@ def _made(name: str, format: str, rows: Collector, source: Source, prefix: str, 
         prefix=prefix,
         licence=LICENCES[format],
         notes=tuple(notes),
-        repaired=repaired,
+        repaired=repair_warning(rows.readers.values()),
+        misfit=rows.misfit(),
     )
 
 
@@ -189,17 +197,10 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
             continue
         rows.add(file, split, labels)
     if splits is not None:
-        _skip_absent(rows, splits, files)
+        rows.skip_absent(splits, files)
     if progress:
         progress(len(files), len(files))
     return _made("utkface", "utkface", rows, source, prefix, notes)
-
-
-def _skip_absent(rows: Collector, splits: Splits, files: Sequence[str]) -> None:
-    here = {*files, *(f.rpartition("/")[2] for f in files)}
-    for file in splits.files:
-        if file not in here and file.rpartition("/")[2] not in here:
-            rows.skip(file, f"listed in {splits.where!r}, but there is no such picture")
 
 
 def _common_folder(files: Sequence[str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 """Other spellings of a split's name."""
+UNFIT = 0.05
+"""Share of rows with a label that the schema does not know, above which it is taken for the wrong schema."""
+SHOWN = 5
+"""Such labels that are named, the most frequent ones."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,8 @@ class Collector:
         self.readers = {name: LabelReader(a) for name, a in self.schema.attributes.items()}
         self._rows: dict[str, tuple[str, dict[str, tuple[int, float]]]] = {}
         self._contradictory: set[str] = set()
+        self._unknown = {name: Counter[str]() for name in self.readers}
+        self._tried = self._unfit = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -108,17 +115,21 @@ class Collector:
     def add(self, file: str, split: str, labels: Mapping[str, str]) -> None:
         """One row, or its place among the skipped: an unknown label, no split, or a file that was listed before."""
         read: dict[str, tuple[int, float]] = {}
+        problems, unfit = [], False
         for name, reader in self.readers.items():
             text = labels.get(name, "").strip()
-            if not text and self.missing_ok:
-                read[name] = (-1, math.nan)
-                continue
-            if not text:
-                return self.skip(file, f"no {name}")
             try:
-                read[name] = reader.read(text)
+                read[name] = reader.read(text) if text else (-1, math.nan)
             except LabelError as e:
-                return self.skip(file, str(e))
+                self._unknown[name][text] += 1
+                problems.append(str(e))
+                unfit = True
+            if not text and not self.missing_ok:
+                problems.append(f"no {name}")
+        self._tried += 1
+        self._unfit += unfit
+        if problems:
+            return self.skip(file, problems[0])
         if not split:
             return self.skip(file, "no split")
         if file in self._contradictory:
@@ -133,6 +144,29 @@ class Collector:
             return self.skip(file, "listed more than once with different labels")
         self._rows[file] = (split, read)
         return None
+
+    def skip_absent(self, splits: Splits, files: Sequence[str]) -> None:
+        """Skip what a table of splits lists and is not among these files."""
+        here = {*files, *(f.rpartition("/")[2] for f in files)}
+        for file in splits.files:
+            if file not in here and file.rpartition("/")[2] not in here:
+                self.skip(file, f"listed in {splits.where!r}, but there is no such picture")
+
+    def misfit(self) -> str:
+        """What does not fit, where more than `UNFIT` of the rows have a label that the schema lacks; else ""."""
+        if self._unfit <= UNFIT * self._tried:
+            return ""
+        parts = []
+        for name, found in self._unknown.items():
+            if found:
+                listed = ", ".join(f"{label!r} ({n:,} rows)" for label, n in found.most_common(SHOWN))
+                more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+                valid = ", ".join(self.schema[name].classes)
+                parts.append(f"{name} {listed}{more}; valid: {valid}")
+        return (
+            f"{self._unfit:,} of {self._tried:,} rows have labels that schema {self.schema.name!r} does not know: "
+            f"{'. '.join(parts)}."
+        )
 
     def frame(self) -> pd.DataFrame:
         """The table: file, split, one column per attribute and, where it is exact, one of years; see FaceDataset."""

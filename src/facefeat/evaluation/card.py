@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from facefeat.evaluation.report import SMALL_GROUP
 
@@ -65,3 +67,30 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
         lines.append(f"| {row['attribute']} | {row['group']} | {row['faces']} | {cells} |")
     lines += ["", f"Groups under {SMALL_GROUP} faces say little.", "", "## Limits", "", _LIMITS, ""]
     return "\n".join(lines)
+
+
+def with_decoder(card: str, model: FaceFeatureModel, log: Mapping[str, Any], command: str) -> str:
+    """A card with a section on the model's decoder, in place of that of an earlier one. log: of its training."""
+    decoder, best = model.decoder, log["epochs"][log["best_epoch"]]
+    code = f", and {decoder.detail_dim} of a detail code" if decoder.detail_dim else ""
+    kept = [f"{k[5:]} {v:.1%}" for k, v in best.items() if k.startswith("kept_")]
+    section = f"""\
+## Decoder
+
+`{decoder.ref.name}` draws faces of {decoder.image_size} x {decoder.image_size} pixels from {decoder.latent_dim} \
+numbers: {decoder.feature_dim} attribute features{code}. Made by
+
+    {command}
+
+on the {log["data"]["train"]["faces"]:,} training faces; epoch {best["epoch"] + 1} of {len(log["epochs"])}. On the \
+{log["data"]["validation"]["faces"]:,} validation faces: PSNR {best["psnr"]:.1f} dB (mean squared error \
+{best["mse"]:.4f} on 0 to 1); the model reads the reconstruction as it reads the face in {", ".join(kept)}. The log is in \
+`decoder_training.json`.
+
+A decoded face is the model's guess. What it draws for older, or for another gender or race, are the habits of its data
+set, and of nobody in the picture. Do not pass such faces off as photographs of people.
+
+"""
+    card = re.sub(r"^## Decoder\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
+    start = card.find("## Limits")
+    return card[:start] + section + card[start:] if start >= 0 else f"{card.rstrip()}\n\n{section}".rstrip() + "\n"

@@ -201,11 +201,11 @@ def _map(name: str, classes: list[str], places: np.ndarray, labels: np.ndarray) 
     return FigureFile(
         f"map-{name}",
         "map",
-        f"Map of the latents by {name}",
+        f"Map of the features by {name}",
         f"Every dot is a face, near those that the model sees alike (t-SNE); its colour is the label of {name}. Clean "
         "islands of one colour are easy for the model, mixed regions are where it errs. Distances between islands mean "
         "nothing.",
-        f"t-SNE of the latents, coloured by {name}.",
+        f"t-SNE of the attribute features, coloured by {name}.",
         _png(figure),
     )
 
@@ -226,9 +226,9 @@ def _thumbnails(found: Any) -> FigureFile:
     return FigureFile(
         "map-faces",
         "map",
-        "Map of the latents, with faces",
+        "Map of the features, with faces",
         "The same map with some of its faces in their places: neighbours should look alike in what the model reads.",
-        "t-SNE of the latents with thumbnails of faces.",
+        "t-SNE of the attribute features with thumbnails of faces.",
         _png(figure),
     )
 

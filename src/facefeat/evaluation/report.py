@@ -64,7 +64,7 @@ class Report:
 def evaluate(classifier: Classifier, dataset: FaceDataset, *, bootstrap: int = 500, seed: int = 0) -> Report:
     """Run the classifier over a data set of its schema. bootstrap: resamples for the intervals, 0 for none.
 
-    Raises DataError for an empty data set or one whose classes are not the model's.
+    Raises DataError for a data set that is empty, has no label, or has other classes than the model.
     """
     batch = predict_dataset(classifier, dataset)
     return report_on(dataset.name, classifier.schema, batch, dataset.labels(), dataset.years(), bootstrap, seed)
@@ -81,6 +81,7 @@ def predict_dataset(classifier: Classifier, dataset: FaceDataset) -> FaceBatch:
         )
     if not len(dataset.table):
         raise DataError(f"the data set {dataset.name!r} has no faces in this split.")
+    _require_labels(dataset.name, dataset.labels())  # before the work, not after it
     crops = dataset.crops(classifier.image_size)
     # In slices, so that a data set larger than memory can be evaluated.
     return _join([classifier.predict(crops[i : i + 1024]) for i in range(0, len(crops), 1024)])
@@ -95,9 +96,13 @@ def report_on(
     bootstrap: int = 500,
     seed: int = 0,
 ) -> Report:
-    """The report on predictions that are there already; labels: attribute -> (N,), years (N,)."""
+    """The report on predictions that are there already; labels: attribute -> (N,), years (N,).
+
+    Raises DataError where no face has any label.
+    """
     import pandas as pd
 
+    _require_labels(name, labels)
     n = len(years)
     places = [(a, k, labels[a] == k) for a, v in schema.attributes.items() for k in range(len(v.classes))]
     present = [(a, k, here) for a, k, here in places if here.any()]
@@ -120,6 +125,11 @@ def report_on(
         low, high = np.nanquantile(np.concatenate([b[key] for b in blocks]), (0.025, 0.975))
         intervals[key] = (float(low), float(high))
     return Report(name, n, metrics, pd.DataFrame(rows), intervals)
+
+
+def _require_labels(name: str, labels: Mapping[str, np.ndarray]) -> None:
+    if not any((found >= 0).any() for found in labels.values()):
+        raise DataError(f"no face of {name!r} has a label of any attribute, so there is nothing to measure.")
 
 
 def _join(parts: list[FaceBatch]) -> FaceBatch:

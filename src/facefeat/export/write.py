@@ -67,7 +67,7 @@ def export_model(
     """
     target = Path(path)
     kind = check_export(target, format)
-    _check_model(classifier)
+    _check_model(classifier, decoder if latent else None)
     from facefeat import __version__
 
     graph = export_graph(classifier, latent=latent, decoder=decoder)
@@ -107,7 +107,7 @@ def check_export(path: Path, format: str | None) -> str:
     return kind
 
 
-def _check_model(classifier: Classifier) -> None:
+def _check_model(classifier: Classifier, decoder: FaceDecoder | None) -> None:
     import keras
 
     backend = keras.backend.backend()
@@ -118,7 +118,10 @@ def _check_model(classifier: Classifier) -> None:
         )
     from facefeat.classifier import can_jit
 
-    for ref, model in ((classifier.backbone, classifier.backbone_model), (classifier.head, classifier.head_model)):
+    parts = [(classifier.backbone, classifier.backbone_model), (classifier.head, classifier.head_model)]
+    if decoder is not None and decoder.detail_encoder is not None:
+        parts.append((decoder.ref, decoder.detail_encoder))
+    for ref, model in parts:
         if not can_jit(model):
             raise PluginError(
                 f"the component {ref.name!r} of {ref.distribution} calls Python, which no exported file can: it cannot "

@@ -85,12 +85,16 @@ class FaceIndex:
 
     def check(self, model: Any) -> None:
         """Raises InputError unless `model` (a FaceFeatureModel) gives the latents that the index was made of."""
-        if model.encoder_hash != self.facts["encoder"]:
-            raise InputError(
-                f"the index {str(self.folder)!r} holds latents of the model {self.facts['model']!r} "
-                f"({self.facts['encoder'][:12]}), and {model.name!r} gives others ({model.encoder_hash[:12]}): choose "
-                "that model with --preset, or index the faces again."
-            )
+        if model.encoder_hash == self.facts["encoder"]:
+            return
+        name = self.facts["model"]
+        what = f"the index {str(self.folder)!r} holds latents of "
+        if model.name == name:
+            raise InputError(f"{what}another version of the model {name!r}: index the faces again.")
+        raise InputError(
+            f"{what}the model {name!r} ({self.facts['encoder'][:12]}), and {model.name!r} gives others "
+            f"({model.encoder_hash[:12]}): choose that model with --preset, or index the faces again."
+        )
 
     def nearest(
         self, latents: FloatArray, count: int = 8, *, exact: bool = False, crops: bool = True

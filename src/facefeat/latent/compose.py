@@ -160,15 +160,23 @@ def coordinates_at(directions: LatentDirections, coordinates: Mapping[int, float
     return out
 
 
+def check_nearest(model: Any, dataset: FaceDataset, k: int) -> None:
+    """Raises DataError for a data set of another schema, or with fewer faces than k, before the work."""
+    dataset.check_schema(model.schema)
+    if len(dataset) < k:
+        raise DataError(
+            f"the data set {dataset.name!r} has {len(dataset)} faces, fewer than the {k} nearest asked for."
+        )
+
+
 def nearest_faces(model: Any, latents: np.ndarray, dataset: FaceDataset, k: int = 5) -> Nearest:
     """The k faces of a data set whose latents are nearest to each of (N, L), as the analyzer `neighbours` finds them.
 
     Raises DataError for a data set of another schema, or with fewer faces.
     """
-    dataset.check_schema(model.schema)
+    check_nearest(model, dataset, k)
     crops = dataset.crops(model.image_size)
-    if len(crops) < k:
-        raise DataError(f"the data set {dataset.name!r} has {len(crops)} faces, fewer than the {k} nearest asked for.")
+    check_nearest(model, dataset, k)  # again: those that cannot be decoded are no longer among them
     # A coordinate that hardly varies would else count for nothing, and one of large numbers for all.
     scale = np.maximum(model.directions.spread.astype("float64"), 1e-6)
     rows, distances = nearest(latents_of(model, crops) / scale, k, queries=np.asarray(latents) / scale)

@@ -20,6 +20,7 @@ from facefeat.readout import read_logits
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
+    from facefeat.schema import Schema
     from facefeat.types import FloatArray, UInt8Array
 
 METHODS = ("auto", "attention", "gradient")
@@ -72,7 +73,7 @@ def explain(
     about a class), or "auto": attention where the head has it and no class was asked for.
     Raises InputError for an unknown attribute, class or method, or attention of a head without it.
     """
-    check_request(classifier.schema, attribute, label, method)
+    label = check_request(classifier.schema, attribute, label, method)
     attends = hasattr(classifier.head_model, "attention_maps")
     if method == "attention" and (not attends or label is not None):
         why = (
@@ -93,16 +94,19 @@ def explain(
     return Explanation(attribute, "gradient", labels, np.asarray((features * found).sum(axis=-1), "float32"), crops)
 
 
-def check_request(schema: Any, attribute: str, label: str | None, method: str) -> None:
-    """Raises InputError for an attribute or class that the schema has not, or an unknown method."""
+def check_request(schema: Schema, attribute: str, label: str | None, method: str) -> str | None:
+    """The class by its own name, however it was typed; None where none was asked for.
+
+    Raises InputError for an attribute or class that the schema has not, or an unknown method.
+    """
     if attribute not in schema.attributes:
         raise InputError(f"no such attribute. {did_you_mean(str(attribute), schema.attributes)}")
-    if label is not None and label not in schema.attributes[attribute].classes:
-        raise InputError(
-            f"{attribute} has no such class. {did_you_mean(str(label), schema.attributes[attribute].classes)}"
-        )
     if method not in METHODS:
         raise InputError(f"no such method. {did_you_mean(str(method), METHODS)}")
+    if label is None:
+        return None
+    found = schema.attributes[attribute]
+    return found.classes[found.index(label)]
 
 
 def _slope(classifier: Classifier, logits: Any, row: int, attribute: str, label: str) -> FloatArray:

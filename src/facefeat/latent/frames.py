@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ VIDEO = (".mp4",)
 ANIMATION = (".gif", ".webp")
 SHEET = (".png", ".jpg")
 _GROUND = (16, 20, 24)
+_MOST_BYTES = 2_000_000_000
+"""Of the frames of an animation: Pillow holds them all until it writes. The other formats take one at a time."""
 
 
 def check_output(output: str | Path) -> Path:
@@ -58,6 +60,22 @@ def check_output(output: str | Path) -> Path:
     return path
 
 
+def check_fps(fps: float) -> None:
+    """Raises InputError unless it is over 0, at most 240."""
+    if not (math.isfinite(fps) and 0 < fps <= 240):
+        raise InputError(f"fps must be over 0, at most 240. Received: {fps}.")
+
+
+def check_animation(output: Path, frames: int, width: int, height: int) -> None:
+    """Raises InputError where the output is a .gif or .webp and its frames would fill the memory."""
+    size = 3 * frames * width * height
+    if output.suffix.lower() in ANIMATION and size > _MOST_BYTES:
+        raise InputError(
+            f"{frames:,} frames of {width} x {height} pixels are {size / 1e9:.1f} GB, too much for an animation: at "
+            f"most {_MOST_BYTES / 1e9:g} GB. Take fewer or smaller frames, or an .mp4 or a folder for the output."
+        )
+
+
 def check_picture(output: Path) -> Path:
     """`check_output` for one picture. Raises InputError for an ending other than .png and .jpg, too."""
     if output.suffix.lower() not in SHEET:
@@ -81,27 +99,34 @@ def write_picture(picture: UInt8Array, output: Path) -> Path:
     return path
 
 
-def write_frames(frames: UInt8Array, output: str | Path, *, fps: float = 30.0) -> Path:
+def write_frames(
+    frames: UInt8Array | Iterable[UInt8Array], output: str | Path, *, fps: float = 30.0, count: int | None = None
+) -> Path:
     """Write (T, H, W, 3) uint8 frames; the format follows from the ending of `output` (see `check_output`).
 
+    frames: an array, or (H, W, 3) frames one after the other, which are written as they come, but for .gif and .webp.
+    count: how many, where `frames` does not know its length.
     fps: frames a second; GIF counts in hundredths of a second, so at most 50. A contact sheet shows up to 24 of the
     frames, evenly spread, first and last among them. The frames are written beside and renamed.
 
     Raises InputError, MissingExtraError as `check_output`; InputError where there is no frame or fps is not positive.
     """
     path = check_output(output)
-    if not len(frames):
+    if count is None:
+        if not isinstance(frames, Sized):
+            raise InputError("frames that do not know their length need `count`.")
+        count = len(frames)
+    if not count:
         raise InputError("there are no frames to write.")
-    if not (math.isfinite(fps) and 0 < fps <= 240):
-        raise InputError(f"fps must be over 0, at most 240. Received: {fps}.")
-    write: Callable[[UInt8Array, Path, float], None] = _folder
+    check_fps(fps)
+    write: Callable[[Iterable[UInt8Array], Path, float, int], None] = _folder
     if path.suffix:
         kind = path.suffix.lower()
         write = _video if kind in VIDEO else _animation if kind in ANIMATION else _sheet
     beside = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.absolute().parent))
     try:
         made = beside / (path.name if path.suffix else "frames")
-        write(frames, made, fps)
+        write(frames, made, fps, count)
         if path.is_dir():
             path.rmdir()
         made.replace(path)
@@ -112,41 +137,53 @@ def write_frames(frames: UInt8Array, output: str | Path, *, fps: float = 30.0) -
     return path
 
 
-def _video(frames: UInt8Array, path: Path, fps: float) -> None:
+def _video(frames: Iterable[UInt8Array], path: Path, fps: float, count: int) -> None:
     import imageio.v2 as imageio
+    import imageio_ffmpeg
 
-    # H.264 with 4:2:0 colour, which every browser plays, wants even sides.
-    height, width = (s - s % 2 for s in frames.shape[1:3])
     options: dict[str, Any] = {"codec": "libx264", "quality": 8, "pixelformat": "yuv420p", "macro_block_size": 2}
     writer: Any = imageio.get_writer(path, format="FFMPEG", fps=fps, ffmpeg_log_level="error", **options)
     with closing(writer):
         for frame in frames:
-            writer.append_data(frame[:height, :width])
+            # H.264 with 4:2:0 colour, which every browser plays, wants even sides.
+            height, width = (s - s % 2 for s in frame.shape[:2])
+            try:
+                writer.append_data(frame[:height, :width])
+            except OSError as e:  # imageio appends the command that it ran, on further lines
+                why = str(e).partition("\n")[0]
+                raise OSError(f"ffmpeg stopped ({why}). Is there room on the disk?") from None
+    # imageio does not look at how ffmpeg ended, which fails as late as at the last byte where the disk is full.
+    try:
+        written = imageio_ffmpeg.count_frames_and_secs(path)[0]
+    except RuntimeError:  # it cannot be read at all
+        written = 0
+    if written < count:
+        raise OSError(f"ffmpeg wrote {written} of {count} frames. Is there room on the disk?")
 
 
-def _animation(frames: UInt8Array, path: Path, fps: float) -> None:
+def _animation(frames: Iterable[UInt8Array], path: Path, fps: float, count: int) -> None:
     from PIL import Image
 
-    pictures = [Image.fromarray(f) for f in frames]
+    pictures = map(Image.fromarray, frames)
     options: dict[str, Any] = {"quality": 85, "method": 4} if path.suffix.lower() == ".webp" else {}
     lasts = max(20, round(1000 / fps)) if path.suffix.lower() == ".gif" else max(1, round(1000 / fps))
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=lasts, loop=0, **options)
+    next(pictures).save(path, save_all=True, append_images=pictures, duration=lasts, loop=0, **options)
 
 
-def _folder(frames: UInt8Array, path: Path, fps: float) -> None:
+def _folder(frames: Iterable[UInt8Array], path: Path, fps: float, count: int) -> None:
     from PIL import Image
 
     path.mkdir()
-    digits = max(4, len(str(len(frames))))
+    digits = max(4, len(str(count)))
     for i, frame in enumerate(frames, 1):
         Image.fromarray(frame).save(path / f"{i:0{digits}d}.png")
 
 
-def _sheet(frames: UInt8Array, path: Path, fps: float) -> None:
+def _sheet(frames: Iterable[UInt8Array], path: Path, fps: float, count: int) -> None:
     from PIL import Image
 
-    shown = frames[np.unique(np.round(np.linspace(0, len(frames) - 1, min(24, len(frames)))).astype(int))]
-    Image.fromarray(contact_sheet(shown)).save(path)
+    places = set(np.round(np.linspace(0, count - 1, min(24, count))).astype(int).tolist())
+    Image.fromarray(contact_sheet([f for i, f in enumerate(frames) if i in places])).save(path)
 
 
 def contact_sheet(frames: Sequence[Any] | UInt8Array, columns: int = 0, gap: int = 4) -> UInt8Array:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PATHS = ("linear", "spherical")
 EASINGS = ("none", "smooth")
 MOST = 100_000
-"""Frames of a morph at most: over an hour of video, and what fits into memory at 128 pixels."""
+"""Latents of a morph at most, before the way back: almost an hour of video."""
 
 
 def check_morph(latents: int, steps: int, path: str, easing: str) -> None:

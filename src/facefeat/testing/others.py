@@ -288,6 +288,9 @@ def _check_loading(found: Findings, folder: Path) -> None:
         found.expect(p.shape == shape and p.dtype == np.float32, f"{name}: probabilities are {shape} float32", p.shape)
         sums = p.sum(axis=1)
         found.expect(np.allclose(sums, 1, atol=1e-3), f"{name}: probabilities of a face sum to 1", sums)
+    drawn = model.reconstruct(crops) if model.has_decoder else crops
+    same = drawn.shape == crops.shape and drawn.dtype == np.uint8
+    found.expect(same, f"the decoder must draw {crops.shape} uint8", f"{drawn.shape} {drawn.dtype}")
     if found.wants("batches"):
         for n in (0, 1):
             with found.step(f"a batch of {n} must work"):
@@ -297,6 +300,10 @@ def _check_loading(found: Findings, folder: Path) -> None:
     if found.wants("round-trip"):
         with tempfile.TemporaryDirectory(prefix="facefeat-check-") as made:
             saved = model.save(Path(made) / "again")
-            again = FaceFeatureModel.from_preset(saved, detector="whole-image").predict_faces(crops)
+            other = FaceFeatureModel.from_preset(saved, detector="whole-image")
+            again = other.predict_faces(crops)
             near = all(np.allclose(again.probabilities[k], p, atol=1e-3) for k, p in batch.probabilities.items())
             found.expect(near, "saved and loaded again, it must predict the same", "something else")
+            redrawn = other.reconstruct(crops) if model.has_decoder else crops
+            near = bool(np.abs(redrawn.astype(int) - drawn).max() <= 2)
+            found.expect(near, "saved and loaded again, it must draw the same", "something else")

@@ -98,6 +98,7 @@ def train_decoder(
                 break
             started = time.perf_counter()
             seed_layers(model, recipe.seed, epoch)
+            model.look(epoch >= options.classifier_from * options.epochs)
             if critic:
                 model.fooling.assign(float(epoch >= options.adversarial_from * options.epochs))
             loss = one_epoch(model, _inputs(batches, epoch), len(batches), epoch, watch)

@@ -40,9 +40,9 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
     """Crops (B, S, S, 3) 0..255 -> what the losses compare, compiled; its weights are those of the two.
 
     The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch.
+    `look(True)` lets the classifier look at decoded faces, `look(False)` spares it that; at first it looks.
     """
     import keras
-    from keras import layers, ops
 
     from facefeat.classifier import use_jit
     from facefeat.training.augment import augmentation_layers
@@ -50,55 +50,101 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
     from facefeat.training.graph import build_optimizer
     from facefeat.training.recipe import Augment
 
-    weights = recipe.loss
+    weights, schema = recipe.loss, classifier.schema
     classifier.backbone_model.trainable = classifier.head_model.trainable = False
-    look, head = feature_maps(classifier.backbone_model), classifier.head_model
-    pool = layers.GlobalAveragePooling2D(dtype="float32", name="attribute_features")
     size = classifier.image_size
-
     crops = keras.Input((size, size, 3), name="crops")
     x = crops
     for layer in augmentation_layers(Augment(flip=recipe.train.flip), recipe.seed):
         x = layer(x)
-    seen = look(x, training=False)
-    features = pool(seen[-1])  # (B, D)
-    out: dict[str, Any] = {"truth": ops.cast(x, "float32") / 255.0, "maps": seen, "features": features}
-    out["logits"] = head(seen[-1], training=False)
-    z = features
-    if decoder.detail_encoder is not None:
-        out["code"] = decoder.detail_encoder(x)  # (B, K)
-        z = ops.concatenate([features, out["code"]], axis=1)
-    out["made"] = decoder.model(z)
-    made_maps = look(out["made"] * 255.0, training=False) if weights.perceptual else None
-    if weights.perceptual:
-        out["made_maps"] = made_maps
-    if weights.swap or weights.features:
-        if decoder.detail_encoder is not None:
-            # The detail of the neighbour in the batch, whose order is drawn anew in every epoch. Every second face:
-            # these terms are means, and half of a batch tells them at half the cost.
-            other = ops.concatenate([features, ops.roll(out["code"], 1, axis=0)], axis=1)[::2, :]
-            read = look(decoder.model(other) * 255.0, training=False)[-1]
-            out["asked"] = {"features": features[::2, :], "logits": {k: v[::2, :] for k, v in out["logits"].items()}}
-        else:
-            read = (made_maps or look(out["made"] * 255.0, training=False))[-1]
-            out["asked"] = {"features": features, "logits": out["logits"]}
-        out["read"] = {"features": pool(read), "logits": head(read, training=False)}
-    schema = classifier.schema
+    eyes = _Eyes(classifier)
+    out, z = _decoded(x, eyes, decoder)
+    seen = {**out, **_looked_at(out, z, eyes, decoder, weights)}
 
     class DecoderModel(keras.Model):
+        def __init__(self) -> None:
+            super().__init__(name="decoder_training")
+            self.seeing, self.blind = keras.Model(crops, seen), keras.Model(crops, out)
+            self.looks = True
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return (self.seeing if self.looks else self.blind)(inputs, training=training)
+
+        def look(self, looks: bool) -> None:
+            if looks != self.looks:
+                self.looks = looks
+                self.make_train_function(force=True)
+
         def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
             terms = loss_terms(y_pred, weights, schema)
             if critic is not None:
                 terms["adversarial"] = critic.terms(y_pred["truth"], y_pred["made"])
             return sum(self.losses, sum(getattr(weights, name) * value for name, value in terms.items()))
 
-    model = DecoderModel(crops, out)
+    model = DecoderModel()
     critic = Critic(size) if weights.adversarial else None
     if critic is not None:
         model.critic, model.fooling = critic.model, critic.fooling  # so that Keras trains the one, and keeps the other
     model.compile(build_optimizer(recipe.train, recipe.train.phase(), steps), jit_compile=use_jit(model))
+    model.build((None, size, size, 3))
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+class _Eyes:
+    """The frozen classifier: crops (B, S, S, 3) 0..255 -> feature maps, features and logits."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        from keras import layers
+
+        self.maps_of, self.head = feature_maps(classifier.backbone_model), classifier.head_model
+        self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="attribute_features")
+
+    def __call__(self, x: Any) -> dict[str, Any]:
+        maps = self.maps_of(x, training=False)
+        return {"maps": maps, "features": self.pool(maps[-1]), "logits": self.head(maps[-1], training=False)}
+
+
+def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> tuple[dict[str, Any], Any]:
+    """Crops (B, S, S, 3) -> what is read from them and decoded again, and the latents (B, D + K)."""
+    from keras import ops
+
+    out: dict[str, Any] = {"truth": ops.cast(x, "float32") / 255.0, **eyes(x)}
+    z = out["features"]
+    if decoder.detail_encoder is not None:
+        out["code"] = decoder.detail_encoder(x)  # (B, K)
+        z = ops.concatenate([z, out["code"]], axis=1)
+    out["made"] = decoder.model(z)
+    return out, z
+
+
+def _looked_at(out: dict[str, Any], z: Any, eyes: _Eyes, decoder: FaceDecoder, weights: DecoderLoss) -> dict[str, Any]:
+    """What the classifier sees in decoded faces, with what it should see: each pair has half of the batch.
+
+    These terms are means, and the halves of a batch, whose order is drawn anew in every epoch, tell them at half the
+    cost: the reconstructions of odd rows, and even rows with the detail of their neighbour.
+    """
+    from keras import ops
+
+    seen: dict[str, Any] = {}
+    swaps = bool(weights.swap or weights.features)
+    apart = swaps and decoder.detail_encoder is not None
+    if weights.perceptual or (swaps and not apart):
+        made = eyes(out["made"][1::2, ...] * 255.0)
+        seen["pairs"] = list(zip([m[1::2, ...] for m in out["maps"]], made["maps"], strict=True))
+        seen["asked"], seen["read"] = _rows(out, 1), made
+    if apart:
+        code = ops.roll(out["code"], 1, axis=0)
+        swapped = ops.concatenate([out["features"], code], axis=1)[::2, ...]
+        seen["asked"], seen["read"] = _rows(out, 0), eyes(decoder.model(swapped) * 255.0)
+    if "read" in seen:
+        seen["read"] = {k: seen["read"][k] for k in ("features", "logits")}
+    return seen
+
+
+def _rows(out: Mapping[str, Any], first: int) -> dict[str, Any]:
+    """Features and logits of every second row."""
+    return {"features": out["features"][first::2, ...], "logits": {k: v[first::2, ...] for k, v in out["logits"].items()}}
 
 
 def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> dict[str, Any]:
@@ -108,14 +154,13 @@ def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> 
     terms: dict[str, Any] = {}
     if weights.pixels:
         terms["pixels"] = ops.mean(ops.square(out["made"] - out["truth"]))
-    if weights.perceptual:
-        pairs = list(zip(out["maps"], out["made_maps"], strict=True))
-        terms["perceptual"] = sum(_relative(a, b) for a, b in pairs) / len(pairs)
-    if weights.features:
+    if weights.perceptual and "pairs" in out:
+        terms["perceptual"] = sum(_relative(a, b) for a, b in out["pairs"]) / len(out["pairs"])
+    if weights.features and "read" in out:
         true, read = out["asked"]["features"], out["read"]["features"]  # (B, D)
         spread = ops.mean(ops.var(true, axis=0)) + TINY
         terms["features"] = ops.mean(ops.square(read - true)) / spread
-    if weights.swap:
+    if weights.swap and "read" in out:
         asked, read = out["asked"]["logits"], out["read"]["logits"]
         terms["swap"] = sum(_divergence(v, read[k]) for k, v in asked.items()) / len(asked)
     if weights.independence and "code" in out:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facefeat.training.recipe import ComponentChoice, Phase, read_toml
+from facefeat.training.recipe import MAX_SEED, PRECISIONS, ComponentChoice, Phase, read_toml
 from facefeat.training.recipe_reader import Reader
 
 _FOLDER = Path(__file__).parent.parent / "recipes" / "decoders"
@@ -42,7 +42,9 @@ class DecoderLoss:
 class DecoderTraining:
     """The loop: AdamW, linear warm-up, cosine decay to zero; the keys mean what they mean for a classifier.
 
-    flip: mirror half of the crops, drawn anew for every epoch. adversarial_from: with a critic, the share of the
+    flip: mirror half of the crops, drawn anew for every epoch. classifier_from: the share of the epochs, 0 to 1, that
+    pass before the classifier looks at decoded faces (perceptual, swap, features): an epoch without costs about half,
+    and nothing is to be read from a face before it is one. adversarial_from: with a critic, the share of the
     epochs that pass before the decoder is trained to please it, 0 to 1; until then the critic learns alone.
     """
 
@@ -54,6 +56,7 @@ class DecoderTraining:
     clip_norm: float = 1.0
     patience: int = 0
     flip: bool = True
+    classifier_from: float = 0.0
     adversarial_from: float = 0.5
     mixed_precision: str = "auto"
 
@@ -114,6 +117,7 @@ def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", te
     t, loss = recipe.train, dataclasses.asdict(recipe.loss)
     reader.check(
         [
+            (("seed",), recipe.seed, 0 <= recipe.seed <= MAX_SEED, f"0 to {MAX_SEED}"),
             (("train", "epochs"), t.epochs, t.epochs >= 1, "1 or more"),
             (("train", "batch_size"), t.batch_size, t.batch_size >= 2, "2 or more"),
             (("train", "learning_rate"), t.learning_rate, 0 < t.learning_rate <= 10, "over 0, at most 10"),
@@ -121,9 +125,11 @@ def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", te
             (("train", "weight_decay"), t.weight_decay, 0 <= t.weight_decay < 10, "0 to 10"),
             (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
             (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
+            (("train", "classifier_from"), t.classifier_from, 0 <= t.classifier_from <= 1, "0 to 1"),
             (("train", "adversarial_from"), t.adversarial_from, 0 <= t.adversarial_from <= 1, "0 to 1"),
             *((("loss", k), v, v >= 0, "0 or more") for k, v in loss.items()),
             (("loss",), loss, any(loss.values()), "at least one weight over 0"),
         ]
     )
+    reader.known(("train", "mixed_precision"), t.mixed_precision, PRECISIONS, "precision")
     return recipe

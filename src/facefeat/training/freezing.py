@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +16,10 @@ from facefeat.errors import RecipeError, TrainingError
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
-    from facefeat.training.recipe import Augment
+    from facefeat.training.recipe import Augment, Phase
 
 FEATURE_BATCH = 64
+_FEATURES = "features-"
 
 
 def weighted_layers(model: Any) -> list[Any]:
@@ -37,18 +40,31 @@ def freeze(classifier: Classifier, trainable: str) -> None:
     A frozen batch normalisation runs on its stored statistics and leaves them alone, which is what Keras does for a
     layer with trainable = False. Raises RecipeError where the backbone has fewer layers than N.
     """
+    layers, wanted = _trained(classifier, trainable)
+    classifier.backbone_model.trainable = True
+    classifier.head_model.trainable = True
+    for i, layer in enumerate(layers):
+        layer.trainable = i >= len(layers) - wanted
+
+
+def check_phases(classifier: Classifier, phases: Iterable[Phase]) -> None:
+    """Raises RecipeError where the backbone has fewer layers than one of the phases trains."""
+    for phase in phases:
+        _trained(classifier, phase.trainable)
+
+
+def _trained(classifier: Classifier, trainable: str) -> tuple[list[Any], int]:
+    """The backbone's layers with weights, and how many of them, from the last one on, are trained."""
     layers = weighted_layers(classifier.backbone_model)
     wanted = {"all": len(layers), "head": 0}.get(trainable)
     if wanted is None:
         wanted = int(trainable.removeprefix("last "))
     if wanted > len(layers):
         raise RecipeError(
-            f"trainable = {trainable!r}: {classifier.backbone.name!r} has {len(layers)} layers with weights."
+            f"trainable = {trainable!r}: {classifier.backbone.name!r} has {len(layers)} layers with weights. "
+            f"Valid: all, head, or last 1 to last {len(layers)}."
         )
-    classifier.backbone_model.trainable = True
-    classifier.head_model.trainable = True
-    for i, layer in enumerate(layers):
-        layer.trainable = i >= len(layers) - wanted
+    return layers, wanted
 
 
 def changes_nothing(augment: Augment) -> bool:
@@ -68,29 +84,48 @@ def frozen_features(classifier: Classifier, crops: Any) -> np.ndarray:
     crops: a CropView; the file lies beside its own and is used again by every run with the same crops and weights.
     Values beyond float16's range are clipped to it. Raises TrainingError where it cannot be written.
     """
-    path = crops.path.parent.parent / f"features-{_key(classifier, crops)}.npy"
+    from facefeat.data.crops import sweep
+
+    path = crops.path.parent.parent / f"{_FEATURES}{_key(classifier, crops)}.npy"
     shape = (len(crops), *classifier.backbone_model.output_shape[1:])
     if path.is_file():
         stored: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         if stored.shape == shape:
             return stored
+    sweep(path.parent, f".{_FEATURES}*")
     made = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+    size = int(np.prod(shape)) * 2
     try:
-        file = np.lib.format.open_memmap(made, "w+", "float16", shape)
-        limit = np.finfo("float16").max
-        for i in range(0, len(crops), FEATURE_BATCH):
-            part = classifier.feature_map(crops[i : i + FEATURE_BATCH])
-            file[i : i + FEATURE_BATCH] = np.clip(part, -limit, limit)
-        file.flush()
+        free = shutil.disk_usage(path.parent).free
+        if free < size * 1.02:
+            raise OSError(errno.ENOSPC, f"only {free / 1e9:.1f} GB are free")
+        _write(made, classifier, crops, shape)
         os.replace(made, path)
     except OSError as e:
         raise TrainingError(
             f"cannot write the features of the frozen backbone to {str(path)!r}: {e.strerror or e}. They take "
-            f"{np.prod(shape) * 2 / 1e9:.1f} GB. FACEFEAT_CACHE names another folder."
+            f"{size / 1e9:.1f} GB. FACEFEAT_CACHE names another folder."
         ) from None
     finally:
         made.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _write(path: Path, classifier: Classifier, crops: Any, shape: tuple[int, ...]) -> None:
+    """Compute the features into a .npy file.
+
+    By `write`, which says where a disk fills up meanwhile: in a mapped file that is the signal SIGBUS, and the end of
+    the process.
+    """
+    limit = np.finfo("float16").max
+    with path.open("wb") as f:
+        about = {"descr": np.lib.format.dtype_to_descr(np.dtype("float16")), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(f, about)
+        for i in range(0, len(crops), FEATURE_BATCH):
+            part = classifier.feature_map(crops[i : i + FEATURE_BATCH])
+            f.write(np.clip(part, -limit, limit).astype("float16").tobytes())
+        f.flush()
+        os.fsync(f.fileno())
 
 
 def _key(classifier: Classifier, crops: Any) -> str:

@@ -70,9 +70,11 @@ def training_model(
     else:
         inputs = keras.Input((recipe.image_size, recipe.image_size, 3), name="crops")
         x = inputs
-        for layer in augmentation_layers(recipe.augment, recipe.seed):
+        # Layers count on from their seed, and a backend may hold it in 32 bits. `seed_layers` gives them others anyway.
+        seed = recipe.seed % 2**31
+        for layer in augmentation_layers(recipe.augment, seed):
             x = layer(x)
-        mixing = mixing_layer(recipe.augment, recipe.seed)
+        mixing = mixing_layer(recipe.augment, seed)
         if mixing is not None:
             x, partner, own = mixing(x)
         features = classifier.backbone_model(x)

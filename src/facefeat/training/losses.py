@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import RecipeError, did_you_mean
+from facefeat.training.recipe import LOSSES, AttributeLoss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facefeat.schema import Attribute, Schema
-    from facefeat.training.recipe import AttributeLoss
     from facefeat.types import FloatArray
 
 Loss = Callable[[Any, Any], Any]
@@ -66,6 +66,14 @@ def class_weights(attribute: Attribute, counts: Mapping[str, int], balance: str)
     return {c: w * scale for c, w in raw.items()}
 
 
+def check_kind(attribute: Attribute, kind: str) -> str:
+    """Why the attribute cannot be learnt by this kind of loss; "" where it can."""
+    needs_order = ("distribution", "ordinal")
+    if kind not in needs_order or attribute.ordered or attribute.exact:
+        return ""
+    return f"{kind!r} needs an ordered attribute. Valid: {', '.join(k for k in LOSSES if k not in needs_order)}."
+
+
 def build_losses(
     schema: Schema, choices: Mapping[str, AttributeLoss], counts: Mapping[str, Mapping[str, int]] | None = None
 ) -> dict[str, Loss]:
@@ -75,16 +83,12 @@ def build_losses(
     Raises RecipeError for an attribute that the schema lacks, a kind that needs an order where there is none, or a
     class balance without counts.
     """
-    from facefeat.training.recipe import AttributeLoss
-
     for name, choice in choices.items():
         if name not in schema.attributes:
             raise RecipeError(f"loss.{name}: no such attribute. {did_you_mean(name, schema.attributes)}")
-        attribute = schema[name]
-        if choice.kind in ("distribution", "ordinal") and not (attribute.ordered or attribute.exact):
-            raise RecipeError(
-                f"loss.{name}: {choice.kind!r} needs an ordered attribute. Valid: cross-entropy, focal, squared."
-            )
+        wrong = check_kind(schema[name], choice.kind)
+        if wrong:
+            raise RecipeError(f"loss.{name}: {wrong}")
         if choice.balance != "none" and counts is None:
             raise RecipeError(f"loss.{name}.balance: {choice.balance!r} needs the counts of the training data.")
     out = {}

@@ -39,8 +39,31 @@ class Processes:
         """What is built and trained in here, is so on all processes together."""
         return nullcontext() if self.distribution is None else self.distribution.scope()
 
+    def check_start(self, epoch: int) -> None:
+        """That every process begins at the same epoch; each must call this, and none goes on before all have.
+
+        Raises TrainingError, in every process, where they do not: each would wait for batches that others never train.
+        """
+        if self.count == 1:
+            return
+        found = gathered(epoch)
+        if len(set(found)) > 1:
+            told = ", ".join(f"process {i} at epoch {e + 1}" for i, e in enumerate(found))
+            raise TrainingError(
+                f"the processes would start at different epochs: {told}. With --resume, --output must be a folder that "
+                "all of them see. Put it on shared storage, or copy checkpoint.npz and best.npz to every machine."
+            )
+
 
 ALONE = Processes()
+
+
+def gathered(number: int) -> list[int]:
+    """The number that each process gives, in the order of the processes."""
+    import numpy as np
+    from jax.experimental.multihost_utils import process_allgather
+
+    return [int(n) for n in process_allgather(np.int32(number))]
 
 
 def join_processes(environment: Mapping[str, str] = os.environ) -> Processes:
@@ -88,5 +111,7 @@ def _address(environment: Mapping[str, str]) -> dict[str, Any]:
     count, index = int(given["WORLD_SIZE"]), int(given["RANK"])
     if not index < count:
         raise InputError(f"RANK must be 0 to WORLD_SIZE - 1. Received: RANK={index}, WORLD_SIZE={count}.")
-    where = f"{given['MASTER_ADDR']}:{given['MASTER_PORT']}"
+    # torchrun itself listens at that port, in every mode in which it says so here: JAX takes the next one.
+    taken = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    where = f"{given['MASTER_ADDR']}:{int(given['MASTER_PORT']) + taken}"
     return {"coordinator_address": where, "num_processes": count, "process_id": index}

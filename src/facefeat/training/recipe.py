@@ -18,6 +18,9 @@ _FOLDER = Path(__file__).parent.parent / "recipes"
 LOSSES = ("cross-entropy", "distribution", "focal", "ordinal", "squared")
 BALANCES = ("none", "inverse", "effective")
 WEIGHTINGS = ("fixed", "uncertainty")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
+MAX_SEED = 2**32 - 1
+"""NumPy takes no seed above it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class Phase:
 
     trainable: "all", "head" (the backbone is frozen), or "last N": the head and the last N layers of the backbone that
     have weights. A frozen layer's batch-norm statistics stay as they are.
-    learning_rate: 0 for the one of [train]. warmup_epochs: linear warm-up.
+    learning_rate: 0 for the one of [train]. warmup_epochs: linear warm-up; where a file does not give it, no more than
+    half of the epochs.
     """
 
     epochs: int
@@ -94,11 +98,11 @@ class Optimisation:
     """The loop: AdamW (Loshchilov and Hutter, 2019), linear warm-up, cosine decay to zero.
 
     epochs, learning_rate, warmup_epochs, trainable: of a run of one phase; with `phases` (tables [[train.phases]], see
-    Phase) those count instead. weight_decay leaves biases and normalisation alone. clip_norm: bound of the global
-    gradient norm, 0 for none. patience: epochs without a better validation score before the phase ends, 0 for never.
-    weighting: of the attributes' losses, "fixed" (the `weight` of each) or by learnt "uncertainty" (Kendall et al.,
-    "Multi-task learning using uncertainty", CVPR 2018).
-    mixed_precision: "auto" is bfloat16 on an accelerator and float32 on CPU; or a Keras dtype policy.
+    Phase) those count instead. warmup_epochs: as of a Phase. weight_decay leaves biases and normalisation alone.
+    clip_norm: bound of the global gradient norm, 0 for none. patience: epochs without a better validation score before
+    the phase ends, 0 for never. weighting: of the attributes' losses, "fixed" (the `weight` of each) or by learnt
+    "uncertainty" (Kendall et al., "Multi-task learning using uncertainty", CVPR 2018).
+    mixed_precision: "auto" is mixed_bfloat16 on an accelerator and float32 on CPU; or one of PRECISIONS.
     """
 
     epochs: int = 20
@@ -172,12 +176,16 @@ class Recipe:
         """A copy with other values: keys of the recipe, or of its [train] table. Checked like a file.
 
         A number of epochs is shared out among the phases in proportion, at least one each; a warm-up shrinks to half
-        of what is left.
+        of what is left. With another learning rate those that phases have of their own change in proportion.
         """
         table = self.to_dict()
         for key, value in changes.items():
             (table["train"] if key in table["train"] else table)[key] = value
-        if isinstance(changes.get("epochs"), int):
+        rate = changes.get("learning_rate")
+        if isinstance(rate, int | float) and "phases" not in changes:
+            for phase in table["train"]["phases"]:
+                phase["learning_rate"] *= rate / self.train.learning_rate
+        if isinstance(changes.get("epochs"), int) and "phases" not in changes:
             whole = sum(p.epochs for p in self.train.phases)
             for phase in table["train"]["phases"]:
                 phase["epochs"] = max(1, round(phase["epochs"] * changes["epochs"] / whole))

@@ -5,14 +5,25 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from facefeat.errors import RecipeError, SchemaError, did_you_mean
 from facefeat.image import ALIGNMENTS
 from facefeat.schema import get_schema
-from facefeat.training.recipe import BALANCES, LOSSES, WEIGHTINGS, AttributeLoss, Phase, Recipe
+from facefeat.training.losses import check_kind
+from facefeat.training.recipe import (
+    BALANCES,
+    LOSSES,
+    MAX_SEED,
+    PRECISIONS,
+    WEIGHTINGS,
+    AttributeLoss,
+    Phase,
+    Recipe,
+)
 
 
 def read_recipe(table: Mapping[str, Any], where: str, text: str) -> Recipe:
@@ -27,8 +38,7 @@ class Reader:
     """Turns tables into the dataclasses of a recipe, with messages that name the key and its line."""
 
     def __init__(self, where: str, text: str) -> None:
-        self.where = where
-        self.lines = text.splitlines()
+        self.where, self.text = where, text
 
     def fail(self, keys: tuple[str, ...], message: str) -> RecipeError:
         return RecipeError(f"{self.where}{self._line(keys)}: {'.'.join(keys)}: {message}")
@@ -39,20 +49,17 @@ class Reader:
             if not ok:
                 raise self.fail(keys, f"impossible value. Received: {value!r}. Valid: {valid}.")
 
+    def known(self, keys: tuple[str, ...], value: str, valid: Collection[str], what: str) -> None:
+        """Raises RecipeError that names the nearest where the value is not one of the valid ones."""
+        if value not in valid:
+            raise self.fail(keys, f"no such {what}. {did_you_mean(value, valid)}")
+
     def _line(self, keys: tuple[str, ...]) -> str:
-        table, tables = "", Counter[str]()
-        for number, line in enumerate(self.lines, 1):
-            bare = line.split("#")[0].strip()
-            if bare.startswith("["):
-                table = bare.strip("[] ")
-                if bare.startswith("[["):
-                    tables[table] += 1
-                    table += f".{tables[table]}"
-                if table == ".".join(keys):
-                    return f", line {number}"
-            elif bare.split("=")[0].strip().strip('"') == keys[-1] and table == ".".join(keys[:-1]):
-                return f", line {number}"
-        return ""
+        """Where a key stands in the file; of one that is not there, the table that it is missing from."""
+        found = key_lines(self.text)
+        while keys and keys not in found:
+            keys = keys[:-1]
+        return f", line {found[keys]}" if keys else ""
 
     def read(self, kind: Any, table: Any, keys: tuple[str, ...]) -> Any:
         if not isinstance(table, Mapping):
@@ -64,7 +71,11 @@ class Reader:
         required = [f.name for f in dataclasses.fields(kind) if _required(f) and f.name not in table]
         if required:
             raise self.fail((*keys, required[0]), "is missing.")
-        return kind(**{k: self._value(k, hints[k], v, (*keys, k)) for k, v in table.items()})
+        made = kind(**{k: self._value(k, hints[k], v, (*keys, k)) for k, v in table.items()})
+        if "warmup_epochs" in hints and "warmup_epochs" not in table:
+            # The default is for runs of some length: nobody who asks for one epoch has asked for as long a warm-up.
+            made = dataclasses.replace(made, warmup_epochs=min(made.warmup_epochs, max(made.epochs, 0) / 2))
+        return made
 
     def _value(self, name: str, hint: Any, value: Any, keys: tuple[str, ...]) -> Any:
         if dataclasses.is_dataclass(hint):
@@ -100,6 +111,7 @@ def _required(f: dataclasses.Field[Any]) -> bool:
 def _check_values(recipe: Recipe, reader: Reader) -> None:
     t, a = recipe.train, recipe.augment
     checks: list[tuple[tuple[str, ...], Any, bool, str]] = [
+        (("seed",), recipe.seed, 0 <= recipe.seed <= MAX_SEED, f"0 to {MAX_SEED}"),
         (("image_size",), recipe.image_size, 16 <= recipe.image_size <= 1024, "16 to 1024"),
         (("train", "epochs"), t.epochs, t.epochs >= 1, "1 or more"),
         (("train", "batch_size"), t.batch_size, t.batch_size >= 1, "1 or more"),
@@ -138,15 +150,17 @@ def _check_values(recipe: Recipe, reader: Reader) -> None:
             (("loss", name, "balance"), loss.balance, loss.balance in BALANCES, " or ".join(BALANCES)),
         ]
     reader.check(checks)
-    if recipe.alignment not in ALIGNMENTS:
-        raise reader.fail(("alignment",), f"no such alignment. {did_you_mean(recipe.alignment, ALIGNMENTS)}")
+    reader.known(("train", "mixed_precision"), t.mixed_precision, PRECISIONS, "precision")
+    reader.known(("alignment",), recipe.alignment, ALIGNMENTS, "alignment")
     try:
         attributes = get_schema(recipe.schema).attributes
     except SchemaError as e:
         raise reader.fail(("schema",), str(e)) from None
-    for name in recipe.loss:
-        if name not in attributes:
-            raise reader.fail(("loss", name), f"no such attribute. {did_you_mean(name, attributes)}")
+    for name, loss in recipe.loss.items():
+        reader.known(("loss", name), name, attributes, "attribute")
+        wrong = check_kind(attributes[name], loss.kind)
+        if wrong:
+            raise reader.fail(("loss", name, "kind"), wrong)
 
 
 _TRAINABLE = "all, head, or last N"
@@ -154,3 +168,108 @@ _TRAINABLE = "all, head, or last N"
 
 def _trainable(value: str) -> bool:
     return re.fullmatch(r"all|head|last [1-9]\d*", value) is not None
+
+
+_SPACE = re.compile(r"(?:[ \t\r\n,]|#[^\n]*)*")
+_KEY = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[A-Za-z0-9_-]+')
+_SCALAR = re.compile(
+    r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*"{3,5}'  # strings of several lines, then of one, then all else
+    r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*'"
+    r"|[^,\]}#\n]+",
+    re.DOTALL,
+)
+
+
+def key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Where each key and table of a valid TOML text stands: its path -> its line, from 1.
+
+    An element of an array counts as a key: its number, from 1. A table that has no line of its own, as `train` of
+    `train.epochs = 3`, stands where it is first named.
+    """
+    return _Places(text).found
+
+
+class _Places:
+    """Walks through a TOML text. `tomllib` has read it already, so that what is not valid need not be told."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+        self.found: dict[tuple[str, ...], int] = {}
+        self.arrays = Counter[tuple[str, ...]]()
+        table: tuple[str, ...] = ()
+        while self._next():
+            if self._take("["):
+                line, array = self._line(), self._take("[")
+                table = self._header(self._keys(), array)
+                self._note(table, line)
+                self._take("]")
+                self._take("]")
+            else:
+                self._pair(table)
+
+    def _next(self) -> str:
+        """The first character after space, commas and comments; "" at the end."""
+        self._match(_SPACE)
+        return self.text[self.at : self.at + 1]
+
+    def _take(self, mark: str) -> bool:
+        """Whether this comes next; then it is passed."""
+        here = self._next() == mark
+        self.at += here
+        return here
+
+    def _match(self, pattern: re.Pattern[str]) -> str:
+        """What matches here, and is passed. Where nothing does, the text is no TOML, and is passed whole."""
+        found = pattern.match(self.text, self.at)
+        self.at = found.end() if found else len(self.text)
+        return found.group() if found else ""
+
+    def _line(self) -> int:
+        return self.text.count("\n", 0, self.at) + 1
+
+    def _note(self, path: tuple[str, ...], line: int) -> None:
+        for i in range(1, len(path)):
+            self.found.setdefault(path[:i], line)
+        self.found[path] = line
+
+    def _keys(self) -> tuple[str, ...]:
+        """A key, or several with dots between them."""
+        keys = []
+        while self._next():
+            key = self._match(_KEY)
+            keys.append(tomllib.loads(f"key = {key}")["key"] if key[:1] in ('"', "'") else key)
+            if not self._take("."):
+                break
+        return tuple(keys)
+
+    def _header(self, keys: tuple[str, ...], array: bool) -> tuple[str, ...]:
+        """The path of a table: in an array of tables, with the number of the element that it is, or is in."""
+        path: tuple[str, ...] = ()
+        for i, key in enumerate(keys, 1):
+            path = (*path, key)
+            self.arrays[path] += array and i == len(keys)
+            if self.arrays[path]:
+                path = (*path, str(self.arrays[path]))
+        return path
+
+    def _pair(self, table: tuple[str, ...]) -> None:
+        line = self._line()
+        path = (*table, *self._keys())
+        self._note(path, line)
+        self._take("=")
+        self._value(path)
+
+    def _value(self, path: tuple[str, ...]) -> None:
+        if self._take("{"):
+            while self._next() and not self._take("}"):
+                self._pair(path)
+        elif self._take("["):
+            number = 0
+            while self._next() and not self._take("]"):
+                number += 1
+                self._note((*path, str(number)), self._line())
+                self._value((*path, str(number)))
+        else:
+            self._match(_SCALAR)

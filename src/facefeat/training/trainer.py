@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from facefeat.errors import InputError, TrainingError
-from facefeat.training.checkpoint import Checkpoints
-from facefeat.training.freezing import changes_nothing, freeze, frozen_features
+from facefeat.errors import InputError, NotFiniteError, TrainingError
+from facefeat.training.checkpoint import CHECKPOINT, Checkpoints
+from facefeat.training.freezing import changes_nothing, check_phases, freeze, frozen_features
 from facefeat.training.graph import seed_layers, start_from, training_model
 from facefeat.training.processes import ALONE, Processes
 from facefeat.training.teacher import NAME, fingerprint, teacher_targets
@@ -83,8 +83,9 @@ def train(
     resume: go on from the folder's checkpoint, where there is one. processes: of `join_processes`; each calls this with
     the same data, and ends with the same weights.
 
-    Raises TrainingError where the loss is not finite (the batches that it came from are then in `nan_batch.npz`), or
-    the checkpoint belongs to another recipe or data set.
+    Raises NotFiniteError where the loss is not finite (the batches that it came from are then in `nan_batch.npz`);
+    TrainingError where the checkpoint belongs to another recipe or data set, or `start` does not fit; RecipeError where
+    a phase trains more layers than there are.
     """
     from facefeat.evaluation import calibrate
 
@@ -93,17 +94,21 @@ def train(
         raise TrainingError("training needs at least one picture in the train split and one in the validation split.")
     if recipe.image_size != classifier.image_size:
         raise InputError(f"the recipe has image_size {recipe.image_size}, the model {classifier.image_size}.")
+    # Before the pictures are decoded, which may take long.
+    plan = recipe.train.plan()
+    check_phases(classifier, plan)
+    goes_on = resume and folder is not None and (Path(folder) / CHECKPOINT).is_file()
+    if recipe.start and not goes_on:
+        start_from(classifier, recipe.start)
     crops, val_crops = train_set.crops(recipe.image_size), validation_set.crops(recipe.image_size)
     log = TrainingLog(recipe.to_dict(), describe(train_set, validation_set), versions())
     if recipe.teacher.weight:
         teacher_targets(recipe.teacher, [str(f) for f in train_set.table["file"]])  # before any work starts
         log.data[NAME] = fingerprint(recipe.teacher)
     saved = Checkpoints(Path(folder) if folder else None, run_key(log), processes.leads)
-    state = saved.read() if resume else None
+    state = saved.read() if goes_on else None
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
-    elif recipe.start:
-        start_from(classifier, recipe.start)
 
     # Of several processes, the worker is what they train together; the classifier is each one's own.
     with processes.together():
@@ -126,7 +131,6 @@ def train(
         variables,
         processes,
     )
-    plan = recipe.train.plan()
     if reporter:
         reporter.started(sum(p.epochs for p in plan), len(log.epochs), run.steps)
     try:
@@ -304,7 +308,7 @@ class Watch:
 
 def not_finite(
     loss: float, epoch: int, rate: float, watch: Watch, batches: Batches, faces: FaceDataset, folder: Path | None
-) -> TrainingError:
+) -> NotFiniteError:
     """Save what such a loss came from to `nan_batch.npz` in the folder, if any, and say where."""
     size = batches.batch_size
     rows = np.concatenate([batches.order(epoch)[i * size :][:size] for i in watch.suspects])
@@ -316,7 +320,7 @@ def not_finite(
         targets = {f"target_{k}": v[rows] for k, v in batches.targets.items()}
         np.savez(path, images=batches.images[rows], files=np.asarray(files), **targets)
         where = f" Its {len(rows)} faces are in {str(path)!r}, and begin with {files[0]}."
-    return TrainingError(
+    return NotFiniteError(
         f"the loss is {loss} in epoch {epoch + 1}, batch {watch.suspects[-1] + 1}.{where} "
         f"Lower the learning rate (now {rate:g}), then start again."
     )

@@ -1,30 +1,39 @@
 """Searching a recipe's space with Optuna (extra `tune`): pruned, shared between processes, resumable.
 
 The study lies in a journal file, or any database that Optuna knows; whoever runs the same command on it joins in, and
-a killed search goes on where it was, less the trial under way.
+a killed search goes on where it was, less the trial under way. The study remembers what it searches: another recipe,
+space or data set is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import platform
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from facefeat.errors import InputError, MissingExtraError, TrainingError
+from facefeat.errors import InputError, MissingExtraError, NotFiniteError, TrainingError
 from facefeat.training.recipe import Recipe
 from facefeat.training.space import Space, apply, check_space, default_space, draw
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
 
+SEARCH = "facefeat search"
+"""The study's attribute that tells what it searches."""
+
 
 def open_study(recipe: Recipe, folder: Path, storage: str | None = None, seed: int = 0) -> Any:
     """The Optuna study of a recipe: made, or joined where it exists.
 
     storage: a database address such as "postgresql://..." or "sqlite:///study.db"; the journal file in `folder`
-    otherwise. Raises MissingExtraError without Optuna, InputError for a storage that cannot be opened.
+    otherwise. seed: of the points, with the process and the trials that are there already: two processes, or a search
+    and its continuation, would else draw the same ones.
+    Raises MissingExtraError without Optuna, InputError for a storage that cannot be opened.
     """
     optuna = _optuna()
     from optuna.storages import JournalStorage
@@ -37,20 +46,67 @@ def open_study(recipe: Recipe, folder: Path, storage: str | None = None, seed: i
         place = storage or JournalStorage(JournalFileBackend(str(folder / "study.journal")))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.create_study(
+            study = optuna.create_study(
                 study_name=recipe.name,
                 storage=place,
                 load_if_exists=True,
                 direction="maximize",
-                # Seeded by the process, too: two processes with one seed would draw the same points.
-                sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8),
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
             )
+            told = json.dumps([seed, len(study.get_trials(deepcopy=False)), os.getpid(), platform.node()])
+            own = int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "big")
+            study.sampler = optuna.samplers.TPESampler(seed=own, n_startup_trials=8)
+            return study
     except (OSError, ImportError, ValueError, SQLAlchemyError) as e:
         raise InputError(
             f"cannot open the study in {storage or str(folder)!r}: {str(e).splitlines()[0]}. Valid for --storage: a "
             "database address such as sqlite:///study.db or postgresql://user@host/name."
         ) from None
+
+
+def check_study(
+    study: Any, recipe: Recipe, space: Space | None = None, data: tuple[FaceDataset, FaceDataset] | None = None
+) -> None:
+    """Refuse the study of another recipe or space, or of other training and validation sets where they are given.
+
+    A study that has not begun is of these from then on, once the data are given. Raises InputError.
+    """
+    search: dict[str, Any] = {"recipe": recipe.to_dict(), "space": dict(space or default_space(recipe))}
+    for key in ("name", "summary"):  # the name is the study's, and the summary changes no score
+        del search["recipe"][key]
+    if data is not None:
+        search |= {"training data": data[0].fingerprint[:16], "validation data": data[1].fingerprint[:16]}
+    stored = study.user_attrs.get(SEARCH)
+    if stored is None:
+        if data is not None:
+            study.set_user_attr(SEARCH, search)
+        return
+    now = _flat(json.loads(json.dumps(search)))  # as it comes back: lists for tuples
+    before = _flat({part: value for part, value in stored.items() if part in search})
+    found = [
+        f"{key.removeprefix('recipe.')} was {_short(before, key)}, received {_short(now, key)}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key, ...) != now.get(key, ...)
+    ]
+    if found:
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        raise InputError(
+            f"the study {study.study_name!r} there is of another search: {'; '.join(found[:3])}{more}. Valid: the "
+            "recipe, epochs, space and data that it began with. Next: for a new search give another --output, and "
+            "with --storage another name in the recipe."
+        )
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Nested tables as one: dotted key -> value."""
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    return {k: v for n, inner in value.items() for k, v in _flat(inner, f"{key}.{n}".removeprefix(".")).items()}
+
+
+def _short(values: Mapping[str, Any], key: str) -> str:
+    text = json.dumps(values[key]) if key in values else "(none)"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _optuna() -> Any:
@@ -79,7 +135,9 @@ def tune(
 
     space: see `training.space`; the recipe's default one otherwise. The score of a trial is its best epoch's (see
     `evaluation.metrics.score_batch`); one that falls behind the median of the others is pruned.
-    Raises RecipeError for a space that does not fit, MissingExtraError, InputError.
+    A trial whose loss is not finite counts as pruned; any other error ends the search.
+    Raises RecipeError for a space that does not fit, InputError for a study of another search, MissingExtraError,
+    TrainingError.
     """
     optuna = _optuna()
     from optuna.study import MaxTrialsCallback
@@ -90,6 +148,7 @@ def tune(
 
     chosen = check_space(space if space is not None else default_space(recipe), recipe)
     study = open_study(recipe, folder, storage, seed)
+    check_study(study, recipe, chosen, (train_set, validation_set))
     finished = (TrialState.COMPLETE, TrialState.PRUNED)
 
     def objective(trial: Any) -> float:
@@ -97,7 +156,7 @@ def tune(
         watch = _Pruner(trial, reporter)
         try:
             log = train(build_classifier(point), train_set, validation_set, point, reporter=watch)
-        except TrainingError as e:
+        except NotFiniteError as e:
             # A learning rate that is too high is an answer, not a failure of the search.
             trial.set_user_attr("error", str(e))
             raise optuna.TrialPruned(str(e)) from None

@@ -68,7 +68,7 @@ class Background:
         one when the face is hidden; its 95 % interval, `low` and `high`; `r_face` and `r_background`, correlation of
         the whole crop's value with that of the part; `p`, for more change by the background than by the face, corrected
         for all coordinates; `carries_background`. Then a row for each attribute (`kind` "masking"): accuracy before and
-        after masking these; their `difference` with its interval, and p corrected for the attributes; the difference
+        after masking these, as far as they are attribute features; their `difference` with its interval, and p corrected for the attributes; the difference
         that as many random coordinates make, with the least and the most of the draws.
         Raises InputError without model and faces, or for fewer than 8 faces.
         """
@@ -83,16 +83,18 @@ class Background:
         parts = self._parts(model, faces, len(z))
         half = np.random.default_rng(self.seed).permutation(len(parts.rows)) < len(parts.rows) // 2
         coordinates = self._coordinates(parts, half)
-        chosen = np.flatnonzero(coordinates["carries_background"])
+        # No head sees a decoder's detail code, which comes last: masking it would do nothing.
+        seen = model.decoder.feature_dim if getattr(model, "has_decoder", False) else z.shape[1]
+        chosen = np.flatnonzero(coordinates["carries_background"][:seen])
         if self.top:
-            chosen = np.argsort(-coordinates["background_share"].to_numpy(), kind="stable")[: self.top]
-        masking = self._masking(model, faces, labels, parts, half, chosen)
+            chosen = np.argsort(-coordinates["background_share"].to_numpy()[:seen], kind="stable")[: self.top]
+        masking = self._masking(model, faces, labels, parts, half, chosen, seen)
         figures = {
             "background-faces": draw_faces(parts.crops, [faces.files[r] for r in parts.rows]),
             "background-coordinates": draw_coordinates(coordinates, int(half.sum())),
         }
         if len(masking):
-            figures["background-masking"] = draw_masking(masking, len(chosen), len(coordinates))
+            figures["background-masking"] = draw_masking(masking, len(chosen), seen)
         table = pd.concat([coordinates.assign(kind="coordinate"), masking.assign(kind="masking")], ignore_index=True)
         return Analysis("background", table[["kind", *[c for c in table.columns if c != "kind"]]], figures)
 
@@ -142,9 +144,19 @@ class Background:
         )
 
     def _masking(
-        self, model: Any, faces: FaceSet, labels: Mapping[str, Any], parts: Parts, half: np.ndarray, chosen: np.ndarray
+        self,
+        model: Any,
+        faces: FaceSet,
+        labels: Mapping[str, Any],
+        parts: Parts,
+        half: np.ndarray,
+        chosen: np.ndarray,
+        seen: int,
     ) -> pd.DataFrame:
-        """One row for each attribute, from the faces of the second half. Empty where there is nothing to mask."""
+        """One row for each attribute, from the faces of the second half. Empty where there is nothing to mask.
+
+        seen: how many coordinates the head sees, the first ones: `chosen` and the random ones are among them.
+        """
         import pandas as pd
 
         rest = ~half
@@ -154,8 +166,7 @@ class Background:
         crops, mean = parts.crops[0][rest], parts.latents[0][rest].mean(axis=0)
         rows = parts.rows[rest]
         rng = np.random.default_rng(self.seed)
-        d = len(mean)
-        random = [rng.permutation(d)[: len(chosen)] for _ in range(self.draws)]
+        random = [rng.permutation(seen)[: len(chosen)] for _ in range(self.draws)]
         truth = {n: np.asarray((*v.classes, ""), object)[v.index[rows]] for n, v in read.items()}
 
         def right(coordinates: Any) -> dict[str, np.ndarray]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import keras
 
 WHAT = "decoder 'detail'"
+REACH = 0.25
+"""The code is in -REACH..REACH: little beside the features, so that near latents are faces that are alike."""
 
 
 @checks.checked(WHAT)
@@ -34,7 +36,7 @@ def build(
     encoder: Sequence[int] = (32, 64, 128, 192),
     activation: str = "silu",
 ) -> DetailDecoder:
-    """Latents (B, D + code) float32 -> crops (B, S, S, 3) float32 in 0..1, and crops 0..255 -> codes in -1..1.
+    """Latents (B, D + code) float32 -> crops (B, S, S, 3) float32 in 0..1, and crops 0..255 -> codes in -REACH..REACH.
 
     latent_dim: D, the attribute features alone. image_size: S in pixels, at least 2 ** the number of `filters`, and
     2 ** the number of the encoder's stages. code: width of the detail code.
@@ -48,7 +50,7 @@ def build(
     dim, width = checks.whole(WHAT, "latent_dim", latent_dim, 1), checks.whole(WHAT, "code", code, 1, 8192)
     size = checks.size_of(WHAT, image_size, 2 ** max(len(encoder), len(filters)))
     return DetailDecoder(
-        decoder=_decoder(dim + width, size, filters, activation),
+        decoder=_decoder(dim, width, size, filters, activation),
         detail_encoder=_encoder(size, encoder, width, activation),
     )
 
@@ -67,15 +69,18 @@ def _conv(x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1,
     )(x)
 
 
-def _decoder(dim: int, size: int, filters: Sequence[int], activation: str) -> keras.Model:
+def _decoder(dim: int, code: int, size: int, filters: Sequence[int], activation: str) -> keras.Model:
     import keras
     from keras import layers
 
     # A doubling per block, and one more at the end.
     _, side = common.start_side(WHAT, size, len(filters))
-    latents = keras.Input((dim,), name="latents")
-    # Features and code come in scales of their own: here each coordinate gets the same.
-    z = layers.BatchNormalization(center=False, scale=False, momentum=0.95, name="scale")(latents)
+    latents = keras.Input((dim + code,), name="latents")
+    # Features come in scales of their own: here each gets the same, but none more than ten times its own, since one that
+    # is silent in nearly all faces must not shout in the one where it speaks. The code is bounded, and needs none of it.
+    scale = layers.BatchNormalization(center=False, scale=False, momentum=0.95, epsilon=0.01, name="scale")
+    z = scale(latents[:, :dim])
+    z = layers.Concatenate(name="scaled")([z, (2.0 / REACH) * latents[:, dim:]])
     x = layers.Dense(side * side * filters[0], name="start")(z)
     x = layers.Reshape((side, side, filters[0]), name="map")(x)  # (B, side, side, filters[0])
     for i, width in enumerate(filters[1:], start=1):
@@ -110,7 +115,7 @@ def _encoder(size: int, widths: Sequence[int], code: int, activation: str) -> ke
     x = layers.Flatten(data_format=common.FORMAT, name="places")(x)
     # Bounded, so that the code cannot grow away from what the decoder has seen.
     x = layers.Dense(code, activation="tanh", dtype="float32", name="code")(x)
-    return keras.Model(crops, x, name="detail_encoder")
+    return keras.Model(crops, layers.Rescaling(REACH, dtype="float32", name="reach")(x), name="detail_encoder")
 
 
 COMPONENT = Component(

@@ -1,0 +1,131 @@
+"""What visitors may send and leave: a stranger must fill neither the disk nor the memory of the machine. No Gradio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from facefeat import InputError
+
+MEGABYTE = 1024 * 1024
+FULL = "This page holds as many files as it may. They are deleted within 65 minutes; please try again later."
+_BLOCK = 4096  # what the smallest file takes on a disk
+_FORM = MEGABYTE  # all that a page sends beside files is far smaller
+_ENVELOPE = 64 * 1024  # of an upload, around its file
+_ABANDONED = 600  # seconds without a byte
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def taken(folder: str | Path) -> int:
+    """Bytes that the files under a folder take."""
+    total = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # deleted meanwhile
+                total += max(_BLOCK, os.lstat(os.path.join(at, name)).st_size)
+    return total
+
+
+def check_room(folder: str | Path, most: int) -> None:
+    """Raises InputError, with a sentence for the page, where the files under a folder take `most` bytes already."""
+    if taken(folder) >= most:
+        raise InputError(FULL)
+
+
+def tidy(folder: str | Path) -> None:
+    """Delete what is left of uploads that were broken off: files at the top of the folder that nobody writes any more.
+
+    Gradio moves an upload into a folder of its own when it is whole, and forgets those that never are.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        for entry in found:
+            with contextlib.suppress(OSError):
+                if entry.is_file(follow_symlinks=False) and time.time() - entry.stat().st_mtime > _ABANDONED:
+                    os.unlink(entry.path)
+
+
+class Gate:
+    """ASGI middleware: turns away uploads that are too large or find no room, and other requests of such a size.
+
+    folder: of the uploads. most: bytes of all files in it. largest: bytes of one file.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], folder: Path, most: int, largest: int) -> None:
+        self._app, self._folder, self._most, self._largest = app, folder, most, largest
+        self._coming = 0  # bytes of the uploads that are under way
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        path = str(scope.get("path", "")).rstrip("/")
+        if scope["type"] == "http" and path.endswith("/deep_link"):
+            await _answer(send, 404, "Not here.")  # it would write a session into a file, for no use of this page
+        elif scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+        elif (length := _length(scope["headers"])) is None:
+            await _answer(send, 411, "The length of what is sent must be said.")
+        elif path.endswith("/upload"):
+            await self._upload(length, scope, receive, send)
+        elif length > _FORM:
+            await _answer(send, 413, "This is more than the page takes.")
+        else:
+            await self._app(scope, receive, send)
+
+    async def _upload(self, length: int, scope: Message, receive: Receive, send: Send) -> None:
+        if length > self._largest + _ENVELOPE:
+            most = self._largest // MEGABYTE
+            await _refuse(receive, send, f"This file is too large. Up to {most} MB can be read.", 4 * self._largest)
+            return
+        self._coming += length  # before the folder is looked at: others may come meanwhile
+        broken = False
+
+        async def heard() -> Message:
+            nonlocal broken
+            message = await receive()
+            broken = broken or message["type"] == "http.disconnect"
+            return message
+
+        try:
+            await asyncio.to_thread(tidy, self._folder)
+            if await asyncio.to_thread(taken, self._folder) + self._coming > self._most:
+                await _refuse(receive, send, FULL, length)
+            else:
+                await self._app(scope, heard, send)
+        finally:
+            self._coming -= length
+            if broken:
+                asyncio.get_running_loop().call_later(_ABANDONED + 1, tidy, self._folder)
+
+
+def _length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """The length of a request's body; None where it is not said."""
+    said = {name.lower(): value for name, value in headers}
+    if b"transfer-encoding" in said:
+        return None
+    try:
+        return int(said.get(b"content-length", b"0"))
+    except ValueError:
+        return None
+
+
+async def _refuse(receive: Receive, send: Send, text: str, most: int) -> None:
+    """Hear a sender out, up to `most` bytes, and then say no: a browser that is cut short shows no sentence."""
+    heard, more = 0, True
+    while more and heard < most:
+        message = await receive()
+        heard += len(message.get("body", b""))
+        more = bool(message.get("more_body"))
+    await _answer(send, 413, text)
+
+
+async def _answer(send: Send, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode("utf-8")})

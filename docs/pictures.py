@@ -1,0 +1,72 @@
+"""The pictures of gallery.md: `python docs/pictures.py [PRESET]`, drawn by the bundled preset into docs/assets.
+
+The photos are the demo's examples, in the public domain; the other faces are nobody's: the decoder composed them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from facefeat import FaceFeatureModel
+from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
+
+ROOT = Path(__file__).parent.parent
+ASSETS = ROOT / "docs" / "assets"
+PHOTOS = [ROOT / "demo" / "facefeat_demo" / "examples" / f"{name}.jpg" for name in ("astronaut", "admiral")]
+SIDE = 144
+"""Pixels that a face is drawn with: the preset's 96, enlarged by half."""
+YEARS = (8, 18, 30, 45, 60, 75)
+
+
+def main() -> None:
+    model = FaceFeatureModel.from_preset(*sys.argv[1:2])
+    crops = model.align(PHOTOS)
+    made = model.reconstruct(crops)
+    faces = np.concatenate([np.stack([c, m]) for c, m in zip(crops, made, strict=True)])
+    save("reconstructed", faces, ["photo", "decoded"] * len(crops))
+
+    frames = model.morph(crops[0], crops[1], steps=8)
+    save("morph", frames, read(model, frames), columns=8)
+
+    edits: list[dict[str, object]] = [
+        {}, {"age": -15}, {"age": +20}, {"gender": "Male"}, {"race": "Asian"}, {"race": "Black"}, {"race": "Indian"},
+    ]  # fmt: skip
+    rows = [model.edit(crops, **changes).crops if changes else made for changes in edits]
+    texts = ["decoded", "age -15", "age +20", "Male", "Asian", "Black", "Indian"]
+    faces = np.stack(rows, axis=1).reshape(-1, *made.shape[1:])
+    save("edited", faces, texts * len(crops), columns=len(edits))
+
+    composed, texts = [], []
+    for gender in model.schema["gender"].classes:
+        for years in YEARS:
+            composed.append(model.compose(age=years, gender=gender).crops)
+            texts.append(f"{gender}, {years}")
+    for race in model.schema["race"].classes:
+        composed.append(model.compose(age=30, race=race).crops)
+        texts.append(f"{race}, 30")
+    composed.append(model.compose().crops)
+    texts.append("the mean of all")
+    save("composed", np.concatenate(composed), texts, columns=len(YEARS))
+
+
+def read(model: FaceFeatureModel, crops: np.ndarray) -> list[str]:
+    """What the model reads from each, in two lines."""
+    batch = model.predict_faces(crops)
+    years = batch.age_years if batch.age_years is not None else np.full(len(crops), np.nan)
+    return [f"{y:.0f} years\n{g}" for y, g in zip(years, batch.labels["gender"], strict=True)]
+
+
+def save(name: str, faces: np.ndarray, texts: Sequence[str], columns: int = 0) -> None:
+    """Faces (N, S, S, 3) uint8 with a text under each, as docs/assets/NAME.jpg."""
+    Image.fromarray(contact_sheet(with_text_below(enlarge(faces, SIDE), texts), columns)).save(
+        ASSETS / f"{name}.jpg", quality=88
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""The one model of the demo and what is around it: turned photos, a model that is changed, faces of a data set."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from demo_preset import preset_with_decoder
+from facefeat import Analysis, Component, DataError, InputError, PresetError
+from facefeat.data import FaceDataset
+from facefeat.testing import registered, toy_crops, toy_image
+from facefeat_demo import cards, editing, exploring, host, map_view, picking
+from facefeat_demo.editing import CHANGED, Wishes
+from facefeat_demo.exploring import Atlas, Point
+from facefeat_demo.host import Host
+from facefeat_demo.photos import Kept
+from facefeat_demo.tabs import edit, explore, models, morph
+from made import squares
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    made = io.BytesIO()
+    Image.fromarray(pixels).save(made, "jpeg")
+    return made.getvalue()
+
+
+@pytest.fixture(scope="module")
+def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of presets with a space in its name, as a person may have."""
+    folder = tmp_path_factory.mktemp("my presets")
+    preset_with_decoder(folder / "drawing")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(presets: Path) -> Host:
+    return Host(str(presets / "drawing"), presets, "whole-image")
+
+
+# ---------------------------------------------------------------- photos that lie on their side
+
+
+@pytest.fixture
+def upright_only(here: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """Faces are found where the dark band of a photo is at its top alone; less surely where it is at the bottom."""
+    read = here.model.predict
+
+    def look(image: np.ndarray, result: Any) -> Any:
+        ends = {"top": image[:4], "bottom": image[-4:]}
+        dark = [name for name, end in ends.items() if end.mean() < 40]
+        score = {"top": 0.99, "bottom": 0.95}.get(dark[0], 0.0) if len(dark) == 1 else 0.0
+        faces = tuple(replace(f, face=replace(f.face, score=score)) for f in result.faces)
+        return replace(result, faces=faces if score else ())
+
+    def predict(images: Any) -> Any:
+        if isinstance(images, list):
+            return [look(*pair) for pair in zip(images, read(images), strict=True)]
+        return look(images, read(images))
+
+    monkeypatch.setattr(here.model, "predict", predict)
+    yield here
+
+
+def banded() -> np.ndarray:
+    """(60, 80, 3), dark at its top."""
+    picture = np.full((60, 80, 3), 200, "uint8")
+    picture[:8] = 0
+    return picture
+
+
+@pytest.mark.parametrize(("quarters", "degrees", "way"), [(3, 90, "to the left"), (1, 270, "to the right")])
+def test_a_photo_on_its_side_is_turned_and_that_is_said(
+    upright_only: Host, quarters: int, degrees: int, way: str
+) -> None:
+    lying = jpeg(np.rot90(banded(), quarters))
+    straight, turned, nobody = upright_only.read([jpeg(banded()), lying, jpeg(toy_image(60, 80) // 4 + 128)])
+    assert (straight.turned, len(straight.faces)) == (0, 1)
+    assert (turned.turned, len(turned.faces), turned.size) == (degrees, 1, (80, 60))
+    assert turned.pixels is not None and turned.pixels[:4].mean() < 40 and turned.to_dict()["turned"] == degrees
+    assert f"turned a quarter {way}" in cards.page(turned) and "1 face found" in cards.page(turned)
+    assert "turned" not in cards.page(straight)
+    assert not nobody.faces and "may need to be turned" in cards.page(nobody)
+
+    shown, _, state = picking.find(lying, upright_only)
+    assert shown.count("<img") == 1 and f"turned a quarter {way}" in shown and "turned" in picking.strip(state)
+    assert "may need to be turned" in picking.find(jpeg(toy_image(60, 80) // 4 + 128), upright_only)[0]
+
+
+def test_large_photos_are_read_a_few_at_a_time(here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    read = here.model.predict
+
+    def predict(images: Any) -> Any:
+        asked.append(len(images))
+        return read(images)
+
+    monkeypatch.setattr(here.model, "predict", predict)
+    monkeypatch.setattr(host, "_GROUP_PIXELS", 60 * 80 + 1)
+    photos = [jpeg(toy_image(60, 80, i)) for i in range(3)]
+    readings = here.read([photos[0], b"none", *photos[1:]])
+    assert asked == [2, 1] and [bool(r.error) for r in readings] == [False, True, False, False]
+
+
+# ---------------------------------------------------------------- a model that is changed
+
+
+def test_a_face_that_was_begun_with_another_model_is_not_moved(presets: Path) -> None:
+    mine = Host(str(presets / "drawing"), presets, "whole-image")
+    start = editing.begin(mine.model, toy_crops(1, 32)[0])
+    _, _, state = picking.find(jpeg(toy_image(60, 80)), mine)
+    assert picking.crop_of(state, mine).shape == (32, 32, 3)
+    point = mine.atlas.stamp if mine.atlas else ""
+    assert "The mean of" in explore.at_point(mine, 0, point)
+
+    mine.use("drawing")
+    age, gender, _ = editing.controls(mine.model)
+    for ask in (
+        lambda: editing.move(mine.model, start, Wishes()),
+        lambda: editing.walk(mine.model, start, Wishes({"age": ("", 9)})),
+        lambda: editing.grid(mine.model, start, Wishes(), age, gender),
+        lambda: picking.crop_of(state, mine),
+    ):
+        with pytest.raises(InputError) as said:
+            ask()
+        assert str(said.value) == CHANGED
+    assert "The model was changed" in explore.at_point(mine, 0, point)
+    again = editing.begin(mine.model, start.crop)
+    assert (editing.move(mine.model, again, Wishes()).crop == again.kept).all()
+
+
+def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> None:
+    mine = Host(str(presets / "drawing"), presets, "whole-image")
+    start = editing.begin(mine.model, toy_crops(1, 32)[0])
+    _, _, state = picking.find(jpeg(toy_image(60, 80)), mine)
+    with gr.Blocks(analytics_enabled=False) as page:
+        edit.build(mine, Kept())
+        morph.build(mine, Kept())
+    mine.use("drawing")
+    values = edit.opened(editing.begin(mine.model, start.crop), mine)[3:]
+    calls = {
+        "began": [state],
+        "move": [start, *values],
+        "walked": [start, *values],
+        "drawn": [start, "age", "gender", *values],
+        "back": [start],
+        "morph": [12, "linear", state, state],
+    }
+    asked = {fn.fn.__name__: fn.fn for fn in page.fns.values() if fn.fn and fn.fn.__name__ in calls}
+    assert set(asked) == set(calls)
+    for name, given in calls.items():
+        with pytest.raises(gr.Error, match="The model was changed"):
+            asked[name](*given)
+
+
+def test_no_folder_of_the_machine_is_told_to_visitors(presets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(presets.parent)
+    mine = Host(str(presets / "drawing"), Path(presets.name), "whole-image")
+    bad = preset_with_decoder(presets / "damaged", decoder=False)
+    (bad / "head.weights.h5").write_bytes(b"x")
+    with pytest.raises(PresetError) as raised:
+        mine.use("damaged")
+    assert str(presets) in str(raised.value)
+    assert str(presets.parent) not in mine.said(raised.value) and "damaged" in mine.said(raised.value)
+
+    with gr.Blocks(analytics_enabled=False) as page:
+        models.build(mine, Kept())
+    (change,) = [fn.fn for fn in page.fns.values() if fn.fn and fn.fn.__name__ == "change"]
+    with pytest.raises(gr.Error) as told:
+        change("damaged")
+    assert str(presets.parent) not in told.value.message and "damaged" in told.value.message
+
+    def fails(kind: str, name: str) -> str:
+        raise PresetError(f"{str(bad)!r} has no weights; see {bad}/config.json")
+
+    registry = SimpleNamespace(names=lambda kind: ["x"], build=fails)
+    monkeypatch.setattr(models, "get_registry", lambda: registry)
+    card = models.card_of("x", mine)
+    assert "cannot be read" in card and "config.json" in card and str(presets.parent) not in card
+    assert "Size of the classifier" in models.in_use(mine)
+
+
+# ---------------------------------------------------------------- faces of a data set
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return squares(tmp_path_factory.mktemp("data"), 12)
+
+
+def test_only_the_faces_that_are_searched_are_decoded(
+    presets: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(exploring, "SEARCHED", 7)
+    monkeypatch.setattr(FaceDataset, "crops", lambda *args: pytest.fail("the whole data set is decoded"))
+    atlas = Host(str(presets / "drawing"), None, "whole-image", table, said.append).atlas
+    assert atlas is not None and atlas.crops is not None and len(atlas.points) == len(atlas.crops) == 7
+    assert said == ["Reading 7 of the 12 faces of faces ..."]
+
+    def none(*args: Any) -> dict[int, Any]:
+        return {}
+
+    monkeypatch.setattr(exploring, "read_rows", none)
+    with pytest.raises(DataError, match="none of 7 pictures"):
+        Host(str(presets / "drawing"), None, "whole-image", table)
+
+
+def test_a_face_that_cannot_be_read_is_left_out_with_its_labels(presets: Path, tmp_path: Path) -> None:
+    table = squares(tmp_path, 8)
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    whole = Host(str(presets / "drawing"), None, "whole-image", squares(tmp_path / "whole", 8)).atlas
+    atlas = Host(str(presets / "drawing"), None, "whole-image", table).atlas
+    assert atlas is not None and whole is not None and whole.crops is not None and atlas.crops is not None
+    known = {crop.tobytes(): point for crop, point in zip(whole.crops, whole.points, strict=True)}
+    assert len(atlas.points) == 7
+    assert [known[crop.tobytes()] for crop in atlas.crops] == list(atlas.points)
+
+
+def test_a_point_has_its_five_neighbours(presets: Path, table: Path) -> None:
+    explored = Host(str(presets / "drawing"), None, "whole-image", table)
+    atlas = explored.atlas
+    assert atlas is not None
+    shown = explore.at_point(explored, 3)
+    assert shown.count("A real face near it") == explore.NEAREST and "Nearest of the 12 faces" in shown
+    near = [i for i in atlas.nearest(atlas.latents[3], 6) if i != 3]
+    places = [shown.index(f"A real face near it, labelled {atlas.points[i].name}") for i in near]
+    assert places == sorted(places)
+    assert f'data-of="{atlas.stamp}"' in explore.the_map(explored, "race", "pca")
+
+
+class Way:
+    """An analyzer that gives places."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+
+    def analyze(self, latents: np.ndarray, labels: Any, model: Any = None) -> Analysis:
+        if self.fault == "fails":
+            raise RuntimeError("no luck")
+        places = latents[: len(latents) - (self.fault == "too few"), :2]
+        return Analysis("umap", pd.DataFrame({"x": places[:, 0], "y": places[:, 1]}))
+
+
+def a_way(fault: str = "", requires: tuple[str, ...] = ()) -> dict[str, list[Component]]:
+    return {"analyzer": [Component("umap", lambda: Way(fault), "a map, for tests", requires=requires)]}
+
+
+def faces(count: int = 6) -> Atlas:
+    points = tuple(Point(str(i), {"age": "a"}) for i in range(count))
+    latents = np.random.default_rng(0).normal(size=(count, 4)).astype("float32")
+    return Atlas(points, latents, np.ones(4, "float32"), {"age": ("a",)}, toy_crops(count, 4))
+
+
+def test_umap_is_offered_where_it_is_installed() -> None:
+    assert faces().ways == ("pca", "tsne")
+    with registered(a_way()):
+        assert faces().ways == ("pca", "tsne", "umap") and faces(3).ways == ("pca",)
+        assert faces().places("umap").shape == (6, 2) and 'data-i="5"' in map_view.drawn(faces(), "umap", "age", False)
+    with registered(a_way(requires=("a_module_that_is_not_there",))):
+        assert faces().ways == ("pca", "tsne")
+    for fault, says in (("fails", "'umap' failed: RuntimeError: no luck"), ("too few", "no place to some")):
+        with registered(a_way(fault)), pytest.raises(InputError, match=says):
+            faces().places("umap")
