@@ -15,7 +15,7 @@ def section(card: str, psnr: float, code: int = 3) -> str:
     best = {"epoch": 1, "mse": 0.00712, "psnr": psnr, "kept_gender": 0.975, "swap_kept_gender": 0.5}
     faces = {"train": {"faces": 1800}, "validation": {"faces": 200}}
     log = {"best_epoch": 1, "epochs": [{}, best], "data": faces}
-    return with_decoder(card, cast("Any", SimpleNamespace(decoder=decoder)), log, "facefeat train-decoder --recipe mine")
+    return with_decoder(card, cast("Any", SimpleNamespace(decoder=decoder)), log, "facefeat train-decoder")
 
 
 def test_it_comes_before_the_limits_and_replaces_the_last_one() -> None:

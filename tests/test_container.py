@@ -70,13 +70,16 @@ def demo_page(command: Path, **how: Any) -> Iterator[str]:
     )  # fmt: skip
     try:
         for _ in range(240):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
-                    yield answer.read().decode()
-                    return
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(1)
-        raise AssertionError("the demo did not answer within four minutes")
+                    page = answer.read().decode()
+                break
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                assert process.poll() is None, process.communicate()[0]
+                time.sleep(1)
+        else:
+            raise AssertionError("the demo did not answer within four minutes")
+        yield page
     finally:
         process.terminate()
         process.communicate(timeout=60)

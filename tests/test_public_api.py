@@ -14,8 +14,8 @@ PUBLIC = {
     "Schema", "Attribute", "Alignment",
     "Face", "AttributePrediction", "FaceResult", "ImageResult", "FaceBatch", "Analysis",
     "FacefeatError", "InputError", "ImageError", "LabelError", "SchemaError", "RecipeError", "DataError",
-    "DownloadError", "PresetError", "TrainingError", "PluginError", "UnknownComponentError",
-    "AmbiguousComponentError", "MissingExtraError",
+    "DownloadError", "PresetError", "UnknownPresetError", "TrainingError", "NotFiniteError", "PluginError",
+    "UnknownComponentError", "AmbiguousComponentError", "MissingExtraError",
     "__version__",
 }  # fmt: skip
 

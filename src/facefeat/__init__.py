@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from facefeat.errors import InputError as InputError
     from facefeat.errors import LabelError as LabelError
     from facefeat.errors import MissingExtraError as MissingExtraError
+    from facefeat.errors import NotFiniteError as NotFiniteError
     from facefeat.errors import PluginError as PluginError
     from facefeat.errors import PresetError as PresetError
     from facefeat.errors import RecipeError as RecipeError
     from facefeat.errors import SchemaError as SchemaError
     from facefeat.errors import TrainingError as TrainingError
     from facefeat.errors import UnknownComponentError as UnknownComponentError
+    from facefeat.errors import UnknownPresetError as UnknownPresetError
     from facefeat.hookspecs import hookimpl as hookimpl
     from facefeat.model import FaceFeatureModel as FaceFeatureModel
     from facefeat.schema import Attribute as Attribute
@@ -56,12 +58,14 @@ _ROOMS = {
         "InputError",
         "LabelError",
         "MissingExtraError",
+        "NotFiniteError",
         "PluginError",
         "PresetError",
         "RecipeError",
         "SchemaError",
         "TrainingError",
         "UnknownComponentError",
+        "UnknownPresetError",
     ),
     "hookspecs": ("hookimpl",),
     "model": ("FaceFeatureModel",),
@@ -93,7 +97,9 @@ __all__ = [  # noqa: RUF022 - what most people want comes first
     "DataError",
     "DownloadError",
     "PresetError",
+    "UnknownPresetError",
     "TrainingError",
+    "NotFiniteError",
     "PluginError",
     "UnknownComponentError",
     "AmbiguousComponentError",

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from facefeat.cli._changes import as_number, asked_of, attribute_options, read_below
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import warn
 from facefeat.errors import InputError
@@ -62,6 +63,7 @@ def compose(
 
     check_picture(output)
     held = coordinates_of(coordinates)
+    check_model(preset)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

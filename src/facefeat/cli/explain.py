@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facefeat.cli._faces import face_crop
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
 
@@ -35,6 +36,7 @@ def explain(
     from facefeat.latent.frames import check_picture, write_frames
 
     check_picture(output)
+    check_model(preset)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

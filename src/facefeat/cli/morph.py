@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facefeat.cli._faces import face_crop
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def morph(
         raise InputError(
             f"--face must be given once, or once for each of the {len(photos)} photos, not {len(faces)} times."
         )
+    check_model(preset)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._run import RichReporter, bars, check_output, make_output, run_options
+from facefeat.cli._run import RichReporter, bars, check_output, make_output, repeated, run_options
 
 
 @click.command("train-decoder")
@@ -35,6 +35,7 @@ def train_decoder(
     from facefeat.cli._show import warn
     from facefeat.data import load_dataset
     from facefeat.errors import DataError
+    from facefeat.evaluation.card import with_decoder
     from facefeat.model import FaceFeatureModel
     from facefeat.registry import get_registry
     from facefeat.training import build_decoder, load_decoder_recipe
@@ -60,11 +61,16 @@ def train_decoder(
             training, validation, chosen, folder=output, resume=resume, reporter=RichReporter(progress, console)
         )
     (output / "decoder_training.json").write_text(json.dumps(log.to_dict(), indent=1) + "\n", "utf-8")
-    model.save(output / "preset")
+    asked = {"preset": preset, "splits": splits, "train_split": train_split, "validation_split": validation_split}
+    command = repeated("train-decoder", recipe, **asked, **changes)
+    # Without a card of its own a preset gets its name and summary: what `save` would write.
+    card = model._record.get("card") or f"# {model.name}\n\n{model._info['summary']}\n"
+    card = with_decoder(card, model, log.to_dict(), command)
+    model.save(output / "preset", card=card)
     try:
         with console.status("directions, for editing and composing"):
             model.fit_directions(training)
-            model.save(output / "preset")
+            model.save(output / "preset", card=card)
     except DataError as e:
         warn(f"the decoder is written, but not the directions that editing and composing need: {e}")
     best = log.epochs[log.best_epoch]

@@ -83,9 +83,10 @@ numbers: {decoder.feature_dim} attribute features{code}. Made by
     {command}
 
 on the {log["data"]["train"]["faces"]:,} training faces; epoch {best["epoch"] + 1} of {len(log["epochs"])}. On the \
-{log["data"]["validation"]["faces"]:,} validation faces: PSNR {best["psnr"]:.1f} dB (mean squared error \
-{best["mse"]:.4f} on 0 to 1); the model reads the reconstruction as it reads the face in {", ".join(kept)}. The log is in \
-`decoder_training.json`.
+{log["data"]["validation"]["faces"]:,} validation faces: \
+PSNR {best["psnr"]:.1f} dB (mean squared error \
+{best["mse"]:.4f} on 0 to 1); the model reads the reconstruction as it reads \
+the face in {", ".join(kept)}. The log is in `decoder_training.json`.
 
 A decoded face is the model's guess. What it draws for older, or for another gender or race, are the habits of its data
 set, and of nobody in the picture. Do not pass such faces off as photographs of people.

@@ -144,7 +144,10 @@ def _looked_at(out: dict[str, Any], z: Any, eyes: _Eyes, decoder: FaceDecoder, w
 
 def _rows(out: Mapping[str, Any], first: int) -> dict[str, Any]:
     """Features and logits of every second row."""
-    return {"features": out["features"][first::2, ...], "logits": {k: v[first::2, ...] for k, v in out["logits"].items()}}
+    return {
+        "features": out["features"][first::2, ...],
+        "logits": {k: v[first::2, ...] for k, v in out["logits"].items()},
+    }
 
 
 def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> dict[str, Any]:

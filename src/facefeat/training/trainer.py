@@ -109,6 +109,7 @@ def train(
     state = saved.read() if goes_on else None
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
+    processes.check_start(len(log.epochs))
 
     # Of several processes, the worker is what they train together; the classifier is each one's own.
     with processes.together():

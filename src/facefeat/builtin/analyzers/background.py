@@ -68,8 +68,9 @@ class Background:
         one when the face is hidden; its 95 % interval, `low` and `high`; `r_face` and `r_background`, correlation of
         the whole crop's value with that of the part; `p`, for more change by the background than by the face, corrected
         for all coordinates; `carries_background`. Then a row for each attribute (`kind` "masking"): accuracy before and
-        after masking these, as far as they are attribute features; their `difference` with its interval, and p corrected for the attributes; the difference
-        that as many random coordinates make, with the least and the most of the draws.
+        after masking these, as far as they are attribute features; their `difference` with its interval, and p
+        corrected for the attributes; the difference that as many random coordinates make, with the least and the most
+        of the draws.
         Raises InputError without model and faces, or for fewer than 8 faces.
         """
         import pandas as pd

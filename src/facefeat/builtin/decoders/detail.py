@@ -76,8 +76,8 @@ def _decoder(dim: int, code: int, size: int, filters: Sequence[int], activation:
     # A doubling per block, and one more at the end.
     _, side = common.start_side(WHAT, size, len(filters))
     latents = keras.Input((dim + code,), name="latents")
-    # Features come in scales of their own: here each gets the same, but none more than ten times its own, since one that
-    # is silent in nearly all faces must not shout in the one where it speaks. The code is bounded, and needs none of it.
+    # Features come in scales of their own: here each gets the same, but none more than ten times its own, since one
+    # that is silent in nearly all faces must not shout in the one where it speaks. The code is bounded already.
     scale = layers.BatchNormalization(center=False, scale=False, momentum=0.95, epsilon=0.01, name="scale")
     z = scale(latents[:, :dim])
     z = layers.Concatenate(name="scaled")([z, (2.0 / REACH) * latents[:, dim:]])
