@@ -138,7 +138,10 @@ def test_what_one_engine_began_the_other_ends(nodes: Any, photos: Path, whole: b
     assert done.resumed >= 64 and out.read_bytes() == whole
 
 
-def test_every_kind_of_input_reaches_the_workers(nodes: Any, photos: Path, small: None, tmp_path: Path) -> None:
+def test_every_kind_of_input_reaches_the_workers(
+    nodes: Any, photos: Path, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By relative paths, too: the nodes were started in another folder."""
     import tarfile
 
     import pyarrow as pa
@@ -151,8 +154,12 @@ def test_every_kind_of_input_reaches_the_workers(nodes: Any, photos: Path, small
     table = pa.table({"image": [f.read_bytes() for f in files]})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=7)
     (tmp_path / "a.txt").write_text("\n".join(f"file://{f}" for f in files))
-    given = [tmp_path / n for n in ("a.tar", "a.parquet", "a.txt")]
-    run_batch(given, tmp_path / "local.parquet")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.png").write_bytes(files[0].read_bytes())
+    (tmp_path / "b.txt").write_text("folder/a.png")
+    monkeypatch.chdir(tmp_path)
+    given = ["a.tar", "a.parquet", "a.txt", "folder", "b.txt"]
+    assert run_batch(given, tmp_path / "local.parquet").failed == 0
     run_batch(given, tmp_path / "ray.parquet", engine="ray", cluster=Cluster(workers=2))
     assert (tmp_path / "ray.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()
 
