@@ -48,9 +48,15 @@ class Recorder:
             raise Stop
 
 
-def recipe(decoder: Mapping[str, Any] = DETAIL, loss: Mapping[str, float] = ALL, **train: Any) -> DecoderRecipe:
+def recipe(
+    decoder: Mapping[str, Any] = DETAIL,
+    loss: Mapping[str, float] = ALL,
+    view: Mapping[str, float] | None = None,
+    **train: Any,
+) -> DecoderRecipe:
     options = {"epochs": 2, "batch_size": 12, "warmup_epochs": 0.5, "learning_rate": 3e-3, **train}
-    return decoder_recipe_from_dict({"name": "tiny", "decoder": decoder, "train": options, "loss": loss})
+    table = {"name": "tiny", "decoder": decoder, "train": options, "loss": loss, "view": view or {}}
+    return decoder_recipe_from_dict(table)
 
 
 def model() -> FaceFeatureModel:
@@ -91,7 +97,8 @@ def test_a_decoder_beats_the_mean_picture(faces: FaceDataset, decoder: dict[str,
 
 @pytest.mark.backend
 def test_a_resumed_run_ends_with_the_same_numbers(faces: FaceDataset, tmp_path: Path) -> None:
-    data, chosen = (faces.split("train"), faces.split("val")), recipe(SMALLEST, epochs=2, classifier_from=0.5)
+    data = faces.split("train"), faces.split("val")
+    chosen = recipe(SMALLEST, epochs=2, classifier_from=0.5, moves=3.0, view={"rotation": 8.0, "brightness": 0.1})
     straight, resumed = model(), model()
     log = straight.fit_decoder(*data, chosen)
     with pytest.raises(Stop):
@@ -290,9 +297,46 @@ def test_the_classifier_looks_from_its_epoch_on(faces: FaceDataset) -> None:
         assert (np.abs(np.asarray(bias) - before).max() > 1e-3) == looks
 
 
-def test_a_share_is_0_to_1() -> None:
-    with pytest.raises(RecipeError, match=r"classifier_from.*0 to 1"):
-        recipe(SMALLEST, classifier_from=1.5)
+@pytest.mark.backend
+def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset) -> None:
+    from facefeat.training.moves import RandomMoves, ways_of
+
+    made, train = model(), faces.split("train")
+    features = made.encode(train.crops(32)[:])
+    ways, often = ways_of(features, train.labels(), train.years(), made.schema)
+    assert ways.shape == (len(often), 8) and often.sum() == pytest.approx(1.0)
+    layer = RandomMoves(ways, often, 3.0, seed=1)
+    drawn = np.asarray(layer(np.zeros((400, 8), "float32"), training=True))
+    # Each is one of the ways, at most three times as long, and all ways come.
+    far = np.linalg.norm(drawn, axis=1)[:, None] / np.linalg.norm(ways, axis=1)
+    unit, own = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (drawn, ways))
+    alike = np.abs(unit @ own.T)
+    chosen = alike.argmax(axis=1)
+    # Of the two genders one way is the other backwards.
+    assert alike.max(axis=1).min() > 0.999 and len(set(chosen)) == len(ways) - 1
+    assert 2.5 < far[np.arange(400), chosen].max() <= 3.0001
+    assert not np.asarray(layer(np.ones((4, 8), "float32"))).any()
+
+
+@pytest.mark.backend
+def test_a_decoder_without_detail_learns_from_moved_features_too(faces: FaceDataset) -> None:
+    chosen = recipe(UPSAMPLING, {"pixels": 1.0, "swap": 0.1}, {"shift": 0.05, "erase": 0.2}, epochs=1, moves=2.0)
+    log = model().fit_decoder(faces.split("train"), faces.split("val"), chosen)
+    assert np.isfinite(log.epochs[0]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"classifier_from": 1.5}, r"classifier_from.*0 to 1"),
+        ({"moves": -1.0}, r"moves.*0 to 20"),
+        ({"view": {"shift": 1.0}}, r"shift.*0 to under 1"),
+        ({"view": {"jpeg": 0.5}}, r"view.*jpeg"),
+    ],
+)
+def test_impossible_values_are_told(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        recipe(SMALLEST, **wrong)
 
 
 def test_a_mistaken_setting_of_the_decoder_comes_before_the_data_are_read(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def train_decoder(
     batches = Batches(crops, {}, min(options.batch_size, len(crops)), shuffle=True, seed=recipe.seed, drop_last=True)
     watch = Watch(reporter, len(batches))
     try:
-        model = decoder_model(frozen, worker, recipe, len(batches))
+        model = decoder_model(frozen, worker, recipe, len(batches), _moves(classifier, train_set, recipe))
         critic = model.critic.weights if recipe.loss.adversarial else []
         variables = [*worker.weights, *critic]
         if state:
@@ -122,6 +122,19 @@ def train_decoder(
     if worker is not decoder:
         decoder.copy_weights(worker)
     return log
+
+
+def _moves(classifier: Classifier, train_set: FaceDataset, recipe: DecoderRecipe) -> Any:
+    """The layer that moves features at random as the recipe says, None where it does not."""
+    most, loss = recipe.train.moves, recipe.loss
+    if not (most and (loss.swap or loss.features)):
+        return None
+    from facefeat.training.moves import RandomMoves, ways_of
+
+    crops = train_set.crops(classifier.image_size)
+    features = np.concatenate([classifier.encode(crops[i : i + 512]) for i in range(0, len(crops), 512)])
+    ways, often = ways_of(features, train_set.labels(), train_set.years(), classifier.schema)
+    return RandomMoves(ways, often, most, seed=recipe.seed + 2)
 
 
 def _inputs(batches: Any, epoch: int) -> Iterator[tuple[Any]]:

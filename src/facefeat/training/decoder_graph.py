@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,10 +36,13 @@ def feature_maps(backbone: Any) -> Any:
     return keras.Model(backbone.inputs, [*last.values(), backbone.output], name="feature_maps")
 
 
-def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderRecipe, steps: int) -> Any:
+def decoder_model(
+    classifier: Classifier, decoder: FaceDecoder, recipe: DecoderRecipe, steps: int, moves: Any = None
+) -> Any:
     """Crops (B, S, S, 3) 0..255 -> what the losses compare, compiled; its weights are those of the two.
 
-    The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch.
+    The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch. moves: a layer,
+    attribute features (B, D) -> (B, D) what they are moved by before they are read again; None to leave them.
     `look(True)` lets the classifier look at decoded faces, `look(False)` spares it that; at first it looks.
     """
     import keras
@@ -57,9 +60,9 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
     x = crops
     for layer in augmentation_layers(Augment(flip=recipe.train.flip), recipe.seed):
         x = layer(x)
-    eyes = _Eyes(classifier)
+    eyes = _Eyes(classifier, augmentation_layers(recipe.view.augment(), recipe.seed + 1))
     out, z = _decoded(x, eyes, decoder)
-    seen = {**out, **_looked_at(out, z, eyes, decoder, weights)}
+    seen = {**out, **_looked_at(out, z, eyes, decoder, weights, moves)}
 
     class DecoderModel(keras.Model):
         def __init__(self) -> None:
@@ -78,7 +81,7 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
         def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
             terms = loss_terms(y_pred, weights, schema)
             if critic is not None:
-                terms["adversarial"] = critic.terms(y_pred["truth"], y_pred["made"])
+                terms["adversarial"] = critic.terms(y_pred["truth"], y_pred.get("shown", y_pred["made"]))
             return sum(self.losses, sum(getattr(weights, name) * value for name, value in terms.items()))
 
     model = DecoderModel()
@@ -92,17 +95,31 @@ def decoder_model(classifier: Classifier, decoder: FaceDecoder, recipe: DecoderR
 
 
 class _Eyes:
-    """The frozen classifier: crops (B, S, S, 3) 0..255 -> feature maps, features and logits."""
+    """The frozen classifier: crops (B, S, S, 3) 0..255 -> feature maps, features and logits.
 
-    def __init__(self, classifier: Classifier) -> None:
+    view: layers that change what it is shown by `glance`.
+    """
+
+    def __init__(self, classifier: Classifier, view: Sequence[Any]) -> None:
         from keras import layers
 
+        self.view = view
         self.maps_of, self.head = feature_maps(classifier.backbone_model), classifier.head_model
         self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="attribute_features")
 
     def __call__(self, x: Any) -> dict[str, Any]:
         maps = self.maps_of(x, training=False)
-        return {"maps": maps, "features": self.pool(maps[-1]), "logits": self.head(maps[-1], training=False)}
+        return {"maps": maps, **self.read(maps[-1])}
+
+    def glance(self, x: Any) -> dict[str, Any]:
+        """The features and logits of the crops as they are seen at a glance: changed at random in training."""
+        for layer in self.view:
+            x = layer(x)
+        return self.read(self.maps_of(x, training=False)[-1])
+
+    def read(self, last: Any) -> dict[str, Any]:
+        """The features and logits of the backbone's output (B, h, w, D)."""
+        return {"features": self.pool(last), "logits": self.head(last, training=False)}
 
 
 def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> tuple[dict[str, Any], Any]:
@@ -118,36 +135,52 @@ def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> tuple[dict[str, Any],
     return out, z
 
 
-def _looked_at(out: dict[str, Any], z: Any, eyes: _Eyes, decoder: FaceDecoder, weights: DecoderLoss) -> dict[str, Any]:
+def _looked_at(
+    out: dict[str, Any], z: Any, eyes: _Eyes, decoder: FaceDecoder, weights: DecoderLoss, moves: Any
+) -> dict[str, Any]:
     """What the classifier sees in decoded faces, with what it should see: each pair has half of the batch.
 
     These terms are means, and the halves of a batch, whose order is drawn anew in every epoch, tell them at half the
-    cost: the reconstructions of odd rows, and even rows with the detail of their neighbour.
+    cost: the reconstructions of odd rows, and even rows with the detail of their neighbour. Where features are moved,
+    every second of these has its own detail, as an edited face has. shown: what a critic is to judge, of both.
     """
     from keras import ops
 
     seen: dict[str, Any] = {}
     swaps = bool(weights.swap or weights.features)
-    apart = swaps and decoder.detail_encoder is not None
+    apart = swaps and (moves is not None or decoder.detail_encoder is not None)
     if weights.perceptual or (swaps and not apart):
         made = eyes(out["made"][1::2, ...] * 255.0)
         seen["pairs"] = list(zip([m[1::2, ...] for m in out["maps"]], made["maps"], strict=True))
-        seen["asked"], seen["read"] = _rows(out, 1), made
+        seen["asked"] = {
+            "features": out["features"][1::2, ...],
+            "logits": {k: v[1::2, ...] for k, v in out["logits"].items()},
+        }
+        seen["read"] = {k: made[k] for k in ("features", "logits")}
     if apart:
-        code = ops.roll(out["code"], 1, axis=0)
-        swapped = ops.concatenate([out["features"], code], axis=1)[::2, ...]
-        seen["asked"], seen["read"] = _rows(out, 0), eyes(decoder.model(swapped) * 255.0)
-    if "read" in seen:
-        seen["read"] = {k: seen["read"][k] for k in ("features", "logits")}
+        starts = (0,) if moves is None else (0, 2)  # the first rows of those that have their neighbour's detail, or own
+        some = _picker(*starts)
+        asked = {"features": some(out["features"]), "logits": {k: some(v) for k, v in out["logits"].items()}}
+        if moves is not None:
+            last = some(out["maps"][-1])
+            asked = eyes.read(last + ops.cast(moves(asked["features"]), last.dtype)[:, None, None, :])
+        parts = [asked["features"]]
+        if decoder.detail_encoder is not None:
+            codes = (ops.roll(out["code"], 1, axis=0), out["code"])
+            parts.append(
+                ops.concatenate([c[at :: 2 * len(starts), ...] for c, at in zip(codes, starts, strict=False)], axis=0)
+            )
+        made = decoder.model(ops.concatenate(parts, axis=1))
+        seen |= {"asked": asked, "read": eyes.glance(made * 255.0)}
+        seen["shown"] = ops.concatenate([out["made"][1::2, ...], made], axis=0)
     return seen
 
 
-def _rows(out: Mapping[str, Any], first: int) -> dict[str, Any]:
-    """Features and logits of every second row."""
-    return {
-        "features": out["features"][first::2, ...],
-        "logits": {k: v[first::2, ...] for k, v in out["logits"].items()},
-    }
+def _picker(*starts: int) -> Callable[[Any], Any]:
+    """Takes every second row of a tensor, or first the rows 0, 4, 8 ... and then 2, 6, 10 ...."""
+    from keras import ops
+
+    return lambda x: ops.concatenate([x[at :: 2 * len(starts), ...] for at in starts], axis=0)
 
 
 def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facefeat.training.recipe import MAX_SEED, PRECISIONS, ComponentChoice, Phase, read_toml
+from facefeat.training.recipe import MAX_SEED, PRECISIONS, Augment, ComponentChoice, Phase, read_toml
 from facefeat.training.recipe_reader import Reader
 
 _FOLDER = Path(__file__).parent.parent / "recipes" / "decoders"
@@ -39,6 +39,26 @@ class DecoderLoss:
 
 
 @dataclass(frozen=True)
+class View:
+    """How decoded faces are changed at random before they are read (swap, features); the keys are those of Augment.
+
+    What is still read then is to be seen by anyone, where a pattern that this one network answers to would not last
+    (Athalye et al., "Synthesizing robust adversarial examples", ICML 2018).
+    """
+
+    rotation: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    erase: float = 0.0
+
+    def augment(self) -> Augment:
+        """The same for `augmentation_layers`."""
+        return Augment(flip=False, **dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
 class DecoderTraining:
     """The loop: AdamW, linear warm-up, cosine decay to zero; the keys mean what they mean for a classifier.
 
@@ -46,6 +66,9 @@ class DecoderTraining:
     pass before the classifier looks at decoded faces (perceptual, swap, features): an epoch without costs about half,
     and nothing is to be read from a face before it is one. adversarial_from: with a critic, the share of the
     epochs that pass before the decoder is trained to please it, 0 to 1; until then the critic learns alone.
+    moves: standard deviations that the features are moved at most before they are read again (swap, features): each
+    time along one attribute's direction, drawn at random, as an edit moves them (`training.moves`); what the head reads
+    from the moved features is then what it is to read from the face. 0 leaves them as they are.
     """
 
     epochs: int = 30
@@ -58,6 +81,7 @@ class DecoderTraining:
     flip: bool = True
     classifier_from: float = 0.0
     adversarial_from: float = 0.5
+    moves: float = 0.0
     mixed_precision: str = "auto"
 
     def phase(self) -> Phase:
@@ -79,6 +103,7 @@ class DecoderRecipe:
     decoder: ComponentChoice = field(default_factory=lambda: ComponentChoice("upsampling"))
     train: DecoderTraining = field(default_factory=DecoderTraining)
     loss: DecoderLoss = field(default_factory=DecoderLoss)
+    view: View = field(default_factory=View)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `decoder_recipe_from_dict` is the inverse."""
@@ -115,6 +140,7 @@ def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", te
     reader = Reader(where, text)
     recipe: DecoderRecipe = reader.read(DecoderRecipe, table, ())
     t, loss = recipe.train, dataclasses.asdict(recipe.loss)
+    view = {k: v for k, v in dataclasses.asdict(recipe.view).items() if k != "rotation"}
     reader.check(
         [
             (("seed",), recipe.seed, 0 <= recipe.seed <= MAX_SEED, f"0 to {MAX_SEED}"),
@@ -127,6 +153,9 @@ def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", te
             (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
             (("train", "classifier_from"), t.classifier_from, 0 <= t.classifier_from <= 1, "0 to 1"),
             (("train", "adversarial_from"), t.adversarial_from, 0 <= t.adversarial_from <= 1, "0 to 1"),
+            (("train", "moves"), t.moves, 0 <= t.moves <= 20, "0 to 20"),
+            (("view", "rotation"), recipe.view.rotation, 0 <= recipe.view.rotation <= 180, "0 to 180 degrees"),
+            *((("view", k), v, 0 <= v < 1, "0 to under 1") for k, v in view.items()),
             *((("loss", k), v, v >= 0, "0 or more") for k, v in loss.items()),
             (("loss",), loss, any(loss.values()), "at least one weight over 0"),
         ]
