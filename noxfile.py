@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parent
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 # The tests come last, so that their closing lines are the last thing to be read.
-nox.options.sessions = ["lint", "types", "docs", "readme", "recipes", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "readme", "recipes", "browser", "tests"]
 
 PLUGINS = sorted(p.parent.name for p in (REPO / "plugins").glob("*/pyproject.toml"))
 
@@ -65,7 +65,10 @@ def recipes(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The demo in Chromium (on Debian: apt-get install chromium); pictures of it: FACEFEAT_SCREENSHOTS=FOLDER."""
+    """The demo in Chromium (on Debian: apt-get install chromium); pictures of it: FACEFEAT_SCREENSHOTS=FOLDER.
+
+    Without a Chromium the tests are skipped; with CHROMIUM set, its name, they fail.
+    """
     session.install(".[test,browser]")
     session.run("pytest", "-m", "browser", *(session.posargs or ["tests/browser"]), env=QUIET)
 

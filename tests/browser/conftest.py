@@ -27,9 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; skips where there is none."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    """A headless Chromium; skips where there is none, unless one was named."""
+    named = os.environ.get("CHROMIUM")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None and named:
+        pytest.fail(f"CHROMIUM names {named!r}, and there is no such program")
     if found is None:
         pytest.skip("no Chromium is installed. Next, on Debian: apt-get install chromium")
     from playwright.sync_api import sync_playwright
@@ -40,6 +43,8 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+# Gradio's upload folder is a variable of the process: the page that was started last has it. So pages of other models
+# last for one test, and come after what else the test asked for.
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """The address of the demo with the bundled preset."""
@@ -49,7 +54,7 @@ def served() -> Iterator[str]:
         yield page.local_url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the demo with a tiny model that has a decoder, whose folder visitors may choose from."""
     from facefeat_demo.server import Settings, running
@@ -59,7 +64,7 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield page.local_url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the demo with a tiny model that has no decoder."""
     from facefeat_demo.server import Settings, running

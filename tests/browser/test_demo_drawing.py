@@ -1,4 +1,4 @@
-"""The demo through a real browser, with a model that can draw: morphs, and changing the model."""
+"""The demo through a real browser: morphs by the bundled model, and changing the model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 Go = Callable[[str], Any]
 
 
-def test_two_examples_become_a_morph(visit: Go, drawing: str) -> None:
-    v = visit(drawing)
+def test_two_examples_become_a_morph(visit: Go, served: str) -> None:
+    v = visit(served)
     v.tab("Morph")
     v.page.get_by_role("button", name="Morph", exact=True).click()
     v.page.get_by_text("Choose at least two photos").first.wait_for()
@@ -57,8 +57,8 @@ def test_two_examples_become_a_morph(visit: Go, drawing: str) -> None:
     v.check()
 
 
-def test_the_face_is_chosen(visit: Go, drawing: str, two_people: Path) -> None:
-    v = visit(drawing)
+def test_the_face_is_chosen(visit: Go, served: str, two_people: Path) -> None:
+    v = visit(served)
     v.tab("Morph")
     v.upload(two_people, "#morph-photo-1")
     v.page.get_by_role("radio", name="Face 2").wait_for()

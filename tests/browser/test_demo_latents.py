@@ -1,4 +1,4 @@
-"""The demo through a real browser, with a model that can draw: faces edited by sliders, and the map of the latents."""
+"""The demo through a real browser: faces edited by sliders, and the map of the latents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from made import squares
 Go = Callable[[str], Any]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def explored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the demo with a tiny model that can draw, and a data set."""
     from facefeat_demo.server import Settings, running
@@ -27,8 +27,8 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield page.local_url
 
 
-def test_sliders_change_the_face(visit: Go, drawing: str) -> None:
-    v = visit(drawing)
+def test_sliders_change_the_face(visit: Go, served: str) -> None:
+    v = visit(served)
     v.tab("Edit")
     v.page.get_by_text("Choose a photo, or a face of nobody").wait_for()
     v.example("Astronaut")
@@ -75,8 +75,8 @@ def test_sliders_change_the_face(visit: Go, drawing: str) -> None:
     v.check()
 
 
-def test_a_face_of_nobody_is_edited(visit: Go, drawing: str) -> None:
-    v = visit(drawing)
+def test_a_face_of_nobody_is_edited(visit: Go, served: str) -> None:
+    v = visit(served)
     v.tab("Edit")
     v.page.get_by_role("button", name="Walk until the model reads it").click()
     v.page.get_by_text("Choose a photo first").first.wait_for()
@@ -92,8 +92,8 @@ def test_a_face_of_nobody_is_edited(visit: Go, drawing: str) -> None:
     v.check()
 
 
-def test_the_map_of_class_means(visit: Go, drawing: str) -> None:
-    v = visit(drawing)
+def test_the_map_of_class_means(visit: Go, served: str) -> None:
+    v = visit(served)
     v.tab("Explore")
     v.page.get_by_role("button", name="gender Female").click()
     v.page.get_by_alt_text("The face of the mean latent of gender Female").wait_for()
