@@ -227,6 +227,13 @@ def test_a_mistaken_setting_of_the_backbone_comes_before_the_data_are_read(tmp_p
     assert isinstance(done.exception, InputError) and "'stemm'" in str(done.exception)
 
 
+def test_the_start_may_be_an_option_and_is_looked_for_before_the_data(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(RECIPE, "utf-8")
+    words = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "no data", "--output", tmp_path / "run"]
+    done = CliRunner().invoke(cli, ["train", *map(str, words), "--start", "nosuch"])
+    assert isinstance(done.exception, PresetError) and "'nosuch'" in str(done.exception)
+
+
 def test_patience_stops_early(tmp_path: Path) -> None:
     data, recipe = dataset(tmp_path / "data", 16), tiny_recipe(epochs=30, patience=1, learning_rate=1e-9)
     log = FaceFeatureModel.from_recipe(recipe).fit(data.split("train"), data.split("val"), recipe)

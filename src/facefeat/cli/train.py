@@ -15,6 +15,7 @@ from facefeat.cli._run import RichReporter, bars, check_output, make_output, rep
 
 @click.command("train")
 @run_options
+@click.option("--start", metavar="PRESET", help="Start from the backbone of this preset: a name or a folder.")
 @click.option(
     "--distributed", is_flag=True, help="This is one of several processes; the launcher's environment says which."
 )
