@@ -325,6 +325,22 @@ def test_a_decoder_without_detail_learns_from_moved_features_too(faces: FaceData
     assert np.isfinite(log.epochs[0]["loss"])
 
 
+def test_a_run_starts_from_another_presets_decoder(
+    trained: FaceFeatureModel, faces: FaceDataset, tmp_path: Path
+) -> None:
+    trained.save(tmp_path / "first", name="first")
+    chosen = recipe(epochs=1, learning_rate=1e-12).replace(start=str(tmp_path / "first"))
+    made = model()
+    made.fit_decoder(faces.split("train"), faces.split("val"), chosen)
+    mine, its = (m.decoder.model.get_layer("pixels").get_weights()[0] for m in (made, trained))
+    np.testing.assert_allclose(mine, its, atol=2e-3)  # kept in float16
+    with pytest.raises(TrainingError, match=r"start = .*its decoder 'detail' .*has other weights"):
+        model().fit_decoder(faces.split("train"), faces.split("val"), recipe(SMALLEST).replace(start=chosen.start))
+    model().save(tmp_path / "none", name="none")
+    with pytest.raises(TrainingError, match="has no decoder"):
+        model().fit_decoder(faces.split("train"), faces.split("val"), recipe().replace(start=str(tmp_path / "none")))
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

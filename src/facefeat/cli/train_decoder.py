@@ -16,6 +16,7 @@ from facefeat.cli._run import RichReporter, bars, check_output, make_output, rep
 @click.command("train-decoder")
 @run_options
 @click.option("--preset", help="Name or folder; the recipe's, or the bundled default, where not given.")
+@click.option("--start", metavar="PRESET", help="Start from the decoder of this preset: a name or a folder.")
 def train_decoder(
     recipe: str,
     preset: str | None,

@@ -81,6 +81,8 @@ def train_decoder(
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
 
+    if recipe.start and not state:
+        _start_from(decoder, recipe.start)
     options = recipe.train
     frozen, worker = worker_of(classifier, options.mixed_precision), worker_of(decoder, options.mixed_precision)
     batches = Batches(crops, {}, min(options.batch_size, len(crops)), shuffle=True, seed=recipe.seed, drop_last=True)
@@ -122,6 +124,23 @@ def train_decoder(
     if worker is not decoder:
         decoder.copy_weights(worker)
     return log
+
+
+def _start_from(decoder: FaceDecoder, preset: str) -> None:
+    """Give the decoder the weights of a preset's. Raises PresetError, TrainingError where they do not fit."""
+    from facefeat.preset import find_preset, load_decoder
+
+    other = load_decoder(find_preset(preset))
+    if other is None:
+        raise TrainingError(f"start = {preset!r}: this preset has no decoder.")
+    shapes = [{k: [w.shape for w in part.weights] for k, part in d.parts.items()} for d in (other, decoder)]
+    if shapes[0] != shapes[1]:
+        raise TrainingError(
+            f"start = {preset!r}: its decoder {other.ref.name!r} {dict(other.ref.config)} for {other.feature_dim} "
+            f"features has other weights than the recipe's {decoder.ref.name!r} {dict(decoder.ref.config)} for "
+            f"{decoder.feature_dim}."
+        )
+    decoder.copy_weights(other)
 
 
 def _moves(classifier: Classifier, train_set: FaceDataset, recipe: DecoderRecipe) -> Any:

@@ -94,11 +94,14 @@ class DecoderRecipe:
     """Everything that a decoder's training depends on, beside the preset whose latents it learns to read.
 
     preset: the preset that it is made for; `facefeat train-decoder --preset` may name another.
+    start: name or folder of a preset whose decoder the run starts from, of the same architecture; empty for random
+    weights.
     """
 
     name: str
     summary: str = ""
     preset: str = ""
+    start: str = ""
     seed: int = 1
     decoder: ComponentChoice = field(default_factory=lambda: ComponentChoice("upsampling"))
     train: DecoderTraining = field(default_factory=DecoderTraining)
