@@ -79,13 +79,32 @@ def test_it_stops_at_the_limit_and_says_how_far_it_got() -> None:
     assert "gender Male to Male (Female 50%): not reached" in found.sentence(0)
 
 
-def test_all_faces_are_decoded_together_and_few_times(model: FakeModel) -> None:
+def test_faces_of_one_reading_are_decoded_together_and_few_times(model: FakeModel) -> None:
     crops = crops_of(model, 40)
     model.rounds = 0
     together = edit(model, crops, {"age": -20, "gender": "Female"})
-    assert model.rounds <= ROUNDS
+    assert model.rounds <= ROUNDS * len(set(together.read["before"].labels["race"]))
     alone = edit(model, crops[7:8], {"age": -20, "gender": "Female"})
     assert (alone.crops[0] == together.crops[7]).all() and len(edit(model, crops[:0], {"age": 3})) == 0
+
+
+def test_what_was_not_asked_is_kept_though_drawing_changes_it() -> None:
+    class Drifting(FakeModel):
+        """Its decoder draws every face older, and nearer to race B."""
+
+        def decode(self, latents: np.ndarray) -> np.ndarray:
+            drawn = np.array(latents)
+            drawn[:, 0] += 0.8
+            drawn[:, 3] += 1.0
+            return super().decode(drawn)
+
+    model = Drifting()
+    crops = FakeModel.decode(model, model.latents[:40])
+    found = edit(model, crops, {"gender": "Female"})
+    before, after = found.read["before"], found.read["after"]
+    assert found.reached.all()
+    assert np.mean(before.labels["race"] == after.labels["race"]) > 0.9
+    assert np.abs(before.age_years - after.age_years).mean() < 2.5  # it was 9.6 years
 
 
 def test_the_result_is_json_and_a_sentence(model: FakeModel) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facefeat.errors import InputError
 from facefeat.latent.paths import latent_path
-from facefeat.latent.walk import ENOUGH, LIKELY, LIMIT, Goal, value_of, walk
+from facefeat.latent.walk import ENOUGH, KEPT_LIKELY, LIKELY, LIMIT, Goal, Walked, value_of, walk
 
 if TYPE_CHECKING:
+    from facefeat.directions import LatentDirections
     from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 
@@ -77,6 +78,8 @@ def edit(
 ) -> Edited:
     """Change (N, S, S, 3) uint8 crops until the head of the model (a FaceFeatureModel) reads what is asked.
 
+    The other attributes are kept as they were read, as far as that goes.
+
     changes: attribute -> a signed number for an ordered one: years where it has any (age +20), else classes; the class
     for another, or (class, probability) where that probability is wanted: 0.9 is aimed at otherwise, and a half is
     enough. An age is reached within 2 years, counted from what the head reads of the given crop; ages end where the
@@ -101,7 +104,7 @@ def edit(
         grid = attribute.grid or range(len(attribute.classes))
         goals.append(Goal(attribute, np.clip(now + value, grid[0], grid[-1])))
     start = model.encode(crops)
-    found = walk(model, directions, start, goals, method=method, limit=limit)
+    found = _walk_keeping(model, directions, start, goals, before, method=method, limit=limit)
     names = [g.attribute.name for g in goals]
     return Edited(
         crops=found.crops,
@@ -117,6 +120,44 @@ def edit(
         start=start,
         latents=found.latents,
     )
+
+
+def _kept(schema: Schema, directions: LatentDirections, before: FaceBatch, asked: Collection[str]) -> list[Attribute]:
+    """The attributes that were not asked and can be kept: the latents tell them, for all classes that were read."""
+    out = []
+    for attribute in schema.attributes.values():
+        labels = [""] if attribute.ordered else sorted(set(before.labels[attribute.name]))
+        if attribute.name not in asked and all((attribute.name, label) in directions.readouts for label in labels):
+            out.append(attribute)
+    return out
+
+
+def _walk_keeping(
+    model: Any, directions: LatentDirections, start: FloatArray, goals: list[Goal], before: FaceBatch, **options: Any
+) -> Walked:
+    """`walk`, with the attributes that are not asked kept as they were read.
+
+    A shift leaves their linear readouts as they are, but drawing a face changes what the head reads of it a little, and
+    what it reads is more than linear. Faces of one reading walk together.
+    """
+    if not len(start):
+        return walk(model, directions, start, goals, **options)
+    kept = _kept(model.schema, directions, before, {g.attribute.name for g in goals})
+    classes = [a for a in kept if not a.ordered]
+    together: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(start)):
+        together.setdefault(tuple(str(before.labels[a.name][i]) for a in classes), []).append(i)
+    parts = []
+    for labels, rows in together.items():
+        keep = [
+            Goal(a, np.zeros(len(rows)), label, ENOUGH, KEPT_LIKELY) for a, label in zip(classes, labels, strict=True)
+        ]
+        keep += [Goal(a, value_of(a, before)[rows]) for a in kept if a.ordered]
+        mine = [replace(g, target=g.target[rows]) for g in goals]
+        parts.append(walk(model, directions, start[rows], mine, keep=keep, **options))
+    order = np.argsort(np.concatenate(list(together.values())))
+    whole = {n: np.concatenate([getattr(p, n) for p in parts])[order] for n in ("latents", "crops", "steps", "reached")}
+    return Walked(read=model.predict_faces(whole["crops"]), **whole)
 
 
 def class_goal(attribute: Attribute, label: str, least: float | None, n: int) -> Goal:

@@ -22,8 +22,12 @@ LIMIT = 4.0
 """Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face."""
 LIKELY = 0.9
 """The probability that is aimed at where none was asked for: at one half, another reader would often say otherwise."""
+KEPT_LIKELY = 0.8
+"""The same for a class that is to be kept."""
 ENOUGH = 0.5
 """And what counts as reached then."""
+KEPT = 0.25
+"""What missing something that is to be kept weighs, beside missing what was asked."""
 YEARS, CLASSES = 2.0, 0.5
 """How near an ordered attribute has to come."""
 
@@ -125,15 +129,19 @@ def walk(
     method: str = "least",
     limit: float = LIMIT,
     held: Mapping[int, float] | None = None,
+    keep: Sequence[Goal] = (),
 ) -> Walked:
     """Move (N, L) latents along the directions of the goals, each as far as the head needs. model: a FaceFeatureModel.
 
     Each round decodes and reads all faces that are still on their way together, then brackets and interpolates the
     amount of each goal; the best of what was seen is given back. Only attribute features are moved. held: coordinate ->
-    what it stays at. Raises InputError for a method or limit that is not valid, or what cannot be moved alone.
+    what it stays at. keep: goals of second rank, for what is to stay as it was read: they are gone for like the others,
+    but a face is reached without them. Raises InputError for a method or limit that is not valid, or what cannot be
+    moved alone.
     """
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= 20:
         raise InputError(f"limit must be standard deviations over 0, at most 20. Received: {limit!r}.")
+    asked, goals = len(goals), [*goals, *keep]
     n, count = len(start), len(goals)
     rows = [directions.row(*g.readout) for g in goals]
     shifts, lengths = directions.shifts(rows, method) if goals else (np.zeros((0, directions.feature_dim)), np.zeros(0))
@@ -155,7 +163,7 @@ def walk(
         for a, goal in enumerate(goals):
             gap, below, above = _gap(goal, going, read[:, a], amounts[going, a])
             # Too far is a smaller fault than not far enough: the answer is there.
-            weight = np.where((gap < 0) & bool(goal.label), 0.1, 1.0)
+            weight = np.where((gap < 0) & bool(goal.label), 0.1, 1.0) * (1.0 if a < asked else KEPT)
             off += weight * np.maximum(np.maximum(gap - below, -gap - above), 0) / goal.unit()
             slope = _slope(amounts[going, a] - before[going, a], read[:, a] - read_before[going, a])
             done = (gap <= below) & (gap >= -above)
@@ -171,9 +179,9 @@ def walk(
     latents = moved(start, best_amounts @ shifts, held)
     final = model.predict_faces(crops)
     reached = np.ones(n, bool)
-    for goal in goals:
+    for goal in goals[:asked]:
         reached &= goal.reached(final)
-    return Walked(latents, crops, final, (best_amounts * lengths).astype("float32"), reached)
+    return Walked(latents, crops, final, (best_amounts * lengths)[:, :asked].astype("float32"), reached)
 
 
 def moved(start: np.ndarray, shift: np.ndarray, held: Mapping[int, float] | None = None) -> np.ndarray:
