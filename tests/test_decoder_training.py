@@ -334,6 +334,16 @@ def test_a_run_starts_from_another_presets_decoder(
     made.fit_decoder(faces.split("train"), faces.split("val"), chosen)
     mine, its = (m.decoder.model.get_layer("pixels").get_weights()[0] for m in (made, trained))
     np.testing.assert_allclose(mine, its, atol=2e-3)  # kept in float16
+    mixed = model()
+    log = mixed.fit_decoder(
+        faces.split("train"), faces.split("val"), chosen.replace(learning_rate=1.0, start_share=0.999)
+    )
+    half = mixed.decoder.model.get_layer("pixels").get_weights()[0]
+    assert 1e-4 < np.abs(half - its).max() < 0.02  # the run alone took it a hundred times as far
+    error = np.mean(
+        (mixed.reconstruct(faces.split("val").crops(32)[:]) / 255.0 - faces.split("val").crops(32)[:] / 255.0) ** 2
+    )
+    assert log.epochs[log.best_epoch]["mse"] == pytest.approx(error, rel=0.02)
     with pytest.raises(TrainingError, match=r"start = .*its decoder 'detail' .*has other weights"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe(SMALLEST).replace(start=chosen.start))
     model().save(tmp_path / "none", name="none")
@@ -345,6 +355,7 @@ def test_a_run_starts_from_another_presets_decoder(
     ("wrong", "says"),
     [
         ({"classifier_from": 1.5}, r"classifier_from.*0 to 1"),
+        ({"start_share": 1.0}, r"start_share.*0 to under 1"),
         ({"moves": -1.0}, r"moves.*0 to 20"),
         ({"view": {"shift": 1.0}}, r"shift.*0 to under 1"),
         ({"view": {"jpeg": 0.5}}, r"view.*jpeg"),

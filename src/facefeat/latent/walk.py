@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 8
 """Times that all faces still on their way are decoded and read."""
-LIMIT = 4.0
+LIMIT = 6.0
 """Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face."""
 LIKELY = 0.9
 """The probability that is aimed at where none was asked for: at one half, another reader would often say otherwise."""

@@ -81,8 +81,9 @@ def train_decoder(
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
 
-    if recipe.start and not state:
-        _start_from(decoder, recipe.start)
+    first = _weights_of(recipe.start, decoder) if recipe.start else None
+    if first and not state:
+        _give(decoder, first)
     options = recipe.train
     frozen, worker = worker_of(classifier, options.mixed_precision), worker_of(decoder, options.mixed_precision)
     batches = Batches(crops, {}, min(options.batch_size, len(crops)), shuffle=True, seed=recipe.seed, drop_last=True)
@@ -123,11 +124,14 @@ def train_decoder(
     saved.restore_best(variables)
     if worker is not decoder:
         decoder.copy_weights(worker)
+    if first and options.start_share:
+        _give(decoder, first, options.start_share)
+        log.epochs[log.best_epoch] |= score(classifier, decoder, val_crops)
     return log
 
 
-def _start_from(decoder: FaceDecoder, preset: str) -> None:
-    """Give the decoder the weights of a preset's. Raises PresetError, TrainingError where they do not fit."""
+def _weights_of(preset: str, decoder: FaceDecoder) -> dict[str, list[np.ndarray]]:
+    """Part -> the weights of a preset's decoder. Raises PresetError, TrainingError where they do not fit `decoder`."""
     from facefeat.preset import find_preset, load_decoder
 
     other = load_decoder(find_preset(preset))
@@ -140,7 +144,14 @@ def _start_from(decoder: FaceDecoder, preset: str) -> None:
             f"features has other weights than the recipe's {decoder.ref.name!r} {dict(decoder.ref.config)} for "
             f"{decoder.feature_dim}."
         )
-    decoder.copy_weights(other)
+    return {k: part.get_weights() for k, part in other.parts.items()}
+
+
+def _give(decoder: FaceDecoder, weights: dict[str, list[np.ndarray]], share: float = 1.0) -> None:
+    """Give the decoder these weights, for a share of its own."""
+    for kind, part in decoder.parts.items():
+        mixed = zip(weights[kind], part.get_weights(), strict=True)
+        part.set_weights([share * new + (1 - share) * own for new, own in mixed])
 
 
 def _moves(classifier: Classifier, train_set: FaceDataset, recipe: DecoderRecipe) -> Any:

@@ -69,6 +69,8 @@ class DecoderTraining:
     moves: standard deviations that the features are moved at most before they are read again (swap, features): each
     time along one attribute's direction, drawn at random, as an edit moves them (`training.moves`); what the head reads
     from the moved features is then what it is to read from the face. 0 leaves them as they are.
+    start_share: of the weights in the end, the share of those that the run started from: a mean of the two keeps much
+    of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). The best epoch is scored again.
     """
 
     epochs: int = 30
@@ -82,6 +84,7 @@ class DecoderTraining:
     classifier_from: float = 0.0
     adversarial_from: float = 0.5
     moves: float = 0.0
+    start_share: float = 0.0
     mixed_precision: str = "auto"
 
     def phase(self) -> Phase:
@@ -156,6 +159,7 @@ def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", te
             (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
             (("train", "classifier_from"), t.classifier_from, 0 <= t.classifier_from <= 1, "0 to 1"),
             (("train", "adversarial_from"), t.adversarial_from, 0 <= t.adversarial_from <= 1, "0 to 1"),
+            (("train", "start_share"), t.start_share, 0 <= t.start_share < 1, "0 to under 1"),
             (("train", "moves"), t.moves, 0 <= t.moves <= 20, "0 to 20"),
             (("view", "rotation"), recipe.view.rotation, 0 <= recipe.view.rotation <= 180, "0 to 180 degrees"),
             *((("view", k), v, 0 <= v < 1, "0 to under 1") for k, v in view.items()),
