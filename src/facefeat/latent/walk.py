@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from facefeat.schema import Attribute
     from facefeat.types import FaceBatch, UInt8Array
 
-ROUNDS = 8
+ROUNDS = 12
 """Times that all faces still on their way are decoded and read."""
 LIMIT = 6.0
 """Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face."""
