@@ -41,7 +41,7 @@ def ways_of(
     return np.stack(made).astype("float32"), np.asarray(often, "float32")
 
 
-class RandomMoves(layers.Layer):  # type: ignore[misc]
+class RandomMoves(layers.Layer):
     """Features (B, D) -> (B, D) float32 shifts, each along one of the ways, -most to most standard deviations far.
 
     ways: (R, D), often: (R,), of `ways_of`. Outside training nothing is moved.
