@@ -7,7 +7,8 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,14 +105,18 @@ def run_batch(
             else:
                 read = read_on_cluster(settings, threads, todo, plan.count - done, cluster or Cluster())
             patience = _Patience(give_up_after)
-            for number, rows in read:
-                for kept in patience.passed(number, rows):
-                    run.add(*kept)
-                if patience.over:
-                    run.flush()
-                    raise FacefeatError(patience.over)
-                done += min(settings.chunk, plan.count - number * settings.chunk)
-                report(done, plan.count)
+            # Closed here, whatever happens: left to the garbage collector, it may end its threads while another starts.
+            with ExitStack() as end:
+                if isinstance(read, Generator):
+                    end.callback(read.close)
+                for number, rows in read:
+                    for kept in patience.passed(number, rows):
+                        run.add(*kept)
+                    if patience.over:
+                        run.flush()
+                        raise FacefeatError(patience.over)
+                    done += min(settings.chunk, plan.count - number * settings.chunk)
+                    report(done, plan.count)
             for kept in patience.waiting:
                 run.add(*kept)
         return run.finish()
