@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="faces, drawn at random; all where not given")
     parser.add_argument("--edits", type=int, default=300, help="of these, faces that are edited; 0 for none")
     parser.add_argument("--methods", default="least", help="least, orthogonal, or both with a comma")
-    parser.add_argument("--stretch", type=float, default=6.0, help="standard deviations at most (`limit` of edit)")
+    parser.add_argument("--stretch", type=float, default=4.0, help="standard deviations at most (`limit` of edit)")
     args = parser.parse_args()
 
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")

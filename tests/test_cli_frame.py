@@ -183,7 +183,8 @@ def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     def started() -> None:
         raise AssertionError("Keras was started first")
 
-    for name in ("predict", "export", "index", "similar", "edit"):
+    for name in ("predict", "export", "index", "similar", "edit", "evaluate", "analyze", "fit_directions",
+                 "train_decoder"):  # fmt: skip
         monkeypatch.setattr(f"facefeat.cli.{name}.start_keras", started)
     monkeypatch.setattr("facefeat.index.build.check_index_output", lambda *_: None)
 
@@ -195,6 +196,11 @@ def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
         ["export", "-o", "model.tflite"],
         ["index", "data", "-o", "faces.index"],
         ["edit", "photo.jpg", "--age", "+20", "-o", "older.png"],
+        ["evaluate", "--data", "data"],
+        ["analyze", "pca", "--data", "data", "--output", "out"],
+        ["fit-directions", "--data", "data"],
+        ["fit-directions", "--data", "data", "--output", "out"],
+        ["train-decoder", "--recipe", "utkface-detail", "--data", "data", "--output", "out"],
     ],
     ids=lambda args: args[0],
 )
@@ -206,6 +212,16 @@ def test_an_unknown_preset_is_wrong_usage_and_said_at_once(
     assert run([*args, "--preset", "utkface-compat"]) == 2
     shown = capsys.readouterr().err
     assert "no such preset" in shown and "Did you mean 'utkface-compact'" in shown
+
+
+@pytest.mark.parametrize("key", ["preset", "start"])
+def test_an_unknown_preset_in_a_recipe_is_said_at_once(
+    no_keras: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(f'{key} = "utkface-compat"\n', "utf-8")
+    paths = ["--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert run(["train-decoder", "--recipe", str(tmp_path / "mine.toml"), *paths]) == 2
+    assert "Did you mean 'utkface-compact'" in capsys.readouterr().err
 
 
 def test_similar_and_the_card_take_no_unknown_preset_either(no_keras: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -298,7 +298,7 @@ def test_the_classifier_looks_from_its_epoch_on(faces: FaceDataset) -> None:
 
 
 @pytest.mark.backend
-def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset) -> None:
+def test_moves_go_along_the_ways_of_the_attributes(faces: FaceDataset) -> None:
     from facefeat.training.moves import RandomMoves, ways_of
 
     made, train = model(), faces.split("train")
@@ -316,6 +316,27 @@ def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset)
     assert alike.max(axis=1).min() > 0.999 and len(set(chosen)) == len(ways) - 1
     assert 2.5 < far[np.arange(400), chosen].max() <= 3.0001
     assert not np.asarray(layer(np.ones((4, 8), "float32"))).any()
+
+
+def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset) -> None:
+    from facefeat.training.decoder import build_decoder
+    from facefeat.training.decoder_graph import decoder_model
+    from facefeat.training.moves import RandomMoves
+
+    made, chosen = model(), recipe(SMALLEST, {"pixels": 1.0, "swap": 1.0})
+    way = np.linspace(-1, 1, 8, dtype="float32")[None]
+    moves = RandomMoves(way, np.ones(1), 2.0, seed=1)
+    graph = decoder_model(made.classifier, build_decoder(made.classifier, chosen), chosen, 1, moves)
+    seen = graph(faces.crops(32)[:8].astype("float32"), training=True)
+    rows = [0, 4, 2, 6]
+    before, asked = np.asarray(seen["features"])[rows], np.asarray(seen["asked"]["features"])
+    far = (asked - before) @ way[0] / (way @ way[0])
+    np.testing.assert_allclose(asked, before + far[:, None] * way, atol=1e-4)
+    assert 0.05 < np.abs(far).max() <= 2.0 and len(set(far.round(4))) == 4
+    # This head is linear, so it reads from one place what it reads from the mean of many.
+    told = made.classifier.head_model(asked[:, None, None, :].repeat(4, 1).repeat(4, 2), training=False)
+    for name, logits in told.items():
+        np.testing.assert_allclose(np.asarray(seen["asked"]["logits"][name]), np.asarray(logits), atol=1e-3)
 
 
 @pytest.mark.backend
@@ -339,7 +360,10 @@ def test_a_run_starts_from_another_presets_decoder(
         faces.split("train"), faces.split("val"), chosen.replace(learning_rate=1.0, start_share=0.999)
     )
     half = mixed.decoder.model.get_layer("pixels").get_weights()[0]
-    assert 1e-4 < np.abs(half - its).max() < 0.02  # the run alone took it a hundred times as far
+    assert 1e-4 < np.abs(half - its).max() < 0.02
+    alone = model()
+    alone.fit_decoder(faces.split("train"), faces.split("val"), chosen.replace(learning_rate=1.0))
+    assert np.abs(alone.decoder.model.get_layer("pixels").get_weights()[0] - its).max() > 1
     error = np.mean(
         (mixed.reconstruct(faces.split("val").crops(32)[:]) / 255.0 - faces.split("val").crops(32)[:] / 255.0) ** 2
     )
@@ -347,6 +371,8 @@ def test_a_run_starts_from_another_presets_decoder(
     with pytest.raises(TrainingError, match=r"start = .*its decoder 'detail' .*has other weights"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe(SMALLEST).replace(start=chosen.start))
     model().save(tmp_path / "none", name="none")
+    with pytest.raises(TrainingError, match=r"goes on from another run's decoder. Next: --start PRESET"):
+        model().fit_decoder(faces.split("train"), faces.split("val"), recipe(start_share=0.5))
     with pytest.raises(TrainingError, match="has no decoder"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe().replace(start=str(tmp_path / "none")))
 

@@ -335,6 +335,14 @@ def test_wrong_options_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_
         assert says in capsys.readouterr().err
 
 
+def test_an_unknown_preset_is_said_before_keras_is_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("facefeat.cli.demo.start_keras", lambda: pytest.fail("Keras was started first"))
+    assert run(["demo", "--preset", "utkface-compat"]) == 2
+    assert "Did you mean 'utkface-compact'" in capsys.readouterr().err
+
+
 def test_without_the_extra_the_line_to_type_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from facefeat_demo.face_view import lacking
 from facefeat_demo.host import Host
 from facefeat_demo.tabs import about, edit, explore, models, morph
 from made import squares
+from witness import witness
 
 
 @pytest.fixture(scope="module")
@@ -95,23 +94,10 @@ def test_no_path_of_a_stranger_is_opened(page: Any, photo: Path) -> None:
 
 
 def test_no_address_is_fetched(client: Client) -> None:
-    asked: list[str] = []
-
-    class Witness(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(404)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Witness) as witness:
-        threading.Thread(target=witness.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{witness.server_port}/photo.jpg"
+    with witness(404) as (address, asked):
+        url = f"{address}photo.jpg"
         with pytest.raises(Exception, match="addresses"):
             client.predict({"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}, api_name="/classify")
-        witness.shutdown()
     assert asked == []
 
 

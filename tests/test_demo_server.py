@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.server
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +24,7 @@ from facefeat_demo import limits, photos, server
 from facefeat_demo.limits import FULL, MEGABYTE, Gate
 from facefeat_demo.private import private_folder, sweep
 from facefeat_demo.saying import without_paths
+from witness import witness
 
 DEMO = Path(server.__file__).resolve().parent.parent
 
@@ -118,23 +117,12 @@ def test_the_own_page_is_asked_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "intranet.example")
 
-    class Here(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Here) as witness:
-        threading.Thread(target=witness.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{witness.server_port}/"
+    with witness() as (url, asked):
         with pytest.raises(httpx.ConnectError):
             httpx.get(url)
         with server.environment(**server.past_proxies("::1")):
-            assert httpx.get(url).status_code == 200
+            assert httpx.get(url).status_code == 200 and asked == ["/"]
             assert os.environ["NO_PROXY"] == "intranet.example,127.0.0.1,localhost,::1"
-        witness.shutdown()
     assert os.environ["no_proxy"] == "intranet.example"
     monkeypatch.setenv("no_proxy", "*")
     assert set(server.past_proxies("127.0.0.1").values()) == {"*"}

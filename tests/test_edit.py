@@ -107,6 +107,19 @@ def test_what_was_not_asked_is_kept_though_drawing_changes_it() -> None:
     assert np.abs(before.age_years - after.age_years).mean() < 2.5  # it was 9.6 years
 
 
+def test_what_the_latents_do_not_tell_is_not_kept_and_costs_no_edit() -> None:
+    from dataclasses import replace
+
+    model = FakeModel()
+    row, d = model.directions.row("smile"), model.directions
+    follow = d.follow.copy()
+    follow[:, row] = 0  # no face differs along it
+    model.directions = replace(d, follow=follow)
+    with pytest.raises(InputError, match="cannot be changed alone"):
+        edit(model, crops_of(model, 6), {"smile": 1})
+    assert edit(model, crops_of(model, 6), {"gender": "Female"}).reached.all()
+
+
 def test_the_result_is_json_and_a_sentence(model: FakeModel) -> None:
     import json
 

@@ -112,6 +112,9 @@ def test_data_without_labels_are_refused_and_told_before_the_work() -> None:
     class Unlabelled(Labelled):
         name, schema, table = "mine", UTK, (1, 2, 3)
 
+        def check_schema(self, schema: Any) -> None:
+            assert schema is UTK
+
         def crops(self, size: int) -> Any:
             raise AssertionError("the pictures were read")
 
@@ -155,7 +158,7 @@ def test_a_folder_is_checked_as_it_is_written(tmp_path: Path) -> None:
     [
         ("evaluate --data {none} --report {folder}", "is not a report"),
         ("analyze pca --data {none} --preset {none} --output {folder}", "is not an analysis"),
-        ("fit-directions --data {none} --preset {none} --output {folder}", "is not a preset"),
+        ("fit-directions --data {none} --preset utkface-compact --output {folder}", "is not a preset"),
     ],
 )
 def test_a_folder_of_other_things_is_refused_before_the_work(
@@ -165,7 +168,7 @@ def test_a_folder_of_other_things_is_refused_before_the_work(
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter.txt").touch()
-    # There is neither a preset nor a data set: whoever looked for them first would say so.
+    # There is no data set: whoever looked for it first would say so.
     assert run(command.format(none=tmp_path / "none", folder=folder).split()) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert [p.name for p in folder.iterdir()] == ["chapter.txt"]

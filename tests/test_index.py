@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_another_models_latents_are_refused(model: FaceFeatureModel, index: Face
     other = tiny(seed=8)
     with pytest.raises(InputError, match="holds latents of another version of the model 'untrained': index the faces"):
         index.check(other)
-    other._info["name"] = "theirs"
+    other._record = replace(other._record, name="theirs")
     with pytest.raises(InputError, match=r"holds latents of the model 'untrained' \(\w{12}\), and 'theirs' gives"):
         index.check(other)
     for wrong, words in ((np.zeros((1, 3)), r"must be \(N, 8\)"), (np.full((1, 8), np.nan), "NaN")):

@@ -12,7 +12,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "facefeat"
 
 # From the bottom up. A room may import those of lower rows, and its own row's (but see the tests below).
 LAYERS = (
-    ("errors", "types", "schema", "image", "download", "annotate", "drawing", "folders", "linear", "search"),
+    ("errors", "types", "schema", "record", "opening", "image", "download", "annotate", "drawing", "folders", "linear",
+     "search"),
     ("component", "hookspecs"),
     ("builtin",),
     ("plugins", "registry"),
@@ -22,7 +23,7 @@ LAYERS = (
     ("model",),
     ("batch",),
     ("cli", "__main__", "testing"),
-)
+)  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BUILTIN_MAY = {"component", "hookspecs", *LAYERS[0]} - {"annotate", "folders"}
 HEAVY = ("keras", "tensorflow", "pandas", "matplotlib", "sklearn", "scipy", "jax", "torch", "mtcnn", "PIL", "h5py")
@@ -113,6 +114,24 @@ def test_an_import_for_types_alone_may_go_up() -> None:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_private_names_stay_in_their_room(path: Path) -> None:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facefeat."):
+            elsewhere = (node.module or "").split(".")[1] != room_of(path)
+            found += [f"{node.module}.{n.name}" for n in node.names if elsewhere and _is_private(n.name)]
+        # The commands hold models and data sets, which are not theirs.
+        if isinstance(node, ast.Attribute) and _is_private(node.attr) and room_of(path) == "cli":
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            found += [] if own else [ast.unparse(node)]
+    assert found == []
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_heavy_packages_are_imported_inside_functions(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
     top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
@@ -144,6 +163,6 @@ def test_tensorflow_is_imported_on_a_tensorflow_only_path_alone() -> None:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_no_file_is_much_longer_than_400_lines(path: Path) -> None:
+def test_no_file_is_longer_than_400_lines(path: Path) -> None:
     length = len(path.read_text("utf-8").splitlines())
-    assert length <= 440, f"{length} lines: two ideas in one file want to be two files"
+    assert length <= 400, f"{length} lines: two ideas in one file want to be two files"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,26 @@ def test_a_morph_begins_and_ends_with_the_reconstructions(model: FaceFeatureMode
 
 def test_photos_are_aligned_first(model: FaceFeatureModel, photos: list[str]) -> None:
     assert (model.morph(photos[0], photos[1], steps=3) == model.morph(*model.align(photos[:2]), steps=3)).all()
+
+
+def test_a_long_morph_needs_floats_of_one_batch_alone(model: FaceFeatureModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = toy_crops(2, 32)
+    model.morph(a, b, steps=2)
+
+    def drawn(latents: np.ndarray) -> np.ndarray:
+        assert len(latents) <= 64
+        return np.repeat(latents[:, :1, None, None] > 0, 32 * 32 * 3, axis=3).reshape(-1, 32, 32, 3).astype("float32")
+
+    monkeypatch.setattr(model.decoder, "_runners", {"decoder": drawn})
+    tracemalloc.start()
+    try:
+        frames = model.morph(a, b, steps=2000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert frames.shape == (2000, 32, 32, 3)
+    # As floats all frames are four times as large.
+    assert most < 2 * frames.nbytes
 
 
 def test_what_cannot_be_morphed_is_said(model: FaceFeatureModel) -> None:

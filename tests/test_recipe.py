@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from facefeat import RecipeError
-from facefeat.training.recipe import list_recipes, load_recipe, recipe_from_dict
+from facefeat.training.recipe import PRECISIONS, list_recipes, load_recipe, recipe_from_dict
+from readme_blocks import blocks
 
 
 @pytest.mark.parametrize("name", sorted(list_recipes()))
@@ -74,3 +76,15 @@ def test_epochs_are_shared_out_among_phases(tmp_path: Path) -> None:
     assert [p.learning_rate for p in recipe.train.plan()] == [0.5, 0.5]
     assert [p.epochs for p in recipe.replace(epochs=8).train.plan()] == [2, 6]
     assert [p.epochs for p in recipe.replace(epochs=1).train.plan()] == [1, 1]
+
+
+def test_the_page_on_training_says_what_the_code_does(repo: Path) -> None:
+    page = (repo / "docs" / "training.md").read_text("utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| `mixed_precision`")]
+    assert all(f"`{name}`" in row for name in PRECISIONS if name != "auto")
+    (example,) = [b.text for b in blocks(page) if "[[train.phases]]" in b.text]
+    recipe = recipe_from_dict(tomllib.loads(example) | {"name": "example"})
+    assert [p.trainable for p in recipe.train.phases] == ["head", "last 7"]
+    halved = recipe.replace(learning_rate=5e-4)
+    assert [p.learning_rate for p in halved.train.plan()] == pytest.approx([5e-4, 1.5e-5])
+    assert [p.warmup_epochs for p in recipe.replace(epochs=2).train.plan()] == [0.5, 1]

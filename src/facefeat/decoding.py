@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from facefeat.classifier import ComponentRef, padded, use_jit
+from facefeat.classifier import BATCH, ComponentRef, padded, use_jit
 from facefeat.classifier import run_in_batches as in_batches
 from facefeat.component import DetailDecoder
 from facefeat.errors import InputError, PluginError
@@ -101,6 +101,19 @@ class FaceDecoder:
         checked = check_latents(latents, self.latent_dim)
         crops: FloatArray = in_batches(self._runner("decoder"), checked, (self.latent_dim,))
         return crops
+
+    def draw(self, latents: FloatArray) -> UInt8Array:
+        """(N, D + K) -> (N, S, S, 3) uint8. Raises as `decode`.
+
+        The floats, four times as large, are there for one batch at a time.
+        """
+        import numpy as np
+
+        checked = check_latents(latents, self.latent_dim)
+        out = np.empty((len(checked), self.image_size, self.image_size, 3), "uint8")
+        for i in range(0, len(checked), BATCH):
+            out[i : i + BATCH] = to_pixels(self.decode(checked[i : i + BATCH]))
+        return out
 
     def latents(self, features: FloatArray, crops: UInt8Array) -> FloatArray:
         """(N, D) attribute features and the crops (N, S, S, 3) uint8 that they are of -> (N, D + K) latents."""

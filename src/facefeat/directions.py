@@ -81,8 +81,7 @@ class LatentDirections:
 
         Raises InputError for an unknown method, or a readout that cannot be moved alone.
         """
-        if method not in METHODS:
-            raise InputError(f"no such method. {did_you_mean(str(method), METHODS)}")
+        check_method(method)
         rows = [*asked, *self._others(asked)]
         w = self.weights[rows].astype("float64")  # (M, D)
         together = w @ self.follow[:, rows].astype("float64")  # (M, M): C S C^T
@@ -142,6 +141,12 @@ class LatentDirections:
         """Write the file: numbers and names only."""
         arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
         np.savez(path, **arrays)
+
+
+def check_method(method: str) -> None:
+    """Raises InputError for a method that `LatentDirections.shifts` does not have."""
+    if method not in METHODS:
+        raise InputError(f"no such method. {did_you_mean(str(method), METHODS)}")
 
 
 def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: int) -> LatentDirections:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.types import FaceBatch
+from facefeat.record import Record
 
 if TYPE_CHECKING:
     import os
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from facefeat.latent.edit import Edited
     from facefeat.latent.explain import Explanation
     from facefeat.schema import Schema
+    from facefeat.slots import Slots
     from facefeat.training import DecoderRecipe, Recipe
     from facefeat.training.processes import Processes
     from facefeat.training.trainer import TrainingLog, TrainingReporter
-    from facefeat.types import Alignment, Analysis, FloatArray, ImageLike, UInt8Array
+    from facefeat.types import Alignment, Analysis, FaceBatch, FloatArray, ImageLike, UInt8Array
 
 
 class FaceFeatureModel:
@@ -61,8 +63,9 @@ class FaceFeatureModel:
         from facefeat.classifier import Classifier
         from facefeat.image import get_alignment
         from facefeat.schema import get_schema
+        from facefeat.slots import Slots
 
-        self._classifier = Classifier.build(
+        classifier = Classifier.build(
             schema=get_schema(schema),
             image_size=image_size,
             alignment=get_alignment(alignment),
@@ -71,15 +74,11 @@ class FaceFeatureModel:
             backbone_config=backbone_config,
             head_config=head_config,
         )
-        self._set_detector(detector, detector_config)
-        self._info: dict[str, Any] = {"name": "untrained", "summary": "", "licence": ""}
-        self._start_record()
+        self._hold(classifier, Record(), Slots.of(detector, detector_config))
 
-    def _start_record(self, decoder_from: Path | None = None, record: Mapping[str, Any] | None = None) -> None:
-        """decoder_from: a preset folder that has a decoder. record: what a preset tells of its making."""
-        from facefeat.slots import Slots
-
-        self._slots, self._record = Slots(decoder_from), dict(record or {})
+    def _hold(self, classifier: Classifier, record: Record, slots: Slots) -> FaceFeatureModel:
+        self._classifier, self._record, self._slots = classifier, record, slots
+        return self
 
     @classmethod
     def from_preset(
@@ -94,12 +93,12 @@ class FaceFeatureModel:
         Raises PresetError for an unknown preset, or a folder that is incomplete, altered or of another version.
         """
         from facefeat.preset import find_preset, load_classifier, read_record
+        from facefeat.slots import Slots
 
         folder = find_preset(None if preset is None else str(preset))
         classifier, config = load_classifier(folder)
-        model = cls._of(classifier, config, detector, detector_config)
-        model._start_record(folder if config.get("decoder") else None, read_record(folder))
-        return model
+        slots = Slots.of(detector, detector_config, folder if config.get("decoder") else None)
+        return cls.__new__(cls)._hold(classifier, Record.of_preset(config, read_record(folder)), slots)
 
     @classmethod
     def from_recipe(
@@ -110,33 +109,27 @@ class FaceFeatureModel:
         detector_config: Mapping[str, Any] | None = None,
     ) -> FaceFeatureModel:
         """The untrained model that a recipe describes; its initial weights follow from the seed. Raises RecipeError."""
+        from facefeat.slots import Slots
         from facefeat.training import build_classifier, load_recipe
 
         r = load_recipe(recipe)
-        return cls._of(build_classifier(r), {"name": r.name, "summary": r.summary}, detector, detector_config)
-
-    @classmethod
-    def _of(
-        cls, classifier: Classifier, info: Mapping[str, Any], detector: str, config: Mapping[str, Any] | None
-    ) -> FaceFeatureModel:
-        model = cls.__new__(cls)
-        model._classifier = classifier
-        model._set_detector(detector, config)
-        model._info = {k: info.get(k, "") for k in ("name", "summary", "licence")}
-        model._start_record()
-        return model
-
-    def _set_detector(self, name: str, config: Mapping[str, Any] | None) -> None:
-        from facefeat.registry import get_registry
-
-        get_registry().get("detector", name)
-        self._detector_name, self._detector_config = name, dict(config or {})
-        self._detector: Detector | None = None
+        slots = Slots.of(detector, detector_config)
+        return cls.__new__(cls)._hold(build_classifier(r), Record(r.name, r.summary), slots)
 
     @property
     def name(self) -> str:
         """The preset's or recipe's name; "untrained" without one."""
-        return str(self._info["name"])
+        return self._record.name
+
+    @property
+    def card(self) -> str:
+        """The model card, in Markdown: the preset's; name and summary without one."""
+        return self._record.text
+
+    @property
+    def classifier(self) -> Classifier:
+        """Its backbone and head, with what their answers mean."""
+        return self._classifier
 
     @property
     def schema(self) -> Schema:
@@ -192,11 +185,7 @@ class FaceFeatureModel:
     @property
     def detector(self) -> Detector:
         """The face detector, built at first use."""
-        if self._detector is None:
-            from facefeat.registry import get_registry
-
-            self._detector = get_registry().build("detector", self._detector_name, **self._detector_config)
-        return self._detector
+        return self._slots.detector.get()
 
     def predict(self, images: ImageLike | Sequence[ImageLike]) -> Any:
         """Every face of an image, with its attributes: an ImageResult; for a list of images one each, in order.
@@ -238,9 +227,7 @@ class FaceFeatureModel:
 
         Raises InputError for latents of another width, NaN or infinity; PresetError where there is no decoder.
         """
-        from facefeat.decoding import to_pixels
-
-        return to_pixels(self.decoder.decode(latents))
+        return self.decoder.draw(latents)
 
     def reconstruct(self, crops: UInt8Array) -> UInt8Array:
         """(N, H, W, 3) uint8 crops -> (N, S, S, 3) uint8: what their latents hold. Raises as `encode` and `decode`."""
@@ -262,17 +249,11 @@ class FaceFeatureModel:
         An array is an aligned (H, W, 3) uint8 crop; of another image the largest face is aligned, as in `align`.
         path, easing, bounce: see `latent.paths.latent_path`. Raises InputError, ImageError, PresetError.
         """
-        import numpy as np
+        from facefeat.latent.morph import morph
 
-        from facefeat.latent.paths import check_morph, latent_path
+        return morph(self, (a, b, *more), steps=steps, path=path, easing=easing, bounce=bounce)
 
-        check_morph(2 + len(more), steps, path, easing)
-        self.require_decoder()
-        crops = [self._crops(x[None])[0] if isinstance(x, np.ndarray) else self.align(x)[0] for x in (a, b, *more)]
-        latents = self.encode(np.stack(crops))
-        return self.decode(latent_path(latents, steps, path=path, easing=easing, bounce=bounce))
-
-    def edit(self, crops: UInt8Array, *, method: str = "least", limit: float = 6.0, **changes: Any) -> Edited:
+    def edit(self, crops: UInt8Array, *, method: str = "least", limit: float = 4.0, **changes: Any) -> Edited:
         """(N, H, W, 3) uint8 crops, changed until the head reads what is asked: `age=+20, gender="Female"`.
 
         For what may be asked, method and limit see `latent.edit.edit`. Raises InputError, PresetError.
@@ -314,17 +295,12 @@ class FaceFeatureModel:
         folder: where checkpoints go; resume: go on from them. processes: of `training.processes.join_processes`, where
         several train one model. Raises TrainingError, RecipeError, DataError.
         """
-        from facefeat import training
+        from facefeat.training.fitting import fit
 
-        r = training.load_recipe(recipe)
-        for dataset in (train, validation):
-            dataset.check_schema(self.schema)
         to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter, "processes": processes}
-        log = training.train(self._classifier, train, validation, r, **to)
-        # A decoder reads the latents that it was trained on, and these are others now.
-        self._start_record()
-        self._record["training"] = log.to_dict()
-        self._info["licence"] = train.licence
+        log = fit(self._classifier, train, validation, recipe, **to)
+        self._slots.forget_latents()
+        self._record = Record(self.name, self._record.summary, train.licence, training=log.to_dict())
         return log
 
     def fit_decoder(
@@ -342,17 +318,12 @@ class FaceFeatureModel:
         recipe: a name of `facefeat recipes`, a .toml file, or a DecoderRecipe. folder, resume: as of `fit`.
         An earlier decoder is replaced once the new one is done. Raises TrainingError, RecipeError, DataError.
         """
-        from facefeat.training import build_decoder, load_decoder_recipe, train_decoder
+        from facefeat.training.fitting import fit_decoder
 
-        r = load_decoder_recipe(recipe)
-        for dataset in (train, validation):
-            dataset.check_schema(self.schema)
-        made = build_decoder(self._classifier, r)
-        log = train_decoder(
-            self._classifier, made, train, validation, r, folder=folder, resume=resume, reporter=reporter
-        )
+        to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter}
+        made, log = fit_decoder(self._classifier, train, validation, recipe, **to)
         self._slots.replace_decoder(made)
-        self._record["decoder_training"] = log.to_dict()
+        self._record = replace(self._record, decoder_training=log.to_dict())
         return log
 
     def fit_directions(self, dataset: FaceDataset) -> None:
@@ -365,7 +336,6 @@ class FaceFeatureModel:
         """Metrics with 95 % intervals (`bootstrap` resamples) and a table per group. Raises DataError."""
         from facefeat.evaluation import evaluate
 
-        dataset.check_schema(self.schema)
         return evaluate(self._classifier, dataset, bootstrap=bootstrap)
 
     def audit(self, dataset: FaceDataset, *, bootstrap: int = 500, command: str = "", split: str = "") -> Audit:
@@ -376,8 +346,7 @@ class FaceFeatureModel:
         """
         from facefeat.evaluation.audit import run_audit
 
-        dataset.check_schema(self.schema)
-        about = {"model": self.name, "licence": self._info["licence"], "command": command, "split": split}
+        about = {"model": self.name, "licence": self._record.licence, "command": command, "split": split}
         return run_audit(self._classifier, dataset, about=about, bootstrap=bootstrap)
 
     def analyze(self, dataset: FaceDataset, analyzer: str, **config: Any) -> Analysis:
@@ -412,29 +381,19 @@ class FaceFeatureModel:
         """
         from facefeat.preset import save_preset
 
-        return save_preset(
-            folder,
-            self._classifier,
-            name=name or self.name,
-            summary=self._info["summary"],
-            licence=self._info["licence"],
-            card=card or self._record.get("card"),
-            training=self._record.get("training"),
-            decoder=self.decoder if self.has_decoder else None,
-            decoder_training=self._record.get("decoder_training"),
-            directions=self.directions if self._slots.has_directions else None,
-        )
+        told = asdict(self._record) | {"name": name or self.name, "card": card or self._record.card}
+        decoder = self.decoder if self.has_decoder else None
+        directions = self.directions if self._slots.has_directions else None
+        return save_preset(folder, self._classifier, decoder=decoder, directions=directions, **told)
 
     def export(self, path: str | Path, format: str | None = None, *, latent: bool = False) -> Exported:
         """Write the model for programs without Keras; see `export.write.export_model`, whose errors it raises."""
         from facefeat.export.write import export_model
 
         decoder = self.decoder if latent and self.has_decoder else None
-        return export_model(self._classifier, path, format, latent=latent, decoder=decoder, about=self._info)
+        return export_model(self._classifier, path, format, latent=latent, decoder=decoder, about=self._record.about())
 
     def __repr__(self) -> str:
-        c = self._classifier
-        return (
-            f"FaceFeatureModel({self.name!r}, backbone={c.backbone.name!r}, head={c.head.name!r}, "
-            f"schema={self.schema.name!r}, image_size={self.image_size}, parameters={self.parameters:,})"
-        )
+        c, about = self._classifier, f"schema={self.schema.name!r}, image_size={self.image_size}"
+        parts = f"backbone={c.backbone.name!r}, head={c.head.name!r}, {about}, parameters={self.parameters:,}"
+        return f"FaceFeatureModel({self.name!r}, {parts})"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
@@ -317,10 +317,8 @@ def save_preset(
             if target.exists():
                 os.replace(target, Path(made) / "old")
             os.replace(new, target)
-    except (OSError, RuntimeError) as e:  # h5py raises either, and says why amid lines of numbers
-        told = re.search("error message = '(.*?)'", str(e))
-        why = told[1] if told else getattr(e, "strerror", None) or e
-        raise InputError(f"cannot write the preset {str(target)!r}: {why}") from None
+    except OSError as e:
+        raise InputError(f"cannot write the preset {str(target)!r}: {e.strerror or e}") from None
     return target
 
 
@@ -336,6 +334,23 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=False) + "\n", "utf-8")
 
 
+def weights_in_memory(model: Any) -> io.BytesIO:
+    """Keras' own weights file of a model.
+
+    Not on disk: where that fills up, HDF5 keeps what it could not write, tries again as Python ends, and may crash.
+    """
+    written = _NamedBytes()
+    model.save_weights(written)
+    return written
+
+
+class _NamedBytes(io.BytesIO):
+    """Keras writes weights to a BytesIO, too, as long as what it takes for a name has the ending of a weights file."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
 def _save_weights(model: Any, path: Path) -> None:
     """Keras' own weights file, its kernels in float16.
 
@@ -344,9 +359,9 @@ def _save_weights(model: Any, path: Path) -> None:
     import h5py
     import numpy as np
 
-    full = path.with_name(f"full-{path.name}")
-    model.save_weights(full)
-    with h5py.File(full, "r") as source, h5py.File(path, "w") as target:
+    # This driver, and not a BytesIO: it lays out a file as the one that writes to disk does, to the byte.
+    memory: dict[str, Any] = {"driver": "core", "backing_store": False}
+    with h5py.File(weights_in_memory(model), "r") as source, h5py.File("memory", "w", **memory) as target:
 
         def copy(name: str, item: Any) -> None:
             if isinstance(item, h5py.Group):
@@ -361,4 +376,6 @@ def _save_weights(model: Any, path: Path) -> None:
 
         target.attrs.update(source.attrs)
         source.visititems(copy)
-    full.unlink()
+        target.flush()
+        image = target.id.get_file_image()
+    path.write_bytes(image)

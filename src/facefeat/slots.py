@@ -1,30 +1,58 @@
-"""The places of a model for what draws faces: its decoder, and the directions of its latents."""
+"""The places of a model for what is there at first use: its detector, its decoder, the directions of its latents."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facefeat.directions import FILE, LatentDirections, read_directions
 from facefeat.errors import PresetError
 from facefeat.preset import load_decoder
+from facefeat.registry import get_registry
 
 if TYPE_CHECKING:
+    from facefeat.component import Detector
     from facefeat.decoding import FaceDecoder
     from facefeat.schema import Schema
 
 
 @dataclass
+class DetectorSlot:
+    """A face detector by its registered name and configuration. Raises UnknownComponentError at once."""
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    made: Detector | None = None
+
+    def __post_init__(self) -> None:
+        get_registry().get("detector", self.name)
+
+    def get(self) -> Detector:
+        """The detector, built at first use."""
+        if self.made is None:
+            self.made = get_registry().build("detector", self.name, **self.config)
+        assert self.made is not None
+        return self.made
+
+
+@dataclass
 class Slots:
-    """Each is empty, or in memory, or read from a preset folder at first use.
+    """The detector is there or built at first use; the others are empty, or there, or read from a preset folder then.
 
     decoder_from: a preset folder that has a decoder, and may have directions.
     """
 
+    detector: DetectorSlot
     decoder_from: Path | None = None
     decoder: FaceDecoder | None = None
     directions: LatentDirections | None = None
+
+    @classmethod
+    def of(cls, detector: str, config: Mapping[str, Any] | None, decoder_from: Path | None = None) -> Slots:
+        """detector, config: a registered name, and the configuration that it is built with."""
+        return cls(DetectorSlot(detector, dict(config or {})), decoder_from)
 
     @property
     def has_decoder(self) -> bool:
@@ -52,9 +80,14 @@ class Slots:
         assert self.decoder is not None
         return self.decoder
 
+    def forget_latents(self) -> None:
+        """Decoder and directions go: what they were trained on are other latents now."""
+        self.decoder, self.decoder_from, self.directions = None, None, None
+
     def replace_decoder(self, decoder: FaceDecoder) -> None:
-        """Take another decoder; the directions go, since its latents are others."""
-        self.decoder, self.decoder_from, self.directions = decoder, None, None
+        """Take another decoder; the directions go, since those are of other latents."""
+        self.forget_latents()
+        self.decoder = decoder
 
     def get_directions(self, name: str, schema: Schema) -> LatentDirections:
         """The directions. Raises PresetError, saying what to type, where there are none; and as `read_directions`."""

@@ -245,7 +245,7 @@ class Analysis:
         from facefeat.folders import whole_folder
 
         out = Path(folder)
-        with whole_folder(out, "an analysis", lambda name: name in _SAVED or name.endswith(".png")) as new:
+        with whole_folder(out, "an analysis", is_analysis_file) as new:
             self.table.to_csv(new / "table.csv", index=False)
             if self.directions:
                 arrays: dict[str, Any] = {k: np.asarray(v) for k, v in self.directions.items()}
@@ -255,7 +255,9 @@ class Analysis:
         return out
 
 
-_SAVED = {"table.csv", "directions.npz"}
+def is_analysis_file(name: str) -> bool:
+    """Whether `Analysis.save` writes files of this name, and replaces those of an earlier analysis."""
+    return name in ("table.csv", "directions.npz") or name.endswith(".png")
 
 
 @dataclass(frozen=True)

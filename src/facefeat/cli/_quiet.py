@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -22,6 +23,8 @@ def start_keras() -> None:
         return
     with _native_stderr_held():
         import keras  # noqa: F401
+    # Of its own logger the warnings are for who writes a training loop: that a second model was compiled, say.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager

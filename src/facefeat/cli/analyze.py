@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.errors import InputError
 
@@ -40,12 +41,13 @@ def analyze(
 
     from facefeat.folders import check_folder
     from facefeat.registry import get_registry
-    from facefeat.types import _SAVED
+    from facefeat.types import is_analysis_file
 
     # A wrong name, setting or folder is told before the work, not after it.
     config = dict(setting(o) for o in options)
     get_registry().build("analyzer", name, **config)
-    check_folder(output, "an analysis", lambda file: file in _SAVED or file.endswith(".png"))
+    check_folder(output, "an analysis", is_analysis_file)
+    check_model(preset)
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
         start_keras()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
 
@@ -48,6 +49,7 @@ def demo(
         raise InputError(f"--allow-presets wants a folder of preset folders. Received: {str(allow_presets)!r}.")
     if data is not None and not data.exists():
         raise InputError(f"--data wants an imported folder, tar, zip or CSV. There is no {str(data)!r}.")
+    check_model(preset)
     port = free_port(host, port)  # said before the model is read
     click.echo(f"Reading the model{' and the data' if data else ''} ...", err=True)
     start_keras()

@@ -21,7 +21,7 @@ from facefeat.cli._show import warn
 @click.option("--grid", is_flag=True, help="A strip: the face, its reconstruction, the steps on the way, what is read.")
 @click.option("--steps", default=4, show_default=True, type=click.IntRange(1, 12), help="Of --grid, with the "
               "edited face.")  # fmt: skip
-@click.option("--limit", default=6.0, show_default=True, help="Standard deviations that the face is moved at most.")
+@click.option("--limit", default=4.0, show_default=True, help="Standard deviations that the face is moved at most.")
 @click.option("--method", default="least", show_default=True, help="least or orthogonal.")
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
               "`facefeat predict`. [default: the largest]")  # fmt: skip

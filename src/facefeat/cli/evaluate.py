@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def evaluate(
         # Before the work, not after it.
         require_extra()
         check_folder(folder, "a report", OURS.__contains__)
+    check_model(preset)
     start_keras()
     console = Console(stderr=True)
     model = FaceFeatureModel.from_preset(preset)

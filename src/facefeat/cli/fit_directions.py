@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
 
@@ -25,6 +26,7 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     from facefeat.errors import InputError
     from facefeat.folders import check_folder
 
+    check_model(preset)
     if output is None and not Path(preset).is_dir():
         raise InputError(f"{preset!r} is no folder, so its directions need a place. Give --output FOLDER.")
     place = output or Path(preset)

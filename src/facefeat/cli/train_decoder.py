@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import RichReporter, bars, check_output, make_output, repeated, run_options
 
@@ -40,14 +41,21 @@ def train_decoder(
     from facefeat.model import FaceFeatureModel
     from facefeat.registry import get_registry
     from facefeat.training import build_decoder, load_decoder_recipe
+    from facefeat.training.checkpoint import CHECKPOINT
+    from facefeat.training.decoder import check_start
 
     # The recipe first: its mistakes show before any work starts.
     chosen = load_decoder_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
     get_registry().get("decoder", chosen.decoder.name)
+    check_start(chosen)
     check_output(output, resume)
+    named = preset or chosen.preset or None
+    check_model(named)
+    if chosen.start and not (output / CHECKPOINT).is_file():
+        check_model(chosen.start)
     start_keras()
-    model = FaceFeatureModel.from_preset(preset or chosen.preset or None)
-    build_decoder(model._classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own
+    model = FaceFeatureModel.from_preset(named)
+    build_decoder(model.classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits)
@@ -64,9 +72,7 @@ def train_decoder(
     (output / "decoder_training.json").write_text(json.dumps(log.to_dict(), indent=1) + "\n", "utf-8")
     asked = {"preset": preset, "splits": splits, "train_split": train_split, "validation_split": validation_split}
     command = repeated("train-decoder", recipe, **asked, **changes)
-    # Without a card of its own a preset gets its name and summary: what `save` would write.
-    card = model._record.get("card") or f"# {model.name}\n\n{model._info['summary']}\n"
-    card = with_decoder(card, model, log.to_dict(), command)
+    card = with_decoder(model.card, model, log.to_dict(), command)
     model.save(output / "preset", card=card)
     try:
         with console.status("directions, for editing and composing"):

@@ -72,13 +72,7 @@ def evaluate(classifier: Classifier, dataset: FaceDataset, *, bootstrap: int = 5
 
 def predict_dataset(classifier: Classifier, dataset: FaceDataset) -> FaceBatch:
     """Predictions for every row of a data set. Raises DataError as `evaluate`."""
-    ours = {n: a.classes for n, a in classifier.schema.attributes.items()}
-    theirs = {n: a.classes for n, a in dataset.schema.attributes.items()}
-    if ours != theirs:
-        raise DataError(
-            f"the data set has schema {dataset.schema.name!r} ({theirs}); the model reads "
-            f"{classifier.schema.name!r} ({ours}). Import the data with --schema {classifier.schema.name}."
-        )
+    dataset.check_schema(classifier.schema)
     if not len(dataset.table):
         raise DataError(f"the data set {dataset.name!r} has no faces in this split.")
     _require_labels(dataset.name, dataset.labels())  # before the work, not after it

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.directions import check_method
 from facefeat.errors import InputError
 from facefeat.latent.paths import latent_path
 from facefeat.latent.walk import ENOUGH, KEPT_LIKELY, LIKELY, LIMIT, Goal, Walked, value_of, walk
@@ -122,27 +123,42 @@ def edit(
     )
 
 
-def _kept(schema: Schema, directions: LatentDirections, before: FaceBatch, asked: Collection[str]) -> list[Attribute]:
-    """The attributes that were not asked and can be kept: the latents tell them, for all classes that were read."""
+def _kept(
+    schema: Schema, directions: LatentDirections, before: FaceBatch, asked: Collection[str], method: str
+) -> list[Attribute]:
+    """The attributes that were not asked and can be kept: the latents tell all classes that were read of them."""
     out = []
     for attribute in schema.attributes.values():
-        labels = [""] if attribute.ordered else sorted(set(before.labels[attribute.name]))
-        if attribute.name not in asked and all((attribute.name, label) in directions.readouts for label in labels):
-            out.append(attribute)
+        if attribute.name in asked:
+            continue
+        try:
+            for label in [""] if attribute.ordered else sorted(set(before.labels[attribute.name])):
+                directions.shifts([directions.row(attribute.name, label)], method)
+        except InputError:  # no such readout, or none that can be moved alone: then it goes as it goes
+            continue
+        out.append(attribute)
     return out
 
 
 def _walk_keeping(
-    model: Any, directions: LatentDirections, start: FloatArray, goals: list[Goal], before: FaceBatch, **options: Any
+    model: Any,
+    directions: LatentDirections,
+    start: FloatArray,
+    goals: list[Goal],
+    before: FaceBatch,
+    *,
+    method: str,
+    limit: float,
 ) -> Walked:
-    """`walk`, with the attributes that are not asked kept as they were read.
+    """`walk` from (N, L) latents, with the attributes that are not asked kept as they were read.
 
     A shift leaves their linear readouts as they are, but drawing a face changes what the head reads of it a little, and
     what it reads is more than linear. Faces of one reading walk together.
     """
     if not len(start):
-        return walk(model, directions, start, goals, **options)
-    kept = _kept(model.schema, directions, before, {g.attribute.name for g in goals})
+        return walk(model, directions, start, goals, method=method, limit=limit)
+    check_method(method)
+    kept = _kept(model.schema, directions, before, {g.attribute.name for g in goals}, method)
     classes = [a for a in kept if not a.ordered]
     together: dict[tuple[str, ...], list[int]] = {}
     for i in range(len(start)):
@@ -154,7 +170,7 @@ def _walk_keeping(
         ]
         keep += [Goal(a, value_of(a, before)[rows]) for a in kept if a.ordered]
         mine = [replace(g, target=g.target[rows]) for g in goals]
-        parts.append(walk(model, directions, start[rows], mine, keep=keep, **options))
+        parts.append(walk(model, directions, start[rows], mine, keep=keep, method=method, limit=limit))
     order = np.argsort(np.concatenate(list(together.values())))
     whole = {n: np.concatenate([getattr(p, n) for p in parts])[order] for n in ("latents", "crops", "steps", "reached")}
     return Walked(read=model.predict_faces(whole["crops"]), **whole)

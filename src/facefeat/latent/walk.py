@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 ROUNDS = 12
 """Times that all faces still on their way are decoded and read."""
-LIMIT = 6.0
-"""Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face."""
+LIMIT = 4.0
+"""Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face. `moves` of the
+bundled decoder's recipe is the same."""
 LIKELY = 0.9
 """The probability that is aimed at where none was asked for: at one half, another reader would often say otherwise."""
 KEPT_LIKELY = 0.8

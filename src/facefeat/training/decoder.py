@@ -29,6 +29,15 @@ SCORED = 64
 """Faces that are scored together."""
 
 
+def check_start(recipe: DecoderRecipe) -> None:
+    """Raises TrainingError for a recipe that goes on from a decoder and names none."""
+    if recipe.train.start_share and not recipe.start:
+        raise TrainingError(
+            f"start_share = {recipe.train.start_share}: {recipe.name!r} goes on from another run's decoder. Next: "
+            "--start PRESET, or `start` in the recipe."
+        )
+
+
 def build_decoder(classifier: Classifier, recipe: DecoderRecipe) -> FaceDecoder:
     """The untrained decoder that a recipe describes, for this classifier; its weights follow from the recipe's seed.
 
@@ -68,6 +77,7 @@ def train_decoder(
     """
     from facefeat.data import Batches
 
+    check_start(recipe)
     if len(train_set.table) < 2 or not len(validation_set.table):
         raise TrainingError("training needs two pictures in the train split and one in the validation split.")
     if (decoder.image_size, decoder.feature_dim) != (classifier.image_size, classifier.latent_dim):

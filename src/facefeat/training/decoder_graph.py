@@ -61,8 +61,8 @@ def decoder_model(
     for layer in augmentation_layers(Augment(flip=recipe.train.flip), recipe.seed):
         x = layer(x)
     eyes = _Eyes(classifier, augmentation_layers(recipe.view.augment(), recipe.seed + 1))
-    out, z = _decoded(x, eyes, decoder)
-    seen = {**out, **_looked_at(out, z, eyes, decoder, weights, moves)}
+    out = _decoded(x, eyes, decoder)
+    seen = {**out, **_looked_at(out, eyes, decoder, weights, moves)}
 
     class DecoderModel(keras.Model):
         def __init__(self) -> None:
@@ -122,8 +122,8 @@ class _Eyes:
         return {"features": self.pool(last), "logits": self.head(last, training=False)}
 
 
-def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> tuple[dict[str, Any], Any]:
-    """Crops (B, S, S, 3) -> what is read from them and decoded again, and the latents (B, D + K)."""
+def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> dict[str, Any]:
+    """Crops (B, S, S, 3) -> what is read from them, their codes (B, K), and the crops decoded again, in 0..1."""
     from keras import ops
 
     out: dict[str, Any] = {"truth": ops.cast(x, "float32") / 255.0, **eyes(x)}
@@ -132,11 +132,11 @@ def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> tuple[dict[str, Any],
         out["code"] = decoder.detail_encoder(x)  # (B, K)
         z = ops.concatenate([z, out["code"]], axis=1)
     out["made"] = decoder.model(z)
-    return out, z
+    return out
 
 
 def _looked_at(
-    out: dict[str, Any], z: Any, eyes: _Eyes, decoder: FaceDecoder, weights: DecoderLoss, moves: Any
+    out: dict[str, Any], eyes: _Eyes, decoder: FaceDecoder, weights: DecoderLoss, moves: Any
 ) -> dict[str, Any]:
     """What the classifier sees in decoded faces, with what it should see: each pair has half of the batch.
 

@@ -1,0 +1,37 @@
+"""What a model tells of itself and of its making: what a preset keeps beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """name, summary: of the preset or the recipe. licence: of the weights.
+
+    card: Markdown; None where there is none but name and summary. training, decoder_training: the logs of its
+    trainings, JSON-able; None where there was none.
+    """
+
+    name: str = "untrained"
+    summary: str = ""
+    licence: str = ""
+    card: str | None = None
+    training: Mapping[str, Any] | None = None
+    decoder_training: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of_preset(cls, config: Mapping[str, Any], told: Mapping[str, Any]) -> Record:
+        """config: of `preset.read_config`. told: of `preset.read_record`."""
+        return cls(**{k: config.get(k, "") for k in ("name", "summary", "licence")}, **told)
+
+    @property
+    def text(self) -> str:
+        """The model card, in Markdown: name and summary where there is no other."""
+        return self.card or f"# {self.name}\n\n{self.summary}\n"
+
+    def about(self) -> dict[str, str]:
+        """Name, summary and licence."""
+        return {"name": self.name, "summary": self.summary, "licence": self.licence}
