@@ -233,5 +233,6 @@ def _next(
     with np.errstate(invalid="ignore", divide="ignore"):
         span = ends.high_read[rows] - ends.low_read[rows]
         share = np.where(span > 1e-9, (read + gap - ends.low_read[rows]) / span, 0.5)
-        inside = low + np.clip(share, 0.15, 0.85) * (high - low)
+        # What is read may jump between the two, so the bracket shrinks by three tenths at least.
+        inside = low + np.clip(share, 0.3, 0.7) * (high - low)
     return np.where(between, inside, amount + step)
