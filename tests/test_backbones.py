@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import http.server
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from facefeat.testing import check_backbone
 NAMES = [
     "compact",
     "vggface",
+    "mobilenet",
     "vgg16",
     "vgg19",
     "resnet50",
@@ -62,6 +60,7 @@ CHECKS: dict[str, dict[str, Any]] = {
     },
     "vggface": {"keep": ["weights"], "config": {"weights": None}, "skip": ["batches", "precision"]},
     "mobilenetv3-small": {"keep": ["weights"], "skip": ["batches", "precision"]},
+    "mobilenet": {**LARGE, "changed": {"channels": 6}},
     "squeezenet": {"changed": {"batch_norm": True}, "skip": ["precision"]},
 }
 
@@ -167,27 +166,6 @@ def test_half_precision_keeps_the_normalisation_exact() -> None:
 
 
 # weights that others published
-
-
-@pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str, list[str]]]:
-    """A folder that a server on loopback shows, its address with a slash, and what was asked of it."""
-    monkeypatch.setenv("FACEFEAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
-    folder, asked = tmp_path / "site", []
-    folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_request(self, *_: Any) -> None:
-            asked.append(self.path)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}/", asked
-        server.shutdown()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from facefeat.training.recipe import recipe_from_dict
 from made import squares
 
 pytestmark = pytest.mark.recipes
-PRETRAINED = {"vggface", "vgg16", "vgg19", "resnet50", "convnext-tiny"}
+PRETRAINED = {"vggface", "vgg16", "vgg19", "resnet50", "convnext-tiny", "mobilenet"}
 
 
 @pytest.mark.parametrize("name", sorted(list_recipes()))

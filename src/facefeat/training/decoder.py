@@ -91,7 +91,7 @@ def train_decoder(
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
 
-    first = _weights_of(recipe.start, decoder) if recipe.start else None
+    first = _weights_of(recipe.start, classifier, decoder, train_set) if recipe.start else None
     if first and not state:
         _give(decoder, first)
     options = recipe.train
@@ -140,21 +140,35 @@ def train_decoder(
     return log
 
 
-def _weights_of(preset: str, decoder: FaceDecoder) -> dict[str, list[np.ndarray]]:
-    """Part -> the weights of a preset's decoder. Raises PresetError, TrainingError where they do not fit `decoder`."""
-    from facefeat.preset import find_preset, load_decoder
+def _weights_of(
+    preset: str, classifier: Classifier, decoder: FaceDecoder, train_set: FaceDataset
+) -> dict[str, list[np.ndarray]]:
+    """Part -> the weights that `decoder` has from a preset's, which is carried over where its classifier was another.
 
-    other = load_decoder(find_preset(preset))
+    Raises PresetError, TrainingError where it cannot be.
+    """
+    from facefeat.preset import find_preset, load_classifier, load_decoder
+    from facefeat.training import carry
+
+    folder = find_preset(preset)
+    other = load_decoder(folder)
     if other is None:
         raise TrainingError(f"start = {preset!r}: this preset has no decoder.")
-    shapes = [{k: [w.shape for w in part.weights] for k, part in d.parts.items()} for d in (other, decoder)]
-    if shapes[0] != shapes[1]:
-        raise TrainingError(
-            f"start = {preset!r}: its decoder {other.ref.name!r} {dict(other.ref.config)} for {other.feature_dim} "
-            f"features has other weights than the recipe's {decoder.ref.name!r} {dict(decoder.ref.config)} for "
-            f"{decoder.feature_dim}."
-        )
-    return {k: part.get_weights() for k, part in other.parts.items()}
+    if not carry.can_carry(other, decoder):
+        raise carry.refuse(preset, other, decoder)
+    theirs, _ = load_classifier(folder)
+    crops = train_set.crops(classifier.image_size)
+    some = np.linspace(0, len(crops) - 1, min(carry.FACES, len(crops))).astype(int)
+    features, new = (_features(c, crops, some) for c in (theirs, classifier))
+    if carry.alike(features, new):
+        return {k: part.get_weights() for k, part in other.parts.items()}
+    return carry.carry(other, features, decoder, new)
+
+
+def _features(classifier: Classifier, crops: Any, rows: np.ndarray) -> np.ndarray:
+    """(N, D) of these rows of the crops, which may lie on a disk."""
+    parts = [classifier.encode(crops[rows[i : i + 512]]) for i in range(0, len(rows), 512)]
+    return np.concatenate(parts)
 
 
 def _give(decoder: FaceDecoder, weights: dict[str, list[np.ndarray]], share: float = 1.0) -> None:
@@ -172,7 +186,7 @@ def _moves(classifier: Classifier, train_set: FaceDataset, recipe: DecoderRecipe
     from facefeat.training.moves import RandomMoves, ways_of
 
     crops = train_set.crops(classifier.image_size)
-    features = np.concatenate([classifier.encode(crops[i : i + 512]) for i in range(0, len(crops), 512)])
+    features = _features(classifier, crops, np.arange(len(crops)))
     ways, often = ways_of(features, train_set.labels(), train_set.years(), classifier.schema)
     return RandomMoves(ways, often, most, seed=recipe.seed + 2)
 

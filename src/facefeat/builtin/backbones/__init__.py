@@ -6,12 +6,13 @@ own weights, so it is rebuilt with `weights = null`.
 
 from __future__ import annotations
 
-from facefeat.builtin.backbones import applications, compact, squeezenet, vggface
+from facefeat.builtin.backbones import applications, compact, mobilenet, squeezenet, vggface
 from facefeat.component import Component
 
 COMPONENTS: list[Component] = [
     compact.COMPONENT,
     vggface.COMPONENT,
+    mobilenet.COMPONENT,
     *applications.COMPONENTS,
     squeezenet.COMPONENT,
 ]
