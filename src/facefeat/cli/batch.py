@@ -8,6 +8,7 @@ import time
 
 import click
 
+from facefeat.cli._inputs import Finite
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import progress, warn
 from facefeat.errors import PresetError
@@ -29,11 +30,13 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--column", metavar="NAME", help="The column of a Parquet's pictures. [default: found by its type]")
 @click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process. [default: one a core, "
               "8 at most]")  # fmt: skip
-@click.option("--engine", default="local", show_default=True, metavar="local|ray", help="ray: workers on a cluster.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="ray: workers on a cluster.")  # fmt: skip
 @click.option("--address", help="ray: of a cluster; auto on a machine of one. [default: Ray is started here]")
 @click.option("--workers", type=click.IntRange(1), help="ray: how many. [default: as many as fit]")
-@click.option("--gpus", type=float, metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. [default: none]")
-@click.option("--cpus", type=float, metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")
+@click.option("--gpus", type=Finite(min=0), metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. "
+              "[default: none]")  # fmt: skip
+@click.option("--cpus", type=Finite(min=0), metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")
 @click.pass_context
 def batch(
     ctx: click.Context,
