@@ -243,7 +243,7 @@ def test_mistakes_that_the_model_shows_come_before_the_pictures_are_decoded(
 
 def test_a_mistaken_setting_of_the_backbone_comes_before_the_data_are_read(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(RECIPE.replace("stem =", "stemm ="), "utf-8")
-    words = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "no data", "--output", tmp_path / "run"]
+    words = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "tiny.toml", "--output", tmp_path / "run"]
     done = CliRunner().invoke(cli, ["train", *map(str, words)])
     assert isinstance(done.exception, InputError) and "'stemm'" in str(done.exception)
 

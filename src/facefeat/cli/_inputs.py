@@ -53,6 +53,8 @@ def check_data(data: str | Path, splits: Path | None = None) -> None:
     """Call before `start_keras`. Raises DataError for a data set or a table of splits that is not there."""
     if not Path(data).expanduser().exists():
         raise DataError(f"no such file or folder: {str(data)!r}. Valid: an imported folder, tar, zip or CSV.")
+    if Path(data).is_dir() and not any(Path(data).iterdir()):
+        raise DataError(f"{str(data)!r} is empty. Valid: an imported folder, tar, zip or CSV.")
     if splits is not None and not splits.expanduser().is_file():
         raise DataError(f"no such file: {str(splits)!r}. Valid: a CSV with the columns file and split.")
 

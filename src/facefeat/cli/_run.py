@@ -53,9 +53,19 @@ def repeated(command: str, recipe: str, **options: Any) -> str:
 
 
 def check_output(output: Path, resume: bool) -> None:
-    """Raises InputError where the folder of a run holds one already, and this is not to go on with it."""
-    from facefeat.errors import InputError
+    """Call before the data are read.
 
+    Raises InputError where the folder of a run cannot be made, or holds one already and this is not to go on with it.
+    """
+    from facefeat.errors import InputError
+    from facefeat.folders import check_above
+
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{str(output)!r} is a file. Give another --output, a folder.")
+    try:
+        check_above(output)
+    except OSError as e:
+        raise InputError(f"cannot make the folder {str(output)!r}: {e.strerror}") from None
     if (output / "checkpoint.npz").exists() and not resume:
         raise InputError(f"{str(output)!r} holds a run already. Add --resume to go on, or give another --output.")
 

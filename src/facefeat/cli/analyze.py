@@ -46,8 +46,8 @@ def analyze(
     config = dict(setting(o) for o in options)
     get_registry().build("analyzer", name, **config)
     check_folder(output, "an analysis", is_analysis_file)
-    check_data(data, splits)
     check_model(preset)
+    check_data(data, splits)
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
         start_keras()

@@ -11,7 +11,6 @@ import click
 from facefeat.cli._inputs import Finite
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import progress, warn
-from facefeat.errors import PresetError
 
 _OF_RAY = ("address", "workers", "gpus", "cpus")
 
@@ -87,15 +86,12 @@ def batch(
             bar.advance(count - shown, "reading pictures")
             shown = count
 
-        try:
-            cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
-            done = run_batch(
-                inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
-                retry_failed=retry_failed, give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
-                progress=show,
-            )  # fmt: skip
-        except PresetError as e:
-            raise click.UsageError(str(e)) from None
+        cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
+        done = run_batch(
+            inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
+            retry_failed=retry_failed, give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
+            progress=show,
+        )  # fmt: skip
     parts = [
         f"{n:,} {what if n == 1 else what + 's'}" for n, what in ((done.pictures, "picture"), (done.faces, "face"))
     ]

@@ -63,11 +63,11 @@ def compose(
 
     check_picture(output)
     held = coordinates_of(coordinates)
-    if data is not None:
-        check_data(data, splits)
-    elif split is not None or splits is not None:
+    if data is None and (split is not None or splits is not None):
         raise InputError("--split and --splits are of --nearest. Add: --nearest DATA")
     check_model(preset)
+    if data is not None:
+        check_data(data, splits)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

@@ -57,7 +57,7 @@ def _check(path: Path) -> None:
     try:
         check_above(path)
     except OSError as e:
-        raise DataError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
+        raise DataError(f"cannot write to {str(path)!r}: {e.strerror or e}") from None
 
 
 def _save(save: Any, path: Path) -> None:

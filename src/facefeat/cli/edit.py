@@ -54,8 +54,8 @@ def edit(
     check_picture(output)
     if (age, gender, race, others) == (None, None, None, ()):
         raise click.UsageError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
-    check_photos(photo)
     check_model(preset)
+    check_photos(photo)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

@@ -43,8 +43,8 @@ def evaluate(
         # Before the work, not after it.
         require_extra()
         check_folder(folder, "a report", OURS.__contains__)
-    check_data(data, splits)
     check_model(preset)
+    check_data(data, splits)
     start_keras()
     console = Console(stderr=True)
     model = FaceFeatureModel.from_preset(preset)

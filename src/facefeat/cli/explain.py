@@ -38,8 +38,8 @@ def explain(
     from facefeat.latent.frames import check_picture, write_frames
 
     check_picture(output)
-    check_photos(photo)
     check_model(preset)
+    check_photos(photo)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

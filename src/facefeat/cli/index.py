@@ -53,9 +53,9 @@ def index(
         files = found.files
     elif len(data) > 1:
         raise InputError(f"one data set at a time, or --photos. Received: {len(data)} of them.")
-    else:
-        check_data(data[0], splits)
     check_model(preset, detector)
+    if not photos:
+        check_data(data[0], splits)
     start_keras()
     from facefeat import FaceFeatureModel
     from facefeat.data import load_dataset

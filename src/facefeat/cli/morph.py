@@ -66,8 +66,8 @@ def morph(
         raise InputError(
             f"--face must be given once, or once for each of the {len(photos)} photos, not {len(faces)} times."
         )
-    check_photos(*photos)
     check_model(preset)
+    check_photos(*photos)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

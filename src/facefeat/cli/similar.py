@@ -98,9 +98,9 @@ def encode_photo(
     index: FaceIndex, photo: str, face: int, preset: str | None, detector: str | None
 ) -> tuple[UInt8Array, FloatArray]:
     """The (S, S, 3) uint8 crop of a face and its (1, D) latent, by the model of the index."""
-    check_photos(photo)
     preset = preset or index.facts["preset"] or None
     check_model(preset, detector)
+    check_photos(photo)
     start_keras()
     from facefeat import FaceFeatureModel
 

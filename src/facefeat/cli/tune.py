@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._run import check_output
 
 if TYPE_CHECKING:
     from facefeat.training.recipe import Recipe
@@ -56,7 +58,9 @@ def tune(
     if epochs is not None:
         chosen = chosen.replace(epochs=epochs)
     ranges = None if space is None else _space(space, chosen)
-    # Their mistakes show before the data are read.
+    # Their mistakes show before the data are read, and leave no study.
+    check_output(output, resume=True)
+    check_data(data, splits)
     check_study(open_study(chosen, output, storage, seed), chosen, ranges)
     console = Console(stderr=True)
     with console.status("reading the data"):
