@@ -169,8 +169,8 @@ def test_a_mistyped_preset_is_answered_with_the_nearest(
         ("data import data/faces.csv -o run", 1, "not empty and not an imported data set"),
         ("data explore data/faces.csv -o file/x", 1, "cannot write to 'file/x': Not a directory"),
         ("data preview --recipe utkface-compact --data data -o file/o.png", 1, "Not a directory"),
-        ("data download fairface -o file", 2, "'file' is a file. Give another --output"),
-        ("data download fairface -o file/x", 2, "cannot write to 'file/x': Not a directory"),
+        ("data download fairface -o file", 1, "'file' is a file. Give another --output"),
+        ("data download fairface -o file/x", 1, "cannot write to 'file/x': Not a directory"),
     ],
 )
 def test_a_mistake_is_told_before_the_work_and_leaves_nothing(

@@ -12,6 +12,7 @@ from facefeat.cli._faces import check_photos, face_crop
 from facefeat.cli._inputs import Finite, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import warn
+from facefeat.errors import InputError
 
 
 @click.command()
@@ -53,7 +54,7 @@ def edit(
 
     check_picture(output)
     if (age, gender, race, others) == (None, None, None, ()):
-        raise click.UsageError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
+        raise InputError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
     check_model(preset)
     check_photos(photo)
     start_keras()
