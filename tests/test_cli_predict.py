@@ -31,6 +31,7 @@ from facefeat.cli._results import (
     terminal_writer,
 )
 from facefeat.schema import get_schema
+from facefeat.types import AgeInterval
 
 
 def prediction(schema: Schema, name: str, index: int, p: float) -> AttributePrediction:
@@ -286,11 +287,36 @@ def test_a_table_without_any_row_has_no_heading() -> None:
 
 
 def test_a_narrow_terminal_or_none_gets_whole_plain_lines() -> None:
-    assert _lines(RESULTS, 40) == _lines(RESULTS, None)
+    narrow = _lines(RESULTS, 40)
+    assert narrow[:3] == [
+        "a.jpg  face 1  box -3,6 100,120",
+        "    age 33 (3-9 90%)  gender Female 90%",
+        "    race Black 90%",
+    ]
     lines = _lines(RESULTS, None)
+    assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(lines).split())
     assert lines[0] == "a.jpg  face 1  box -3,6 100,120  age 33 (3-9 90%)  gender Female 90%  race Black 90%"
     assert "gender Female 40% or Male 60%" in lines[1]
     assert lines[2] == "[bold]b[/].jpg  no face found"
+
+
+@pytest.mark.parametrize("schema", ["utkface", "fairface"])
+@pytest.mark.parametrize("width", [80, 90, 95, 100, 110, 140])
+def test_nothing_is_cut_at_any_width_of_a_terminal(schema: str, width: int) -> None:
+    s = get_schema(schema)
+    faces = []
+    for i, p in enumerate([1.0, 0.42] * 5):
+        attributes = {n: prediction(s, n, min(i, len(a.classes) - 1), p) for n, a in s.attributes.items()}
+        faces.append(FaceResult(Face((1310, 1005, 4000, 4120), 0.9), attributes, 104.0, AgeInterval(100, 116, 0.9)))
+    lines = _lines([ImageResult("IMG_2041.jpg", tuple(faces), (9, 9))], width, schema)
+    shown = "\n".join(lines)
+    assert "…" not in shown and max(map(len, lines)) <= width
+    assert ("Photo" in lines[0]) == (width >= (90 if schema == "utkface" else 100))
+    for i, told in enumerate(faces):
+        assert shown.count("1310,1005 4000,4120") == shown.count("100-116 (90%)") == len(faces)
+        for n, a in s.attributes.items():
+            label = a.classes[min(i, len(a.classes) - 1)]
+            assert f"{label} {percent(told.attributes[n].probability)}" in shown
 
 
 def test_a_schema_of_ones_own_is_shown_with_its_own_attributes() -> None:

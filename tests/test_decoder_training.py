@@ -395,6 +395,6 @@ def test_impossible_values_are_told(wrong: dict[str, Any], says: str) -> None:
 def test_a_mistaken_setting_of_the_decoder_comes_before_the_data_are_read(tmp_path: Path) -> None:
     model().save(tmp_path / "preset", name="plain")
     (tmp_path / "mine.toml").write_text('decoder = { name = "detail", config = { codes = 4 } }')
-    words = ["--recipe", tmp_path / "mine.toml", "--preset", tmp_path / "preset", "--data", tmp_path / "no data"]
+    words = ["--recipe", tmp_path / "mine.toml", "--preset", tmp_path / "preset", "--data", tmp_path / "mine.toml"]
     done = CliRunner().invoke(cli, ["train-decoder", *map(str, words), "--output", str(tmp_path / "run")])
     assert isinstance(done.exception, InputError) and "'codes'" in str(done.exception)

@@ -233,15 +233,16 @@ def test_mistakes_are_answered_before_the_work(index: FaceIndex, tmp_path: Path)
     for args, words in (
         (("index", "a", "b", "-o", tmp_path / "i"), "one data set at a time"),
         (("index", tmp_path, "--photos", "--split", "val", "-o", tmp_path / "i"), "not for --photos"),
-        (("index", tmp_path / "none", "-o", tmp_path / "i", "--metric", "l1"), "no such metric"),
+        (("index", tmp_path / "none", "-o", tmp_path / "i", "--metric", "l1"), "'l1' is not one of 'euclidean'"),
         (("similar", "a.jpg", "--index", tmp_path), "is no index of faces"),
+        (("similar", "a.jpg", "--index", index.folder), "no such file: 'a.jpg'"),
         (("similar", "a.jpg", "--index", index.folder, "-o", tmp_path / "s.pdf"), "a sheet is a picture"),
         (("similar", tmp_path / "two.npy", "--index", index.folder), "must hold one latent"),
         (("similar", tmp_path / "text.npy", "--index", index.folder), "is no .npy file"),
         (("similar", tmp_path / "gone.npy", "--index", index.folder), "no such file"),
     ):
         failed = ask(*args)
-        assert failed.exception is not None and words in str(failed.exception), (args, failed.output)
+        assert failed.exception is not None and words in f"{failed.output}{failed.exception}", (args, failed.output)
 
 
 def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

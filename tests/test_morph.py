@@ -148,12 +148,12 @@ def test_mistakes_are_answered_before_the_work(preset: Path, photos: list[str], 
         ((photos[0], "-o", tmp_path / "m.gif"), "at least two faces"),
         ((*photos[:2], "-o", tmp_path / "m.avi"), "no such format: '.avi'"),
         ((*photos, "-o", tmp_path / "m.gif", "--face", 1, "--face", 1), "--face must be given once"),
-        ((*photos[:2], "-o", tmp_path / "m.gif", "--path", "round"), "no such path"),
+        ((*photos[:2], "-o", tmp_path / "m.gif", "--path", "round"), "'round' is not one of 'linear'"),
         ((*photos[:2], "-o", tmp_path / "m.gif", "--preset", "none", "--fps", 0), "fps must be over 0"),
         ((*photos[:2], "-o", tmp_path / "m.gif", "--preset", "none", "--steps", 9999, "--size", 512), "7.9 GB"),
         ((photos[0], grey, "-o", tmp_path / "m.gif", "--preset", preset), "no face was found"),
         ((photos[0], tmp_path / "none.jpg", "-o", tmp_path / "m.gif", "--preset", preset), "no such file"),
     ):
         failed = ask(*args)
-        assert failed.exception is not None and words in str(failed.exception), failed.output
+        assert failed.exception is not None and words in f"{failed.output}{failed.exception}", failed.output
     assert not (tmp_path / "m.gif").exists()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from facefeat import FaceFeatureModel, InputError, PresetError
-from facefeat.preset import find_preset, load_classifier, read_config, save_preset
+from facefeat.preset import find_preset, load_classifier, read_config, save_preset, update_card
 from made import TINY
 
 
@@ -41,6 +41,37 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     edit(config)
     (folder / "config.json").write_text(json.dumps(config))
     sign(folder)
+
+
+def test_a_new_card_leaves_the_preset_whole(folder: Path) -> None:
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    update_card(folder, "# Another card\n")
+    assert read_config(folder)["name"] == "tiny" and (folder / "model_card.md").read_text() == "# Another card\n"
+    after = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert {n for n in before.keys() | after.keys() if before.get(n) != after.get(n)} == {"model_card.md", "SHA256SUMS"}
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_new_card_does_not_vouch_for_a_file_that_was_altered(folder: Path) -> None:
+    with (folder / "head.weights.h5").open("ab") as f:
+        f.write(b"x")
+    update_card(folder, "# Another card\n")
+    with pytest.raises(PresetError, match=r"'head.weights.h5' was altered"):
+        read_config(folder)
+
+
+def test_a_card_that_cannot_be_written_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def full(self: Path, *_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(InputError, match=r"cannot write the preset .*: No space left"):
+            update_card(folder, "# Another card\n")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
 @pytest.mark.parametrize("name", ["config.json", "SHA256SUMS", "backbone.weights.h5", "head.weights.h5"])

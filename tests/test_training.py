@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from click.testing import CliRunner
 
 from facefeat import FaceFeatureModel, InputError, PresetError, RecipeError, TrainingError
 from facefeat.cli import cli
-from facefeat.data import FaceDataset
+from facefeat.data import Batches, FaceDataset
 from facefeat.errors import NotFiniteError
 from facefeat.training.freezing import weighted_layers
 from facefeat.training.recipe import Recipe, recipe_from_dict
+from facefeat.training.trainer import not_finite
 from made import TINY, dataset, squares, tiny_recipe
 
 KEPT = ("loss", "gender_accuracy", "race_accuracy", "age_mae")
@@ -101,6 +103,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: P
         np.testing.assert_array_equal(saved["images"], train.crops(32)[rows])
         assert saved["target_age"].shape == (12, 2)
     assert not (tmp_path / "run" / "checkpoint.npz").exists()
+
+
+def test_such_a_batch_is_written_whole_or_told_not_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = dataset(tmp_path / "data", 16).split("train")
+    batches = Batches(data.crops(32), data.labels(), batch_size=4)
+    watch: Any = SimpleNamespace(suspects=[1])
+
+    def half(file: Any, **_: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", half)
+        told = str(not_finite(float("nan"), 0, 0.1, watch, batches, data, tmp_path / "run"))
+    assert "nan in epoch 1, batch 2. Its 4 faces begin with" in told
+    assert "nan_batch.npz' cannot be written: No space left on device. Lower the learning rate" in told
+    assert list((tmp_path / "run").iterdir()) == []
+    assert "Its 4 faces are in" in str(not_finite(float("nan"), 0, 0.1, watch, batches, data, tmp_path / "run"))
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["nan_batch.npz"]
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_the_epoch_before(
@@ -222,7 +243,7 @@ def test_mistakes_that_the_model_shows_come_before_the_pictures_are_decoded(
 
 def test_a_mistaken_setting_of_the_backbone_comes_before_the_data_are_read(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(RECIPE.replace("stem =", "stemm ="), "utf-8")
-    words = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "no data", "--output", tmp_path / "run"]
+    words = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "tiny.toml", "--output", tmp_path / "run"]
     done = CliRunner().invoke(cli, ["train", *map(str, words)])
     assert isinstance(done.exception, InputError) and "'stemm'" in str(done.exception)
 

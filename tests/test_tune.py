@@ -239,7 +239,7 @@ def test_another_recipe_of_the_same_name_is_told_before_the_data_are_read(
     write_recipe(recipe, tmp_path / "tiny.toml", "")
     recipe = load_recipe(tmp_path / "tiny.toml")
     check_study(open_study(recipe, tmp_path / "search"), recipe, None, DATA)
-    args = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "none", "--output", tmp_path / "search"]
+    args = ["--recipe", tmp_path / "tiny.toml", "--data", tmp_path / "tiny.toml", "--output", tmp_path / "search"]
     assert run(["tune", *map(str, args), "--epochs", "5"]) == 2
     assert "train.epochs was 2, received 5" in " ".join(capsys.readouterr().err.split())
     assert run(["tune", *map(str, args), "--seed", "-1"]) == 2

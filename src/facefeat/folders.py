@@ -21,12 +21,17 @@ def check_folder(folder: Path, what: str, ours: Callable[[str], bool]) -> None:
     try:
         if folder.exists() and (not folder.is_dir() or not all(ours(p.name) for p in folder.iterdir())):
             raise InputError(f"{str(folder)!r} exists and is not {what}. Give a new or empty folder.")
-        above = next(p for p in folder.absolute().parents if p.exists())
-        code = errno.ENOTDIR if not above.is_dir() else 0 if os.access(above, os.W_OK | os.X_OK) else errno.EACCES
-        if code:
-            raise OSError(code, os.strerror(code))
+        check_above(folder)
     except OSError as e:
         raise _unwritable(folder, what, e) from None
+
+
+def check_above(path: Path) -> None:
+    """Raises OSError where the nearest folder above that exists is none, or may not be written."""
+    above = next(p for p in path.absolute().parents if p.exists())
+    code = errno.ENOTDIR if not above.is_dir() else 0 if os.access(above, os.W_OK | os.X_OK) else errno.EACCES
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 @contextmanager

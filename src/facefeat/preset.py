@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.directions import FILE as DIRECTIONS
 from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, UnknownPresetError, did_you_mean
+from facefeat.folders import whole_folder
 from facefeat.readout import Calibration
 from facefeat.registry import get_registry
 from facefeat.schema import Schema
@@ -42,17 +44,27 @@ def sha256(path: Path) -> str:
 def find_preset(value: str | Path | None) -> Path:
     """The folder of a preset: the default's for None, a registered name's, or the folder itself.
 
-    Raises UnknownPresetError where there is neither such a name nor such a folder.
+    Raises UnknownPresetError where there is neither such a name nor such a folder, PresetError for one that holds none.
     """
     text = DEFAULT_PRESET if value is None else str(value)
     registry = get_registry()
-    names = registry.names("preset")
-    if text in names or (":" in text and not Path(text).exists()):
+    names, folder = registry.names("preset"), Path(text)
+    if text in names or (":" in text and not folder.exists()):
         return Path(registry.build("preset", text))
-    folder = Path(text)
     if folder.is_dir():
+        _check_is_preset(folder)
         return folder
     raise UnknownPresetError(f"no such preset. {did_you_mean(text, names)} Or the path of a preset folder.")
+
+
+def _check_is_preset(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        inside = folder / "preset"  # whoever gives the folder of a run means what it holds
+        hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""
+        raise PresetError(
+            f"{str(folder)!r} is no preset: the file 'config.json' is missing.{hint} Valid: a name that "
+            "`facefeat presets` lists, or the folder OUTPUT/preset that `facefeat train` writes."
+        )
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -63,6 +75,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PresetError(f"no such preset folder. Received: {str(folder)!r}.")
+    _check_is_preset(folder)
     for name in _REQUIRED:
         if not (folder / name).is_file():
             raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
@@ -323,11 +336,17 @@ def save_preset(
 
 
 def update_card(folder: str | Path, card: str) -> None:
-    """Replace the model card of a preset, and its line in SHA256SUMS."""
-    folder = Path(folder)
-    (folder / "model_card.md").write_text(card, "utf-8")
-    names = sorted(p.name for p in folder.iterdir() if p.name != "SHA256SUMS" and p.is_file())
-    (folder / "SHA256SUMS").write_text("".join(f"{sha256(folder / n)}  {n}\n" for n in names), "utf-8")
+    """Replace the model card of a preset, and its line in SHA256SUMS, in a copy beside it that then takes its place.
+
+    The other lines stay: a file that was altered is still found to be. Raises PresetError, InputError.
+    """
+    _check_is_preset(folder := Path(folder))
+    with whole_folder(folder, "a preset", lambda _: True) as new:
+        shutil.copytree(folder, new, dirs_exist_ok=True)
+        (new / "model_card.md").write_text(card, "utf-8")
+        sums = {line[66:]: line[:64] for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()}
+        sums["model_card.md"] = sha256(new / "model_card.md")
+        (new / "SHA256SUMS").write_text("".join(f"{sums[n]}  {n}\n" for n in sorted(sums)), "utf-8")
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -25,11 +25,11 @@ COMMANDS = {
     "batch": Lazy("facefeat.cli.batch", "batch", "Every face of a million pictures into one table, resumable."),
     "demo": Lazy("facefeat.cli.demo", "demo", "Try it in the browser: photos in, faces read, faces morphed."),
     "presets": Lazy("facefeat.cli.presets", "presets", "List the trained models that are installed."),
-    "data": Lazy("facefeat.cli.data", "data", "Import labelled faces into one table."),
+    "data": Lazy("facefeat.cli.data", "data", "Fetch, import and look at labelled faces."),
     "train": Lazy("facefeat.cli.train", "train", "Train a model by a recipe."),
     "train-decoder": Lazy("facefeat.cli.train_decoder", "train_decoder", "Train a decoder: faces from latents."),
     "fit-directions": Lazy(
-        "facefeat.cli.fit_directions", "fit_directions", "Fit what edit and compose need to a decoder."
+        "facefeat.cli.fit_directions", "fit_directions", "Fit the directions that edit and compose need."
     ),
     "morph": Lazy("facefeat.cli.morph", "morph", "Turn one face into another, as a video or pictures."),
     "edit": Lazy("facefeat.cli.edit", "edit", "Change the age, gender or race of a face."),

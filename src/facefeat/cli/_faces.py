@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from facefeat.types import UInt8Array
 
 
+def check_photos(*photos: str) -> None:
+    """Call before `start_keras`: a photo that cannot be read is told at once. Raises ImageError."""
+    from facefeat.image import open_image
+
+    for photo in photos:
+        open_image(photo)
+
+
 def face_crop(model: FaceFeatureModel, photo: str, number: int) -> UInt8Array:
     """The (S, S, 3) uint8 aligned crop of face `number` of a photo, counted from 1; 0 for the largest, said aloud.
 

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import click
+
+from facefeat.errors import DataError
 from facefeat.image import PICTURE_SUFFIXES, is_picture_name
+
+
+class Finite(click.FloatRange):
+    """A FloatRange without NaN, which lies in every range since no comparison with it is true, and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Fails with what is valid."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is no finite number.", param, ctx)
+        return number
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,16 @@ def check_model(preset: str | None, detector: str | None = None) -> None:
         get_registry().get("detector", detector)
     if preset is not None:
         find_preset(preset)
+
+
+def check_data(data: str | Path, splits: Path | None = None) -> None:
+    """Call before `start_keras`. Raises DataError for a data set or a table of splits that is not there."""
+    if not Path(data).expanduser().exists():
+        raise DataError(f"no such file or folder: {str(data)!r}. Valid: an imported folder, tar, zip or CSV.")
+    if Path(data).is_dir() and not any(Path(data).iterdir()):
+        raise DataError(f"{str(data)!r} is empty. Valid: an imported folder, tar, zip or CSV.")
+    if splits is not None and not splits.expanduser().is_file():
+        raise DataError(f"no such file: {str(splits)!r}. Valid: a CSV with the columns file and split.")
 
 
 def expand(given: Iterable[str]) -> Inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from facefeat.plugins import one_line
@@ -148,10 +148,13 @@ class CsvWriter:
 
 
 class PlainWriter:
-    """One line per face, nothing cut: for pipes and narrow terminals."""
+    """One line per face, nothing cut: for pipes, and for terminals that are too narrow for a table.
 
-    def __init__(self, out: TextIO, schema: Schema | None) -> None:
-        self._out, self._age = out, age_name(schema)
+    width: of such a terminal; what would cross its right edge goes to a line below. None: no terminal.
+    """
+
+    def __init__(self, out: TextIO, schema: Schema | None, width: int | None = None) -> None:
+        self._out, self._age, self._width = out, age_name(schema), width
 
     def write(self, results: Iterable[ImageResult]) -> None:
         """A photo that could not be read is named on standard error, not here."""
@@ -160,11 +163,21 @@ class PlainWriter:
                 continue
             name = one_line(result.source, 10_000)
             if not result.faces:
-                self._out.write(f"{name}  {NO_FACE}\n")
+                self._line([name, NO_FACE])
             for number, face in enumerate(result.faces, 1):
                 parts = [f"{n.replace('_', ' ')} {self._joined(face, n)}" for n in face.attributes]
-                self._out.write("  ".join([name, f"face {number}", f"box {box_text(face)}", *parts]) + "\n")
+                self._line([name, f"face {number}", f"box {box_text(face)}", *parts])
         self._out.flush()
+
+    def _line(self, parts: Sequence[str]) -> None:
+        line = parts[0]
+        for part in parts[1:]:
+            if self._width is not None and len(line) + 2 + len(part) > self._width:
+                self._out.write(f"{line}\n")
+                line = f"    {part}"
+            else:
+                line += f"  {part}"
+        self._out.write(f"{line}\n")
 
     def _joined(self, face: FaceResult, name: str) -> str:
         return (", " if name == self._age else " or ").join(describe(face, name, self._age))
@@ -181,17 +194,20 @@ class TableWriter:
 
         self._console = Console(file=out, width=width, highlight=False)
         attributes = schema.attributes if schema is not None else {}
-        self._widths = {n: max(len(n), *(len(c) for c in a.classes)) + 5 for n, a in attributes.items()}
+        # A space and ">99%" after a class.
+        self._widths = {n: max(len(n), *(len(c) + 5 for c in a.classes)) for n, a in attributes.items()}
         self._age = age_name(schema)
         if self._age:
-            self._widths[self._age] += 6  # "33 (" and ")"
+            # "104 (" and ")"; the interval: "100-116 (90%)".
+            self._widths[self._age] = max(self._widths[self._age] + 6, 14)
         longest = max((len(one_line(s, 10_000)) for s in sources), default=0)
         left = width - self._fixed()
         self._name = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, left))
         self._headed = False
 
     def _fixed(self) -> int:
-        return sum(self._widths.values()) + _BOX_WIDTH + 4 + 2 * (len(self._widths) + 3)
+        # Between two columns are a space and the (blank) line of the box.
+        return sum(self._widths.values()) + _BOX_WIDTH + 4 + 2 * (len(self._widths) + 2)
 
     @property
     def fits(self) -> bool:
@@ -209,7 +225,8 @@ class TableWriter:
             show_edge=False,
             show_header=not self._headed,
             header_style="bold",
-            padding=(0, 1, 0, 1),
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
         )
         table.add_column("Photo", width=self._name, overflow="fold")
         table.add_column("Face", width=4, justify="right")
@@ -239,4 +256,4 @@ def terminal_writer(out: TextIO, schema: Schema | None, sources: Iterable[str], 
         table = TableWriter(out, schema, sources, width)
         if table.fits:
             return table
-    return PlainWriter(out, schema)
+    return PlainWriter(out, schema, width)

@@ -14,15 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae", "mse", "psnr")
 TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
 _OPTIONS = (
-    click.option("--recipe", required=True, help="Name of a shipped recipe (`facefeat recipes`), or a .toml file."),
+    click.option("--recipe", required=True, metavar="NAME|FILE", help="A name of `facefeat recipes`, or a .toml file."),
     click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV."),
-    click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the run."),
+    click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the run."),
     click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --output."),
     click.option(
         "--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data."
     ),
-    click.option("--train-split", default=TRAIN_SPLIT, show_default=True),
-    click.option("--validation-split", default=VALIDATION_SPLIT, show_default=True),
+    click.option("--train-split", default=TRAIN_SPLIT, show_default=True, help="The faces to learn from."),
+    click.option("--validation-split", default=VALIDATION_SPLIT, show_default=True, help="Those to choose an epoch."),
     click.option("--epochs", type=int, help="Instead of the recipe's."),
     click.option("--batch-size", type=int, help="Instead of the recipe's."),
     click.option(
@@ -53,9 +53,19 @@ def repeated(command: str, recipe: str, **options: Any) -> str:
 
 
 def check_output(output: Path, resume: bool) -> None:
-    """Raises InputError where the folder of a run holds one already, and this is not to go on with it."""
-    from facefeat.errors import InputError
+    """Call before the data are read.
 
+    Raises InputError where the folder of a run cannot be made, or holds one already and this is not to go on with it.
+    """
+    from facefeat.errors import InputError
+    from facefeat.folders import check_above
+
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{str(output)!r} is a file. Give another --output, a folder.")
+    try:
+        check_above(output)
+    except OSError as e:
+        raise InputError(f"cannot make the folder {str(output)!r}: {e.strerror}") from None
     if (output / "checkpoint.npz").exists() and not resume:
         raise InputError(f"{str(output)!r} holds a run already. Add --resume to go on, or give another --output.")
 

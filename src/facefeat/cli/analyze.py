@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from facefeat.cli._inputs import check_model
+from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.errors import InputError
 
@@ -16,11 +16,10 @@ from facefeat.errors import InputError
 @click.command("analyze")
 @click.argument("name")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
-@click.option(
-    "--output", required=True, type=click.Path(path_type=Path), help="Folder for the table, figures and directions."
-)
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the table, figures "
+              "and directions.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--split", default="val", show_default=True)
+@click.option("--split", default="val", show_default=True, help="The faces to study.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the analyzer; repeatable.")
 def analyze(
@@ -48,6 +47,7 @@ def analyze(
     get_registry().build("analyzer", name, **config)
     check_folder(output, "an analysis", is_analysis_file)
     check_model(preset)
+    check_data(data, splits)
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
         start_keras()

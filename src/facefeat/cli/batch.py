@@ -8,9 +8,9 @@ import time
 
 import click
 
+from facefeat.cli._inputs import Finite
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import progress, warn
-from facefeat.errors import PresetError
 
 _OF_RAY = ("address", "workers", "gpus", "cpus")
 
@@ -29,11 +29,13 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--column", metavar="NAME", help="The column of a Parquet's pictures. [default: found by its type]")
 @click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process. [default: one a core, "
               "8 at most]")  # fmt: skip
-@click.option("--engine", default="local", show_default=True, metavar="local|ray", help="ray: workers on a cluster.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="ray: workers on a cluster.")  # fmt: skip
 @click.option("--address", help="ray: of a cluster; auto on a machine of one. [default: Ray is started here]")
 @click.option("--workers", type=click.IntRange(1), help="ray: how many. [default: as many as fit]")
-@click.option("--gpus", type=float, metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. [default: none]")
-@click.option("--cpus", type=float, metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")
+@click.option("--gpus", type=Finite(min=0), metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. "
+              "[default: none]")  # fmt: skip
+@click.option("--cpus", type=Finite(min=0), metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")
 @click.pass_context
 def batch(
     ctx: click.Context,
@@ -84,15 +86,12 @@ def batch(
             bar.advance(count - shown, "reading pictures")
             shown = count
 
-        try:
-            cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
-            done = run_batch(
-                inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
-                retry_failed=retry_failed, give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
-                progress=show,
-            )  # fmt: skip
-        except PresetError as e:
-            raise click.UsageError(str(e)) from None
+        cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
+        done = run_batch(
+            inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
+            retry_failed=retry_failed, give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
+            progress=show,
+        )  # fmt: skip
     parts = [
         f"{n:,} {what if n == 1 else what + 's'}" for n, what in ((done.pictures, "picture"), (done.faces, "face"))
     ]

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from facefeat.cli._changes import as_number, asked_of, attribute_options, read_below
-from facefeat.cli._inputs import check_model
+from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import warn
 from facefeat.errors import InputError
@@ -63,7 +63,11 @@ def compose(
 
     check_picture(output)
     held = coordinates_of(coordinates)
+    if data is None and (split is not None or splits is not None):
+        raise InputError("--split and --splits are of --nearest. Add: --nearest DATA")
     check_model(preset)
+    if data is not None:
+        check_data(data, splits)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

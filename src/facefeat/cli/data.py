@@ -38,7 +38,7 @@ data.add_command(preview)
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the table.")
 @click.option("--schema", metavar="NAME|FILE", help="fairface, utkface or a .toml file. Default: the format's own.")
 @click.option("--splits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with file and split.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True)
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True, help="Of SOURCE.")
 @click.option("--root", type=click.Path(exists=True, path_type=Path), help="What a CSV's file names start from.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Read every picture once, skip the broken.")
 def import_(
@@ -70,9 +70,10 @@ def import_into(
     check: bool = True,
 ) -> None:
     """What `facefeat data import` does."""
-    from facefeat.data import check_pictures, read_raw, write_dataset
+    from facefeat.data import check_dataset_output, check_pictures, read_raw, write_dataset
     from facefeat.schema import get_schema
 
+    check_dataset_output(output)
     chosen = None if schema is None else get_schema(schema)
     with _bar("reading labels") as step:
         found = read_raw(source, chosen, splits, step, format_, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ SPARSE = 8
 
 @click.command("explore")
 @click.argument("source", metavar="DIR", type=click.Path(exists=True, path_type=Path))
-@click.option("--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder.")
+@click.option("--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for all.")
 @click.option("--schema", metavar="NAME|FILE", help="For data that is not imported yet. Default: the format's own.")
 @click.option("--splits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with file and split.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the sample faces.")
@@ -34,6 +35,7 @@ def explore(source: Path, output: Path, schema: str | None, splits: Path | None,
     from facefeat.data.explore import explore as count
     from facefeat.data.pictures import draw_counts, draw_faces, draw_pairs
 
+    _check(output)
     dataset = load_dataset(source, schema, splits)
     found = count(dataset)
     figures = {"counts.png": draw_counts(found)} | ({"pairs.png": draw_pairs(found)} if found.pairs else {})
@@ -47,12 +49,29 @@ def explore(source: Path, output: Path, schema: str | None, splits: Path | None,
     click.echo(f"Written to {output}: {names}")
 
 
-def _save(save: Any, path: Path) -> None:
+def _check(path: Path) -> None:
+    """Before the work, not after it. Raises DataError where nothing can be written there."""
     from facefeat.errors import DataError
+    from facefeat.folders import check_above
 
     try:
+        check_above(path)
+    except OSError as e:
+        raise DataError(f"cannot write to {str(path)!r}: {e.strerror or e}") from None
+
+
+def _save(save: Any, path: Path) -> None:
+    """Write a picture beside its place, then rename it."""
+    from facefeat.errors import DataError
+
+    beside = path.with_name(f".{os.getpid()}-{path.name}")  # the ending tells the format
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(path)
+        try:
+            save(beside)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as e:
         raise DataError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
 
@@ -109,6 +128,7 @@ def preview(recipe: str, source: Path, output: Path, count: int, columns: int, s
 
     if output.suffix.lower() != ".png":
         raise InputError(f"the output must be a .png file. Received: {str(output)!r}.")
+    _check(output)
     chosen = load_recipe(recipe)
     dataset = load_dataset(source)
     if "train" in dataset.splits:

@@ -8,10 +8,11 @@ import click
 import numpy as np
 
 from facefeat.cli._changes import asked_of, attribute_options, read_below
-from facefeat.cli._faces import face_crop
-from facefeat.cli._inputs import check_model
+from facefeat.cli._faces import check_photos, face_crop
+from facefeat.cli._inputs import Finite, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import warn
+from facefeat.errors import InputError
 
 
 @click.command()
@@ -21,8 +22,10 @@ from facefeat.cli._show import warn
 @click.option("--grid", is_flag=True, help="A strip: the face, its reconstruction, the steps on the way, what is read.")
 @click.option("--steps", default=4, show_default=True, type=click.IntRange(1, 12), help="Of --grid, with the "
               "edited face.")  # fmt: skip
-@click.option("--limit", default=4.0, show_default=True, help="Standard deviations that the face is moved at most.")
-@click.option("--method", default="least", show_default=True, help="least or orthogonal.")
+@click.option("--limit", type=Finite(0, 20, min_open=True), default=4.0, show_default=True, help="Standard deviations "
+              "that the face is moved at most.")  # fmt: skip
+@click.option("--method", type=click.Choice(["least", "orthogonal"]), default="least", show_default=True, help="How "
+              "the direction is found; orthogonal is for comparison.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
               "`facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
@@ -50,7 +53,10 @@ def edit(
     from facefeat.latent.frames import check_picture, contact_sheet, enlarge, with_text_below, write_picture
 
     check_picture(output)
+    if (age, gender, race, others) == (None, None, None, ()):
+        raise InputError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
     check_model(preset)
+    check_photos(photo)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from facefeat.cli._inputs import check_model
+from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
 
 if TYPE_CHECKING:
@@ -20,32 +20,31 @@ if TYPE_CHECKING:
 
 @click.command("evaluate")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
-@click.option("--preset", help="Name or folder; the bundled default where not given.")
-@click.option("--split", default="val", show_default=True)
+@click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
+@click.option("--split", default="val", show_default=True, help="The faces to measure on.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option(
     "--report", "folder", type=click.Path(path_type=Path), help="Write a page, JSON and pictures to this folder."
 )
-@click.option("--bootstrap", default=500, show_default=True, help="Resamples for the intervals; 0 for none.")
+@click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
+              "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def evaluate(
     data: Path, preset: str | None, split: str, splits: Path | None, folder: Path | None, bootstrap: int, as_json: bool
 ) -> None:
     """Score a preset on a split of a data set, overall and per group."""
     from facefeat.data import load_dataset
-    from facefeat.errors import InputError
     from facefeat.evaluation.audit import require_extra
     from facefeat.evaluation.page import OURS
     from facefeat.folders import check_folder
     from facefeat.model import FaceFeatureModel
 
-    if bootstrap < 0:
-        raise InputError(f"--bootstrap must be 0 or more. Received: {bootstrap}.")
     if folder is not None:
         # Before the work, not after it.
         require_extra()
         check_folder(folder, "a report", OURS.__contains__)
     check_model(preset)
+    check_data(data, splits)
     start_keras()
     console = Console(stderr=True)
     model = FaceFeatureModel.from_preset(preset)

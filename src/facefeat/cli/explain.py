@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._faces import face_crop
+from facefeat.cli._faces import check_photos, face_crop
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
@@ -14,9 +14,11 @@ from facefeat.cli._quiet import start_keras
 @click.command()
 @click.argument("photo")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
-@click.option("--attribute", default="gender", show_default=True, help="age, gender or race.")
+@click.option("--attribute", default="gender", show_default=True, metavar="NAME", help="age, gender, race, or another "
+              "of the model's.")  # fmt: skip
 @click.option("--class", "label", metavar="NAME", help="The class to explain. [default: the model's answer]")
-@click.option("--method", default="auto", show_default=True, help="gradient, attention or auto.")
+@click.option("--method", type=click.Choice(["auto", "attention", "gradient"]), default="auto", show_default=True,
+              help="auto: attention where the head has it and no class is given.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
               "`facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the bundled one]")
@@ -37,6 +39,7 @@ def explain(
 
     check_picture(output)
     check_model(preset)
+    check_photos(photo)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._inputs import check_model
+from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
 
 
 @click.command("fit-directions")
 @click.option("--preset", required=True, metavar="NAME|FOLDER", help="A model with a decoder.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder of the new preset. [default: --preset itself]")
-@click.option("--split", default="train", show_default=True)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder of the new preset. [default: --preset "
+              "itself]")  # fmt: skip
+@click.option("--split", default="train", show_default=True, help="The faces to fit on.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 def fit_directions(preset: str, data: Path, output: Path | None, split: str, splits: Path | None) -> None:
     """Fit the directions of a preset's latents on a data set, and write the preset with them.
 
-    `facefeat train-decoder` does so itself: this is for presets of before, and for other data.
+    `facefeat train-decoder` does so itself: this is for older presets, and for other data.
     """
     from rich.console import Console
 
@@ -32,6 +33,7 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     place = output or Path(preset)
     # Before the work, not after it; whether --preset is a preset is told when it is read.
     check_folder(place, "a preset", lambda _: output is None or (place / "config.json").is_file())
+    check_data(data, splits)
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
         start_keras()

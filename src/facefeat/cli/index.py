@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._inputs import check_model, expand
+from facefeat.cli._inputs import check_data, check_model, expand
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import progress, warn
-from facefeat.errors import DataError, InputError
+from facefeat.errors import InputError
 
 
 @click.command()
@@ -20,7 +20,8 @@ from facefeat.errors import DataError, InputError
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
 @click.option("--detector", metavar="NAME", help="With --photos: mtcnn (default), whole-image, or a plugin's.")
-@click.option("--metric", default="euclidean", show_default=True, help="Distance: euclidean or cosine.")
+@click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True,
+              help="Distance between latents.")  # fmt: skip
 @click.option("--crops/--no-crops", default=True, show_default=True, help="Keep a small picture of each face.")
 def index(
     data: tuple[str, ...],
@@ -52,9 +53,9 @@ def index(
         files = found.files
     elif len(data) > 1:
         raise InputError(f"one data set at a time, or --photos. Received: {len(data)} of them.")
-    elif not Path(data[0]).expanduser().exists():  # as load_dataset would say, which needs the model first
-        raise DataError(f"no such file or folder: {data[0]!r}")
     check_model(preset, detector)
+    if not photos:
+        check_data(data[0], splits)
     start_keras()
     from facefeat import FaceFeatureModel
     from facefeat.data import load_dataset

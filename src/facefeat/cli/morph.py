@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._faces import face_crop
+from facefeat.cli._faces import check_photos, face_crop
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
@@ -26,8 +26,10 @@ BATCH = 64
               "(a contact sheet), or a new folder for PNG frames.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
 @click.option("--steps", default=60, show_default=True, help="Frames, all stretches together.")
-@click.option("--path", "way", default="linear", show_default=True, help="linear or spherical.")
-@click.option("--easing", default="smooth", show_default=True, help="none or smooth.")
+@click.option("--path", "way", type=click.Choice(["linear", "spherical"]), default="linear", show_default=True,
+              help="From latent to latent: straight, or around.")  # fmt: skip
+@click.option("--easing", type=click.Choice(["smooth", "none"]), default="smooth", show_default=True,
+              help="Slow near each photo, or even.")  # fmt: skip
 @click.option("--bounce", is_flag=True, help="And back again, for an endless loop.")
 @click.option("--face", "faces", multiple=True, type=click.IntRange(1), metavar="N",
               help="Which face of a photo, by the numbers of `facefeat predict`: once for all photos, or once a photo. "
@@ -65,6 +67,7 @@ def morph(
             f"--face must be given once, or once for each of the {len(photos)} photos, not {len(faces)} times."
         )
     check_model(preset)
+    check_photos(*photos)
     start_keras()
     from facefeat.model import FaceFeatureModel
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._inputs import check_model, expand
+from facefeat.cli._inputs import Finite, check_model, expand
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._results import CsvWriter, JsonWriter, Writer, terminal_writer
 from facefeat.cli._show import progress, warn
@@ -37,17 +37,16 @@ CHUNK = 16
 )
 @click.option("--model", "model_file", metavar="FILE", help="For --engine onnx: what `facefeat export` wrote.")
 @click.option("--detector", metavar="NAME", help="mtcnn (default), whole-image for crops, or a plugin's.")
-@click.option(
-    "--min-score", type=click.FloatRange(0, 1), default=0.0, help="Leave out faces that the detector is less sure of."
-)
+@click.option("--min-score", metavar="P", type=Finite(0, 1), default=0.0, help="Leave out faces of which the "
+              "detector is less sure than P.")  # fmt: skip
 @click.option(
     "--min-confidence",
     metavar="P",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.0,
     help='Say "unsure" in place of an answer less probable than P, such as 0.8.',
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one photo each.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each photo.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one row a face, with every probability.")
 @click.option(
     "--annotate", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Draw on copies, saved in DIR."

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from facefeat.cli._show import megabytes, rows, warn
-from facefeat.errors import FacefeatError, InputError
+from facefeat.errors import FacefeatError, PresetError
 from facefeat.registry import Registered, get_registry
 
 
@@ -81,4 +81,5 @@ def _card(name: str) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise InputError(f"preset {name!r} has no readable model card: {e}") from None
+        why = (e.strerror or str(e)) if isinstance(e, OSError) else "it is not UTF-8 text"
+        raise PresetError(f"preset {name!r} has no readable model card: {str(path)!r}: {why}") from None

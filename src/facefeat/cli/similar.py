@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._faces import face_crop
+from facefeat.cli._faces import check_photos, face_crop
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import rows
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @click.argument("photo", metavar="PHOTO")
 @click.option("--index", "folder", required=True, type=click.Path(path_type=Path), help="What `facefeat index` wrote.")
 @click.option("--count", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many faces.")
-@click.option("--face", default=0, type=click.IntRange(0), metavar="N",
+@click.option("--face", type=click.IntRange(1), metavar="N",
               help="Which face of the photo, by the numbers of `facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write a contact sheet: .png or .jpg.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one face each.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each face.")
 @click.option("--exact", is_flag=True, help="Look at every face, where the index would be searched approximately.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: that of the index]")
 @click.option("--detector", metavar="NAME", help="mtcnn (default), whole-image for crops, or a plugin's.")
@@ -34,7 +34,7 @@ def similar(
     photo: str,
     folder: Path,
     count: int,
-    face: int,
+    face: int | None,
     output: Path | None,
     as_json: bool,
     exact: bool,
@@ -52,7 +52,7 @@ def similar(
     if photo.lower().endswith(".npy"):
         latent = read_latent(photo)
     else:
-        crop, latent = encode_photo(index, photo, face, preset, detector)
+        crop, latent = encode_photo(index, photo, face or 0, preset, detector)
     (found,) = index.nearest(latent, count, exact=exact, crops=output is not None)
     if output is not None:
         from facefeat.latent.frames import write_frames
@@ -100,6 +100,7 @@ def encode_photo(
     """The (S, S, 3) uint8 crop of a face and its (1, D) latent, by the model of the index."""
     preset = preset or index.facts["preset"] or None
     check_model(preset, detector)
+    check_photos(photo)
     start_keras()
     from facefeat import FaceFeatureModel
 

@@ -9,13 +9,14 @@ from typing import Any
 import click
 from rich.console import Console
 
+from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import RichReporter, bars, check_output, make_output, repeated, run_options
 
 
 @click.command("train")
 @run_options
-@click.option("--start", metavar="PRESET", help="Start from the backbone of this preset: a name or a folder.")
+@click.option("--start", metavar="NAME|FOLDER", help="Start from the backbone of this preset, not the recipe's.")
 @click.option(
     "--distributed", is_flag=True, help="This is one of several processes; the launcher's environment says which."
 )
@@ -50,6 +51,7 @@ def train(
     check_output(output, resume)
     if chosen.start and not (output / CHECKPOINT).is_file():
         find_preset(chosen.start)
+    check_data(data, splits)
     start_keras()
     processes = join_processes() if distributed else ALONE
     model = FaceFeatureModel.from_recipe(chosen)  # the mistakes in the settings of backbone and head

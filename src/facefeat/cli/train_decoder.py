@@ -9,15 +9,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from facefeat.cli._inputs import check_model
+from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import RichReporter, bars, check_output, make_output, repeated, run_options
 
 
 @click.command("train-decoder")
 @run_options
-@click.option("--preset", help="Name or folder; the recipe's, or the bundled default, where not given.")
-@click.option("--start", metavar="PRESET", help="Start from the decoder of this preset: a name or a folder.")
+@click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the recipe's, or else the bundled one]")
+@click.option("--start", metavar="NAME|FOLDER", help="Start from the decoder of this preset, not the recipe's.")
 def train_decoder(
     recipe: str,
     preset: str | None,
@@ -53,6 +53,7 @@ def train_decoder(
     check_model(named)
     if chosen.start and not (output / CHECKPOINT).is_file():
         check_model(chosen.start)
+    check_data(data, splits)
     start_keras()
     model = FaceFeatureModel.from_preset(named)
     build_decoder(model.classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own

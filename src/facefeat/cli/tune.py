@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._run import check_output
 
 if TYPE_CHECKING:
     from facefeat.training.recipe import Recipe
 
 
 @click.command()
-@click.option("--recipe", required=True, help="The recipe to start from: a name (`facefeat recipes`) or a .toml file.")
+@click.option("--recipe", required=True, metavar="NAME|FILE", help="To start from: a name of `facefeat recipes`, or a "
+              ".toml file.")  # fmt: skip
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the search.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the search.")
 @click.option("--trials", default=20, show_default=True, type=click.IntRange(min=1), help="In all, pruned ones too.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Of each trial, instead of the recipe's.")
 @click.option("--space", type=click.Path(path_type=Path), help="TOML file of ranges, instead of the recipe's own.")
 @click.option("--storage", help="Database address, to search on several machines; else a journal file in --output.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
-@click.option("--train-split", default="train", show_default=True)
-@click.option("--validation-split", default="val", show_default=True)
+@click.option("--train-split", default="train", show_default=True, help="The faces to learn from.")
+@click.option("--validation-split", default="val", show_default=True, help="Those to judge a trial on.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the points drawn.")
 def tune(
     recipe: str,
@@ -55,7 +58,9 @@ def tune(
     if epochs is not None:
         chosen = chosen.replace(epochs=epochs)
     ranges = None if space is None else _space(space, chosen)
-    # Their mistakes show before the data are read.
+    # Their mistakes show before the data are read, and leave no study.
+    check_output(output, resume=True)
+    check_data(data, splits)
     check_study(open_study(chosen, output, storage, seed), chosen, ranges)
     console = Console(stderr=True)
     with console.status("reading the data"):

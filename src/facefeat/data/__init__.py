@@ -12,7 +12,7 @@ from facefeat.data.batches import Batches
 from facefeat.data.dataset import FaceDataset
 from facefeat.data.importers import FORMATS, Import, read_raw
 from facefeat.data.rows import Skipped
-from facefeat.data.store import check_pictures, load_dataset, write_dataset
+from facefeat.data.store import check_dataset_output, check_pictures, load_dataset, write_dataset
 
 __all__ = [
     "FORMATS",
@@ -20,6 +20,7 @@ __all__ = [
     "FaceDataset",
     "Import",
     "Skipped",
+    "check_dataset_output",
     "check_pictures",
     "load_dataset",
     "read_raw",

@@ -143,7 +143,7 @@ def _detect(path: Path) -> str:
     if path.is_dir() and len(_csv_files(path)) == 1:
         return "csv"
     if not names:
-        raise DataError(f"{str(path)!r} is empty")
+        raise DataError(f"{str(path)!r} is empty. Valid: a folder, tar or zip of pictures, or a CSV file.")
     raise DataError(
         f"{str(path)!r} is not a data set that facefeat knows ({len(pictures):,} pictures, none named as in UTKFace; no"
         " fairface_label_*.csv; no single CSV file). Write a CSV file with a column 'file' and one per attribute, and"

@@ -258,7 +258,7 @@ def open_source(path: Path, outside: bool = False) -> Source:
         raise DataError(f"{str(path)!r} is not a whole zip archive. Fetch it again.")
     if path.suffix.lower() in (".tar", ".tgz", ".gz"):
         raise DataError(f"{str(path)!r} is not a whole tar archive. Fetch it again.")
-    raise DataError(f"{str(path)!r} is neither a folder nor a tar nor a zip archive")
+    raise DataError(f"{str(path)!r} is neither a folder nor a tar nor a zip archive, nor a .csv")
 
 
 def find_prefix(source: Source, files: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from facefeat.data.rows import Collector, Skipped
 from facefeat.data.sources import Source, open_source
 from facefeat.data.tables import read_table
 from facefeat.errors import DataError, ImageError
+from facefeat.folders import check_above
 from facefeat.schema import Schema, get_schema
 
 if TYPE_CHECKING:
@@ -85,14 +86,29 @@ def check_pictures(found: Import, progress: Progress | None = None) -> Import:
     return replace(found, table=table, skipped=(*found.skipped, *skipped))
 
 
+def check_dataset_output(output: str | os.PathLike[str]) -> Path:
+    """Whether `write_dataset` would write there, told before the pictures are read; gives its path.
+
+    Raises DataError where it is a file, holds other things or, as far as that can be known, cannot be written.
+    """
+    folder = Path(output).expanduser()
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{str(folder)!r} is a file. Choose another --output, a new or empty folder.")
+        if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
+            raise DataError(f"{str(folder)!r} is not empty and not an imported data set. Choose another --output.")
+        check_above(folder)
+    except OSError as e:
+        raise DataError(f"cannot write to {str(folder)!r}: {e.strerror or e}") from None
+    return folder
+
+
 def write_dataset(found: Import, output: str | os.PathLike[str]) -> FaceDataset:
     """Write an import to a folder and load it from there. An earlier import there is replaced; its cache stays.
 
     Raises DataError where the folder holds other things or cannot be written.
     """
-    folder = Path(output).expanduser()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder)):
-        raise DataError(f"{str(folder)!r} is not empty and not an imported data set. Choose another --output.")
+    folder = check_dataset_output(output)
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))

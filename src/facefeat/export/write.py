@@ -19,7 +19,7 @@ from facefeat.errors import FacefeatError, InputError, MissingExtraError, Plugin
 from facefeat.export.graph import export_graph
 from facefeat.export.metadata import FILE, INTERVAL, KEY, YEARS, ExportMetadata, format_of
 from facefeat.export.run import outputs_of
-from facefeat.folders import whole_folder
+from facefeat.folders import check_above, whole_folder
 from facefeat.identity import encoder_hash, model_hash
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ def check_export(path: Path, format: str | None) -> str:
             raise InputError(f"{str(path)!r} exists and is not an exported model. Give a new or empty folder.")
     elif path.is_dir():
         raise InputError(f"{str(path)!r} is a folder. Give the name of a file.")
+    try:
+        check_above(path)
+    except OSError as e:
+        raise InputError(f"cannot write {str(path)!r}: {e.strerror}") from None
     # Not by import: that would start TensorFlow, with its log.
     if kind == "onnx" and not all(importlib.util.find_spec(p) for p in ("onnx", "tf2onnx")):
         raise MissingExtraError("writing ONNX needs a converter. Type: pip install 'facefeat[export]'")

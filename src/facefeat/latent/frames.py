@@ -54,7 +54,8 @@ def check_output(output: str | Path) -> Path:
         raise InputError(f"{str(path)!r} is there already. A folder of frames must be new or empty.")
     where = path.absolute().parent
     if not where.is_dir():
-        raise InputError(f"cannot write {str(path)!r}: there is no folder {str(where)!r}.")
+        what = f"{str(where)!r} is no folder" if where.exists() else f"there is no folder {str(where)!r}"
+        raise InputError(f"cannot write {str(path)!r}: {what}.")
     if not os.access(where, os.W_OK):
         raise InputError(f"cannot write {str(path)!r}: the folder {str(where)!r} may not be written.")
     return path
@@ -88,7 +89,7 @@ def write_picture(picture: UInt8Array, output: Path) -> Path:
     from PIL import Image
 
     path = check_picture(output)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.absolute().parent))
+    beside = _beside(path)
     try:
         Image.fromarray(picture).save(beside / path.name, quality=95)
         (beside / path.name).replace(path)
@@ -123,7 +124,7 @@ def write_frames(
     if path.suffix:
         kind = path.suffix.lower()
         write = _video if kind in VIDEO else _animation if kind in ANIMATION else _sheet
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.absolute().parent))
+    beside = _beside(path)
     try:
         made = beside / (path.name if path.suffix else "frames")
         write(frames, made, fps, count)
@@ -135,6 +136,13 @@ def write_frames(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return path
+
+
+def _beside(path: Path) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.absolute().parent))
+    except OSError as e:
+        raise InputError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
 
 
 def _video(frames: Iterable[UInt8Array], path: Path, fps: float, count: int) -> None:

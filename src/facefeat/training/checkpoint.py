@@ -46,19 +46,13 @@ class Checkpoints:
 
     def _write(self, name: str, arrays: dict[str, Any]) -> None:
         assert self.folder is not None
-        made = self.folder / f".{name}.{os.getpid()}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with made.open("wb") as f:
-                np.savez(f, **arrays)
-            os.replace(made, self.folder / name)
+            write_npz(self.folder / name, arrays)
         except OSError as e:
             raise TrainingError(
                 f"cannot write {str(self.folder / name)!r}: {e.strerror or e}. The epoch before is kept: make room, "
                 "then the same command with --resume."
             ) from None
-        finally:
-            made.unlink(missing_ok=True)
 
     def read(self) -> dict[str, Any] | None:
         """The state of the last epoch, or None where there is no checkpoint.
@@ -95,6 +89,18 @@ class Checkpoints:
                 self.best = [arrays[f"w{i:04d}"] for i in range(len(variables))]
         for variable, weight in zip(variables, self.best, strict=True):
             variable.assign(weight)
+
+
+def write_npz(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an .npz beside its place, then rename it; its folder is made. Raises OSError."""
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with made.open("wb") as f:
+            np.savez(f, **arrays)
+        os.replace(made, path)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def _named(letter: str, arrays: Sequence[Any]) -> dict[str, Any]:

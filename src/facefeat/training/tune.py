@@ -42,7 +42,8 @@ def open_study(recipe: Recipe, folder: Path, storage: str | None = None, seed: i
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not storage:
+            folder.mkdir(parents=True, exist_ok=True)
         place = storage or JournalStorage(JournalFileBackend(str(folder / "study.journal")))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -53,6 +54,7 @@ def open_study(recipe: Recipe, folder: Path, storage: str | None = None, seed: i
                 direction="maximize",
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
             )
+            folder.mkdir(parents=True, exist_ok=True)  # a storage that cannot be opened leaves none behind
             told = json.dumps([seed, len(study.get_trials(deepcopy=False)), os.getpid(), platform.node()])
             own = int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "big")
             study.sampler = optuna.samplers.TPESampler(seed=own, n_startup_trials=8)
