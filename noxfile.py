@@ -24,7 +24,7 @@ MINIMUMS = [
     f"tests/test_{name}.py"
     for name in (
         *("audit", "cli_frame", "cli_predict", "data_import", "data_tables", "default_preset", "detectors"),
-        *("evaluation", "heads", "image", "plugins", "preset", "registry", "training", "tune"),
+        *("evaluation", "heads", "image", "opening", "plugins", "preset", "registry", "training", "tune"),
     )
 ]
 
@@ -71,6 +71,15 @@ def browser(session: nox.Session) -> None:
     """
     session.install(".[test,browser]")
     session.run("pytest", "-m", "browser", *(session.posargs or ["tests/browser"]), env=QUIET)
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """The pictures of the demo in the docs, drawn anew: look at each before it is committed."""
+    session.install(".[test,browser]")
+    folder = session.create_tmp()
+    session.run("pytest", "-m", "browser", "tests/browser", env={**QUIET, "FACEFEAT_SCREENSHOTS": folder})
+    session.run("python", "docs/screenshots.py", folder)
 
 
 @nox.session
