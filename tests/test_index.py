@@ -103,6 +103,23 @@ def test_a_stopped_run_goes_on_and_no_face_is_lost_or_doubled(
     assert {r["file"] for r in rows} == set(faces.table["file"])
 
 
+def test_two_runs_cannot_write_one_index(model: FaceFeatureModel, faces: Any, tmp_path: Path) -> None:
+    def start_another(done: int, total: int) -> None:
+        with pytest.raises(InputError, match="another run is writing the index"):
+            build_index(model, DatasetFaces(faces), tmp_path / "i")
+
+    assert len(build_index(model, DatasetFaces(faces, chunk=9), tmp_path / "i", progress=start_another)) == 24
+    assert [p.name for p in tmp_path.iterdir()] == ["i"]
+
+
+def test_damaged_facts_are_another_run(model: FaceFeatureModel, faces: Any, tmp_path: Path) -> None:
+    partial(tmp_path / "i").mkdir()
+    for text in ("{}", "[]", "no JSON"):
+        (partial(tmp_path / "i") / "index.json").write_text(text)
+        assert len(build_index(model, DatasetFaces(faces), tmp_path / "i")) == 24
+        partial(tmp_path / "i").mkdir()
+
+
 def test_another_run_does_not_go_on_with_it(model: FaceFeatureModel, faces: Any, tmp_path: Path) -> None:
     def killed(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -148,6 +165,8 @@ def test_what_is_in_the_way_stays(model: FaceFeatureModel, faces: Any, tmp_path:
     (tmp_path / "mine" / "a.txt").touch()
     with pytest.raises(InputError, match="exists and is not an index"):
         build_index(model, DatasetFaces(faces), tmp_path / "mine")
+    with pytest.raises(InputError, match="is no name for a new folder"):
+        build_index(model, DatasetFaces(faces), ".")
     with pytest.raises(InputError, match="no such metric"):
         build_index(model, DatasetFaces(faces), tmp_path / "i", metric="manhattan")
     with pytest.raises(InputError, match="is no index of faces"):

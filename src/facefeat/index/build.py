@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,12 +138,28 @@ def build_index(
     JPEG of each face, for contact sheets. preset: what to load the model by, later. progress: called with (units
     done, in all). failed: called with a sentence for each photo that could not be read.
 
-    Raises InputError for a metric or folder that is not valid, DataError where there is no face, MissingExtraError.
+    Raises InputError for a metric or folder that is not valid, or where another process is writing there; DataError
+    where there is no face; MissingExtraError.
     """
-    import pyarrow as pa
-
     target = Path(folder)
     check_index_output(target, metric)
+    with _alone(target):
+        _build(model, faces, target, metric, crops, preset, progress, failed)
+    return FaceIndex(target)
+
+
+def _build(
+    model: Any,
+    faces: DatasetFaces | PhotoFaces,
+    target: Path,
+    metric: str,
+    crops: bool,
+    preset: str,
+    progress: Progress | None,
+    failed: Callable[[str], None] | None,
+) -> None:
+    import pyarrow as pa
+
     total = faces.start(model)
     attributes = tuple(model.schema.attributes)
     facts = _facts(model, faces, metric, crops, preset, attributes)
@@ -167,13 +184,34 @@ def build_index(
         _put(partial(target), target)
     except OSError as e:
         raise InputError(f"cannot write the index {str(target)!r}: {e.strerror or e}") from None
-    return FaceIndex(target)
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Raises InputError where another process is writing this index: each would add the same faces."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"another run is writing the index {str(target)!r}. Wait for it, or name another.") from None
+    except OSError as e:
+        raise InputError(f"cannot write the index {str(target)!r}: {e.strerror or e}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def check_index_output(target: Path, metric: str) -> None:
     """Raises, before the work, what `build_index` would."""
     if metric not in METRICS:
         raise InputError(f"no such metric. {did_you_mean(metric, METRICS)}")
+    if not target.name:
+        raise InputError(f"{str(target)!r} is no name for a new folder. Give one.")
     for place in (target, partial(target)):
         if place.exists() and not (place / FACTS).is_file() and not (place.is_dir() and not any(place.iterdir())):
             raise InputError(f"{str(place)!r} exists and is not an index. Give a new or empty folder.")
@@ -215,7 +253,7 @@ def _open_partial(folder: Path, facts: dict[str, Any], schema: Any) -> tuple[Any
     except (OSError, ValueError):
         before = None
     # A run that was stopped in its last step has its facts already; its rows are all there.
-    same = isinstance(before, dict) and {k: before.get(k) for k in facts} == {**facts, "complete": before["complete"]}
+    same = isinstance(before, dict) and {**before, "complete": False} == {**before, **facts}
     if same:
         table = connect(folder).open_table(TABLE)
         units = table.search().select(["unit"]).to_arrow()["unit"] if table.count_rows() else []
