@@ -7,11 +7,14 @@ through the model together. An engine decides who reads a chunk and when, and no
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +52,19 @@ class Settings:
 def default_threads() -> int:
     """Decode threads: one a core, 8 at most; more pictures than that would wait for the detector in memory."""
     return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+
+
+def backend_in_use() -> str:
+    """The Keras backend that is, or will be, in use; without importing it, for a driver of a cluster needs none."""
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        return str(keras.config.backend())
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        configured = json.loads((home / "keras.json").read_text("utf-8"))["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        configured = "tensorflow"
+    return os.environ.get("KERAS_BACKEND") or str(configured)
 
 
 def load_model(settings: Settings) -> FaceFeatureModel:

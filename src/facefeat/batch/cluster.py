@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.batch.chunks import ChunkReader, Settings
+from facefeat.batch.chunks import ChunkReader, Settings, backend_in_use
 from facefeat.batch.inputs import Chunk
 from facefeat.errors import FacefeatError, InputError
 
@@ -31,7 +31,7 @@ _FOR_WORKERS = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
-_FROM_DRIVER = ("KERAS_BACKEND", "FACEFEAT_PLUGINS", "FACEFEAT_STRICT")
+_FROM_DRIVER = ("FACEFEAT_PLUGINS", "FACEFEAT_STRICT")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Cluster:
     """How the engine "ray" runs.
 
     address: of a cluster, "auto" for the one that this machine is part of; None: Ray is started here, for this run.
+    Where the process has called `ray.init` before, it is that cluster, whatever the address.
     workers: how many; None: as many as fit, and fewer where the inputs come more slowly.
     gpus: of each worker, a fraction where several share one. cpus: of each worker.
     """
@@ -108,7 +109,6 @@ def read_on_cluster(
         context.execution_options.preserve_order = True
         context.enable_progress_bars = context.print_on_execution_start = False
         files = {p.name: p.read_bytes() for p in Path(settings.preset).iterdir() if p.is_file()}
-        env = {**_FOR_WORKERS, **{k: os.environ[k] for k in _FROM_DRIVER if k in os.environ}}
         numbered = -(-pictures // settings.chunk)
         per_task = max(1, min(_PER_TASK, numbered // (4 * (cluster.workers or fit))))
         listed = ray.data.from_arrow_refs([ray.put(t) for t in _tables(chunks, per_task)])
@@ -120,7 +120,7 @@ def read_on_cluster(
                 batch_size=per_task,
                 batch_format="pyarrow",
                 compute=_pool(cluster.workers, fit, numbered),
-                fn_constructor_args=(settings, ray.put(files), threads, __version__, env),
+                fn_constructor_args=(settings, ray.put(files), threads, __version__, _environment()),
                 num_cpus=cluster.cpus,
                 num_gpus=cluster.gpus or None,
                 max_restarts=-1,
@@ -137,6 +137,15 @@ def read_on_cluster(
         )
         if ours:
             ray.shutdown()
+
+
+def _environment() -> dict[str, str]:
+    """What a worker has in its environment, wherever it runs.
+
+    The backend of the driver, too, which may be named in a file on its machine only: the run notes it for every row.
+    """
+    kept = {k: os.environ[k] for k in _FROM_DRIVER if k in os.environ}
+    return {**_FOR_WORKERS, **kept, "KERAS_BACKEND": backend_in_use()}
 
 
 def _start(address: str | None) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.batch.chunks import CHUNK, ChunkReader, Settings
+from facefeat.batch.chunks import CHUNK, ChunkReader, Settings, backend_in_use
 from facefeat.batch.cluster import Cluster, read_on_cluster
 from facefeat.batch.files import NO_ACCESS, is_address
 from facefeat.batch.inputs import Chunk, Witness, chunks, list_items, look, needs_order, shards_in
@@ -194,21 +192,8 @@ def _facts(settings: Settings, plan: Witness) -> dict[str, Any]:
         "latent": settings.latent,
         "chunk": settings.chunk,
         "facefeat": __version__,
-        "backend": _backend(),
+        "backend": backend_in_use(),
     }
-
-
-def _backend() -> str:
-    """The Keras backend that is, or will be, in use; without importing it, for a driver of a cluster needs none."""
-    keras = sys.modules.get("keras")
-    if keras is not None:
-        return str(keras.config.backend())
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        configured = json.loads((home / "keras.json").read_text("utf-8"))["backend"]
-    except (OSError, ValueError, KeyError, TypeError):
-        configured = "tensorflow"
-    return os.environ.get("KERAS_BACKEND") or str(configured)
 
 
 def _todo(seen: Witness, numbered: Iterable[Chunk], run: Run, plan: Witness) -> Iterator[Chunk]:
