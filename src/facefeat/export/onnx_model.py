@@ -133,8 +133,11 @@ def open_session(path: Path, threads: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors: its warnings go to standard error, and say nothing to a user
+    # All that the installed package has, but TensorRT: it compiles the model anew at each start, and where its own
+    # libraries are missing, as they mostly are, it complains on standard error.
+    providers = [p for p in onnxruntime.get_available_providers() if "tensorrt" not in p.lower()]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=onnxruntime.get_available_providers())
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as e:  # onnxruntime's own errors share no public base
         first = str(e).strip().splitlines()[0]
         raise InputError(f"{str(path)!r} is no ONNX file that can be read: {first}") from e
