@@ -63,10 +63,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_train_as_one_does(folder: Path) -> None:
     finish(start(folder, "one"))
     port = free_port()
-    both = [start(folder, "two", MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=2, RANK=rank) for rank in (1, 0)]
+    both = [
+        start(folder, name, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=2, RANK=rank)
+        for rank, name in ((1, "quiet"), (0, "two"))
+    ]
     (quiet, _), (leader, said) = (finish(p) for p in both)
     # Gloo itself says hello on standard output.
     assert "preset" not in quiet and leader.strip().endswith("preset") and "2 processes" in said
+    assert list((folder / "quiet").iterdir()) == [], "checkpoints are written by the first process alone"
+    assert {"checkpoint.npz", "best.npz", "preset"} <= {p.name for p in (folder / "two").iterdir()}
     one, two = (json.loads((folder / name / "training.json").read_text())["epochs"] for name in ("one", "two"))
     assert [e["epoch"] for e in two] == [e["epoch"] for e in one]
     np.testing.assert_allclose([e["loss"] for e in two], [e["loss"] for e in one], rtol=2e-3)

@@ -190,6 +190,60 @@ def test_a_picture_that_kills_every_worker_ends_the_run_and_not_the_work(
     assert done.pictures == 43 and done.resumed > 0
 
 
+def test_workers_share_a_gpu(nodes: Any, photos: Path, whole: bytes, tmp_path: Path) -> None:
+    """A GPU that Ray is told of and that is not there: what is tested is who is placed where."""
+    more = nodes.add_node(num_cpus=2, num_gpus=1, object_store_memory=100 * 1024**2)
+    nodes.wait_for_nodes()
+    seen: set[tuple[int, str]] = set()
+    earlier = {w["pid"] for w in workers()}  # of the test before, which may take a moment to go
+
+    def look(done: int, total: int) -> None:
+        seen.update((w["pid"], w["node"]) for w in workers() if w["pid"] not in earlier)
+
+    try:
+        out = tmp_path / "ray.parquet"
+        run_batch(photos, out, latent=True, engine="ray", cluster=Cluster(workers=2, gpus=0.5), progress=look)
+        assert out.read_bytes() == whole
+        assert len(seen) == 2 and len({node for _, node in seen}) == 1, "both on the only node that has one"
+        with pytest.raises(InputError, match=r"no room for a worker of 1 CPU, 2 GPU\. It has: \d CPU, 1 GPU"):
+            run_batch(photos, tmp_path / "f.parquet", engine="ray", cluster=Cluster(gpus=2))
+    finally:
+        nodes.remove_node(more)
+
+
+def by_command(tmp_path: Path, name: str, *args: object) -> bytes:
+    """What `facefeat batch` writes in a process of its own."""
+    import subprocess
+    import sys
+
+    out = tmp_path / f"{name}.parquet"
+    command = [sys.executable, "-m", "facefeat", "batch", *map(str, args), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Written to {out}\n"
+    return out.read_bytes()
+
+
+def test_a_cluster_that_runs_already_is_joined_by_its_address(nodes: Any, photos: Path, tmp_path: Path) -> None:
+    from facefeat.testing import toy_preset
+
+    given = (photos, "--preset", toy_preset(tmp_path / "preset"), "--detector", "whole-image", "--latent")
+    alone = by_command(tmp_path, "local", *given)
+    assert by_command(tmp_path, "ray", *given, "--engine", "ray", "--address", nodes.address, "--workers", 1) == alone
+
+
+def test_the_bundled_model_and_its_detector_give_the_same_bits_in_a_worker_of_one_core(tmp_path: Path) -> None:
+    """A worker is given fewer threads than the local engine takes; that must not change the order of a sum."""
+    portrait = Image.open(Path(HERE).parent / "docs" / "assets" / "portrait.jpg")
+    (tmp_path / "photos").mkdir()
+    for i in range(6):
+        side = 160 + 90 * i
+        portrait.resize((side, side)).save(tmp_path / "photos" / f"{i}.jpg", quality=92)
+    alone = by_command(tmp_path, "local", tmp_path / "photos", "--latent")
+    one = ("--engine", "ray", "--workers", 1, "--cpus", 1)
+    assert by_command(tmp_path, "ray", tmp_path / "photos", "--latent", *one) == alone
+
+
 def test_the_real_model_gives_the_same_bits_in_its_workers(photos: Path, tmp_path: Path) -> None:
     """In a process of its own: the one above has its nodes, and the stand-in in them."""
     import subprocess
