@@ -46,6 +46,7 @@ def plan(given: Given) -> dict[str, list[str] | str]:
         "peers": deepface or ["peers.py", *given.photos],
         "search": _missing("lancedb") or ["search.py", str(given.rows)],
         "input": ["input_pipeline.py", *data] if data else no_data,
+        "memory": _missing("pyarrow") or ["memory.py"],
         "frozen": ["frozen.py"],
         "plugins": ["plugins.py"],
     }

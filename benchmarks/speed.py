@@ -57,8 +57,8 @@ def main() -> None:
     for name, value in [*of_the_model(args.rounds), *of_photos(args.photos, args.rounds)]:
         print(f"{name} | {value}")
     print("\nwhole process, cold | seconds", flush=True)
-    for name, seconds in starts(args.commands.split(",") if args.commands else [], args.rounds):
-        print(f"{name} | {seconds:.2f}", flush=True)
+    for name, value in starts(args.commands.split(",") if args.commands else [], args.rounds):
+        print(f"{name} | {value}", flush=True)
 
 
 def of_the_model(rounds: int) -> Iterator[tuple[str, str]]:
@@ -105,26 +105,44 @@ def of_photos(given: list[Path], rounds: int) -> Iterator[tuple[str, str]]:
         yield f"photo of {width} x {height} pixels{pixels}, from file to labels{found}", f"{seconds:.2f} s"
 
 
-def starts(only: list[str], rounds: int) -> Iterator[tuple[str, float]]:
+def starts(only: list[str], rounds: int) -> Iterator[tuple[str, str]]:
     """Each command from its start to its help; then `predict` on one crop, on Keras and, where it is there, on ONNX."""
     import numpy as np
     from PIL import Image
 
     from facefeat.cli import COMMANDS
 
+    def took(*command: str) -> str:
+        return f"{process_seconds('-m', 'facefeat', *command, times=rounds):.2f}"
+
     for name in only or COMMANDS:
-        yield f"`facefeat {name} --help`", process_seconds("-m", "facefeat", name, "--help", times=rounds)
+        yield f"`facefeat {name} --help`", took(name, "--help")
     with tempfile.TemporaryDirectory() as folder:
         crop, exported = str(Path(folder) / "crop.png"), str(Path(folder) / "model.onnx")
         pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype="uint8")
         Image.fromarray(pixels).save(crop)
-        command = ["-m", "facefeat", "predict", crop, "--detector", "whole-image"]
-        yield "`facefeat predict` on one crop", process_seconds(*command, times=rounds)
-        if any(importlib.util.find_spec(m) is None for m in ("onnxruntime", "onnx", "tf2onnx")):
+        command = ["predict", crop, "--detector", "whole-image"]
+        yield "`facefeat predict` on one crop", took(*command)
+        what = "`facefeat predict --engine onnx` on one crop (the limit is 1.5)"
+        missing = [m for m in ("onnxruntime", "onnx", "tf2onnx") if importlib.util.find_spec(m) is None]
+        if missing:
+            yield what, f"not measured: {' and '.join(missing)} not installed"
             return
         subprocess.run([sys.executable, "-m", "facefeat", "export", "-o", exported], check=True, capture_output=True)
         command += ["--engine", "onnx", "--model", exported]
-        yield "`facefeat predict --engine onnx` on one crop", process_seconds(*command, times=rounds)
+        yield what, took(*command)
+        heavy = frameworks(*command)
+        yield "of the frameworks, it imports", ", ".join(heavy) or "none"
+
+
+def frameworks(*command: str) -> list[str]:
+    """Which of the large packages a command imports."""
+    script = (
+        "import sys; from facefeat.cli import run; run(sys.argv[1:]); "
+        "print(*{'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *command], check=True, capture_output=True, text=True)
+    return sorted(done.stderr.splitlines()[-1].split())
 
 
 if __name__ == "__main__":

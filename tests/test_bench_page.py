@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -36,7 +37,7 @@ def test_every_block_of_the_page_has_a_script_and_every_script_a_block() -> None
     assert all((SCRIPTS / c[0]).is_file() for c in commands)
     assert planned["accuracy"] == ["accuracy.py", "UTKFace.tar", "--splits", "splits.csv"]
     shown = PAGE.read_text("utf-8")
-    for name in ("accuracy", "speed", "peers", "search", "input_pipeline", "frozen", "plugins"):
+    for name in ("accuracy", "speed", "peers", "search", "input_pipeline", "memory", "frozen", "plugins"):
         assert f"python benchmarks/{name}.py" in shown
 
 
@@ -57,6 +58,86 @@ def test_what_a_script_prints_becomes_tables() -> None:
         "| another | MB |\n| --- | --- |\n| x | 7 |"
     )
     assert page.as_markdown("one\ntwo") == "one, two."
+
+
+def test_a_row_that_was_not_measured_stays_a_row() -> None:
+    printed = "2 cores\nimgaug cannot be imported (no cv2)\nway | images/s\nours | 9\n\nchanged | images/s | times\n"
+    made = page.as_markdown(f"{printed}imgaug | not measured: imgaug cannot be imported (no cv2)\nours | 8 | ")
+    assert made.startswith("2 cores, imgaug cannot be imported (no cv2):\n\n| way | images/s |\n")
+    assert made.endswith("| imgaug | not measured: imgaug cannot be imported (no cv2) | |\n| ours | 8 | |")
+
+
+def test_where_imgaug_cannot_be_imported_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))  # not what is tested, and slow to start
+    pipeline = load("input_pipeline")
+    monkeypatch.setitem(sys.modules, "imgaug", None)
+    change, said = pipeline.imgaug_changes()
+    assert change is None and said.startswith("imgaug cannot be imported (") and "|" not in said
+
+
+def test_ways_are_measured_in_turn_and_an_epoch_is_left_where_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
+    pipeline = load("input_pipeline")
+    clock, closed = [0.0], []
+    monkeypatch.setattr(pipeline.time, "perf_counter", lambda: clock[0])
+
+    def way(seconds: float) -> Iterator[int]:
+        try:
+            for _ in range(4):
+                clock[0] += seconds
+                yield 10
+        finally:
+            closed.append(seconds)
+
+    speeds = pipeline.measure({"slow": lambda: way(1.0), "fast": lambda: way(0.25)}, rounds=2, seconds=3.0)
+    assert speeds == {"slow": [10.0, 10.0], "fast": [40.0, 40.0]}
+    assert closed == [1.0, 0.25, *[1.0, 0.25, 0.25, 0.25] * 2]
+
+
+def test_changes_that_are_one_layer_are_measured_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
+    pipeline = load("input_pipeline")
+    parts = pipeline.parts(pipeline.AUGMENT)
+    assert {key: value for some in parts.values() for key, value in some.items()} == pipeline.AUGMENT
+    assert parts["place and size"] == {"rotation": 10.0, "shift": 0.06, "shear": 0.1, "zoom": 0.12}
+    assert sorted(parts["jpeg"]) == ["jpeg", "jpeg_high", "jpeg_low"] and list(parts["coarse dropout"])
+
+
+def test_the_memory_of_a_process_is_counted_with_what_it_started(tmp_path: Path) -> None:
+    memory = load("memory")
+    inner = "import time; x = bytearray(10**8); time.sleep(2)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    took, looks = memory.watched([sys.executable, "-c", code], tmp_path / "said.txt")
+    assert took > 2 and max(looks) > 10**8 and memory.held(2**30) == 0
+    with pytest.raises(SystemExit, match="no such thing"):
+        memory.watched([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path / "said.txt")
+
+
+def test_the_crops_that_memory_is_measured_on_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    from facefeat.batch.inputs import list_items, look
+    from facefeat.batch.opening import Opener
+
+    memory = load("memory")
+    monkeypatch.setattr(memory, "DIFFERENT", 3)
+    made = memory.crops()
+    for name in ("crops.tar", "crops.parquet"):
+        memory.write(tmp_path / name, made, 520)
+        items, opener = list(list_items(look([str(tmp_path / name)]))), Opener()
+        assert len(items) == 520 and {opener.open(i).shape for i in items[510:]} == {(96, 96, 3)}
+
+
+def test_where_a_part_is_narrow_the_simulation_agrees_with_the_formula() -> None:
+    """The rates behind docs/scale.md, few machines and many."""
+    pytest.importorskip("simpy", reason="the simulation needs simpy; the session bench installs it")
+    scale = load("scale")
+    times = scale.Times(decode=0.03, detect=0.05, classify=0.002, row=1e-6)
+    for machines, narrow in ((10, "machines"), (200, "store")):
+        world = scale.World(requests=1000, latency=0.05, fetchers=16, lost=0.1, restart=120)
+        alone = scale.rates(times, world, machines)
+        assert min(alone, key=lambda k: alone[k]) == narrow
+        rate, busy = scale.simulate(times, world, machines, chunks=max(400, 8 * machines))
+        assert rate == pytest.approx(alone[narrow], rel=0.1) and busy[narrow] > 0.9
 
 
 def test_a_block_is_replaced_and_nothing_else() -> None:
