@@ -171,7 +171,7 @@ def bench(session: nox.Session) -> None:
     """
     # imgaug: the original's augmentation, beside which ours is measured. Its last version wants a NumPy before 2, and
     # the benchmark puts back what it lacks.
-    session.install(".[test,search]", "simpy>=4.1", "deepface>=0.0.93", "tf-keras", "flask", "imgaug>=0.4")
+    session.install(".[test,search,browser]", "simpy>=4.1", "deepface>=0.0.93", "tf-keras", "flask", "imgaug>=0.4")
     session.run("python", "benchmarks/page.py", *session.posargs, env=QUIET)
     if not any(a.startswith("--only") for a in session.posargs):
         session.run("python", "benchmarks/scale.py", env=QUIET)

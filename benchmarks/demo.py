@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -83,10 +85,9 @@ def measure(page: Any, rounds: int, folder: Path) -> Iterator[tuple[str, list[fl
     taken = []
     for path in photos(folder, rounds + 1):
         files = page.locator("#classify-photo input[type=file]").first
-        taken.append(timed(page, "change", "#classify-result .ff-cards", "", lambda f=files, p=path: f.set_input_files(str(p))))
-        page.locator("#classify-photo").get_by_role("button", name="Clear").or_(
-            page.locator("#classify-photo").get_by_role("button", name="Remove")
-        ).first.click()
+        choose = partial(files.set_input_files, str(path))
+        taken.append(timed(page, "change", "#classify-result .ff-cards", "", choose))
+        page.locator("#classify-photo").get_by_role("button", name=re.compile("Clear|Remove")).first.click()
         page.get_by_text("Choose a photo, or try an example").wait_for()
     yield f"a photo of {SIDE * SIDE / 1e6:g} megapixels, chosen and read", taken[1:]
 

@@ -49,6 +49,7 @@ def plan(given: Given) -> dict[str, list[str] | str]:
         "memory": _missing("pyarrow") or ["memory.py"],
         "frozen": ["frozen.py"],
         "plugins": ["plugins.py"],
+        "demo": _missing("gradio", "playwright") or ["demo.py"],
     }
 
 
