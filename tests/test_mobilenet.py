@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facefeat import FaceFeatureModel
 from facefeat.builtin.backbones import mobilenet
 from facefeat.errors import DownloadError, InputError
 
@@ -86,6 +87,24 @@ def test_its_own_weights_are_read_again(tmp_path: Path) -> None:
     assert again.output_shape == (None, 2, 2, 4)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_preset_brings_its_own_weights_and_fetches_none(
+    site: Callable[[Arrays], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site(published())
+    model = FaceFeatureModel(
+        backbone="mobilenet", backbone_config={"channels": 3, "weights": "vggface2"}, head_config={"trunk": []},
+        schema="utkface", image_size=32, detector="whole-image",
+    )  # fmt: skip
+    model.save(tmp_path / "kept", name="kept")
+    monkeypatch.setenv("FACEFEAT_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(mobilenet, "BASE", "http://127.0.0.1:9/")
+    again = FaceFeatureModel.from_preset(tmp_path / "kept")
+    crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    np.testing.assert_allclose(again.encode(crops), model.encode(crops), rtol=0.02, atol=0.02)
+    again.save(tmp_path / "again", name="again")
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["backbone"]["config"]["weights"] is None
 
 
 def without(arrays: Arrays) -> None:

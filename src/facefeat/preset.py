@@ -160,19 +160,19 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
     """
     from facefeat.classifier import Classifier
 
-    folder = Path(folder)
-    config = read_config(folder)
+    config = read_config(folder := Path(folder))
     try:
         parts = {kind: config[kind] for kind in _WEIGHTS}
         for kind, part in parts.items():
             _require_component(folder, kind, part)
+        backbone = _qualified(parts["backbone"])
         classifier = Classifier.build(
             schema=Schema.from_dict(config["schema"]),
             image_size=int(config["image_size"]),
             alignment=Alignment.from_dict(config["alignment"]),
-            backbone=_qualified(parts["backbone"]),
+            backbone=backbone,
             head=_qualified(parts["head"]),
-            backbone_config=parts["backbone"]["config"],
+            backbone_config=get_registry().bare_config("backbone", backbone, parts["backbone"]["config"]),
             head_config=parts["head"]["config"],
         )
         # Presets of before 0.1.0's calibration have temperatures alone.

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +118,16 @@ class Registry:
             raise PluginError(f"{kind} {item.qualified!r} {item.version} failed: {loading.describe(e)}") from e
         _check_contract(item, made)
         return made
+
+    def bare_config(self, kind: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration without published weights (`weights`), for who brings the component's weights himself.
+
+        None is fetched, then, to be replaced at once. Raises what `get` raises.
+        """
+        takes = inspect.signature(self.get(kind, name).component.build).parameters.get("weights")
+        if takes is None or takes.default is inspect.Parameter.empty:
+            return dict(config)
+        return {**config, "weights": None}
 
     def _of(self, kind: str) -> list[Registered]:
         if kind not in KINDS:
