@@ -60,7 +60,7 @@ CHECKS: dict[str, dict[str, Any]] = {
     },
     "vggface": {"keep": ["weights"], "config": {"weights": None}, "skip": ["batches", "precision"]},
     "mobilenetv3-small": {"keep": ["weights"], "skip": ["batches", "precision"]},
-    "mobilenet": {**LARGE, "changed": {"channels": 6}},
+    "mobilenet": {**LARGE, "changed": {"blocks": 12, "output_stride": 16, "channels": 6}},
     "squeezenet": {"changed": {"batch_norm": True}, "skip": ["precision"]},
 }
 
@@ -145,7 +145,7 @@ def test_pixels_are_normalised_as_the_weights_expect(name: str) -> None:
     got = np.asarray(keras.Model(model.inputs[0], model.get_layer("normalise").output)(crops))
     if name == "vggface":
         want = crops[..., ::-1] - np.asarray([93.5940, 104.7624, 129.1863], "float32")
-    elif name in ("vgg16", "vgg19", "resnet50"):
+    elif name in ("vgg16", "vgg19", "resnet50", "mobilenet"):
         want = keras.applications.imagenet_utils.preprocess_input(crops.copy(), mode="caffe")
     elif name.startswith("mobilenet"):
         want = keras.applications.imagenet_utils.preprocess_input(crops.copy(), mode="tf")

