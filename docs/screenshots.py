@@ -1,6 +1,6 @@
 """The pictures of the demo in demo.md: `nox -s screenshots`, out of what the browser tests saw.
 
-`python docs/screenshots.py FOLDER` makes docs/assets/demo-*.webp of the PNGs that `FACEFEAT_SCREENSHOTS=FOLDER` kept.
+`python docs/screenshots.py FOLDER` makes docs/screenshots/demo-*.webp of what `FACEFEAT_SCREENSHOTS=FOLDER` kept, PNGs.
 The photos in them are the demo's examples, in the public domain; the other faces are nobody's.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ASSETS = Path(__file__).parent / "assets"
+FOLDER = Path(__file__).parent / "screenshots"  # not with the photos, which the README has read
 PAGES = {
     "classify-desktop": 1300,
     "classify-phone": 1400,
@@ -32,7 +32,7 @@ def main() -> None:
             shown = page.convert("RGB").crop((0, 0, page.width, min(page.height, height)))
         width = min(WIDTH[name.rpartition("-")[2]], shown.width)
         small = shown.resize((width, round(shown.height * width / shown.width)), Image.Resampling.LANCZOS)
-        small.save(ASSETS / f"demo-{name}.webp", quality=82, method=6)
+        small.save(FOLDER / f"demo-{name}.webp", quality=82, method=6)
 
 
 if __name__ == "__main__":
