@@ -79,7 +79,8 @@ def test_the_wheel_has_the_demo_and_the_folder_is_a_space() -> None:
     assert tuple(map(int, about["sdk_version"].split("."))) >= (6, 25)
     assert "facefeat[demo]" in (DEMO / "requirements.txt").read_text("utf-8")
     credits = (DEMO / "facefeat_demo" / "examples" / "CREDITS.md").read_text("utf-8")
-    assert all(p.name in credits for p in photos.EXAMPLES.glob("*.jpg"))
+    there = {p.stem for p in photos.EXAMPLES.glob("*.jpg")}
+    assert there == {*photos.PORTRAITS, *photos.SEVERAL} and all(f"`{name}.jpg`" in credits for name in there)
 
 
 # ---------------------------------------------------------------- photos
@@ -250,6 +251,7 @@ def test_every_point_of_a_map_can_be_reached_and_has_a_name() -> None:
     made = map_view.drawn(means(7), "pca", "age", True)
     assert made.count("<button") == 7 and made.count('tabindex="0"') == 1 and "<0>" not in made
     assert 'aria-label="age &lt;1&gt;"' in made and made.count('class="ff-key"') == 2
+    assert 'style="--letters:3"' in made, "room for the longest label"
     faces = Atlas(
         tuple(Point("30 years, Male", {"age": "30-39"}) for _ in range(600)),
         np.random.default_rng(0).normal(size=(600, 4)).astype("float32"),

@@ -261,6 +261,15 @@ def test_all_sliders_go_back_where_they_began(host: Host, start: Start) -> None:
     assert edit.wishes_of(host, values).attributes == {"age": ("", 12), "race": ("Asian", 2)}
 
 
+def test_a_slider_that_waits_for_a_choice_says_so(host: Host, start: Start) -> None:
+    values = edit.opened(start, host)[3:]
+    assert edit.unheard(host, values) == ""
+    values[4] = 3.5
+    assert edit.unheard(host, values) == "Race: choose towards what, and the slider moves the face there."
+    values[5] = "Asian"
+    assert edit.unheard(host, values) == ""
+
+
 def test_a_face_of_nobody_is_another_each_time(host: Host) -> None:
     one, two = (editing.nobody(host.model, seed) for seed in (1, 2))
     assert not one.real and (one.crop != two.crop).any()

@@ -14,7 +14,7 @@ import numpy as np
 from facefeat import FacefeatError, FaceFeatureModel, InputError
 from facefeat_demo import editing
 from facefeat_demo.exploring import Atlas, atlas_of
-from facefeat_demo.photos import EXAMPLES, open_photo, shrink
+from facefeat_demo.photos import EXAMPLES, PORTRAITS, open_photo, shrink
 from facefeat_demo.saying import without_paths
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Host:
 
     def warm_up(self) -> None:
         """Let the first visitor not wait for what is made once."""
-        self.read([example.read_bytes() for example in sorted(EXAMPLES.glob("*.jpg"))])
+        self.read([(EXAMPLES / f"{name}.jpg").read_bytes() for name in PORTRAITS])
         if self.model.has_decoder:
             size = self.model.image_size
             self.morph([np.zeros((size, size, 3), "uint8")] * 2, 60)

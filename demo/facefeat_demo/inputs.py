@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat import FacefeatError, InputError
-from facefeat_demo.photos import EXAMPLES, Kept, lend, uploaded
+from facefeat_demo.photos import EXAMPLES, PORTRAITS, Kept, lend, uploaded
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
@@ -124,15 +124,15 @@ def fresh(make: Callable[[], str], **options: Any) -> gr.HTML:
     return shown
 
 
-def examples(photo: gr.Image, kept: Kept, label: str = "Try one of these") -> None:
-    """A button with its picture for each example."""
+def examples(photo: gr.Image, kept: Kept, names: Sequence[str] = PORTRAITS) -> None:
+    """A button with its picture for each of some examples."""
 
     def give(path: Path) -> str:
         check_room(kept, photo.GRADIO_CACHE)
         return lend(path, photo.GRADIO_CACHE)
 
-    gr.HTML(f'<p class="ff-quiet ff-examples-label">{label}</p>')
+    gr.HTML('<p class="ff-quiet ff-examples-label">Try one of these</p>')
     with gr.Row(elem_classes="ff-examples"):
-        for path in sorted(EXAMPLES.glob("*.jpg"), reverse=True):
+        for path in (EXAMPLES / f"{name}.jpg" for name in names):
             button = gr.Button(path.stem.capitalize(), icon=str(path), size="sm", min_width=120)
             button.click(lambda p=path: give(p), None, photo, queue=False, api_visibility="private")

@@ -57,7 +57,7 @@ def _means(atlas: Atlas, way: str) -> str:
         for i, (point, (x, y)) in enumerate(zip(atlas.points, places, strict=True))
     )
     legend = _legend({n.capitalize(): c for n, c in colours.items()})
-    return _map(atlas, dots, "the mean face of every class", legend)
+    return _map(atlas, dots, "the mean face of every class", legend, max(len(p.name) for p in atlas.points))
 
 
 def _legend(colours: Mapping[str, str]) -> str:
@@ -76,10 +76,11 @@ def _of(point: Point) -> str:
     return next(iter(point.labels))
 
 
-def _map(atlas: Atlas, dots: str, what: str, legend: str) -> str:
+def _map(atlas: Atlas, dots: str, what: str, legend: str, letters: int = 1) -> str:
+    """letters: of the longest label, for which there is room at the sides."""
     return (
         f'<div class="ff-map" data-of="{atlas.stamp}"><div class="ff-legend">{legend}</div>'
-        f'<div class="ff-map-area" role="group" '
+        f'<div class="ff-map-area" style="--letters:{letters}" role="group" '
         f'aria-label="Map of {what}: arrow keys go from point to point">{dots}</div>'
         f'<p class="ff-quiet">{what[0].upper()}{what[1:]}. Near points are alike to the model. Click one to see its '
         "face, or go from point to point by the arrow keys and press Enter.</p></div>"

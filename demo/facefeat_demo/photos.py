@@ -26,6 +26,8 @@ MAX_MEGAPIXELS = 64
 SHOWN = 1280
 """Longest side of a photo as the page shows it, in pixels."""
 EXAMPLES = Path(__file__).resolve().parent / "examples"
+PORTRAITS, SEVERAL = ("astronaut", "admiral"), ("both",)
+"""Examples with one face, and with more."""
 
 
 def open_photo(data: bytes) -> UInt8Array | str:

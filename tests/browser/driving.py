@@ -50,6 +50,10 @@ class Visit:
         folder = os.environ.get("FACEFEAT_SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
+            # Neither a message that is about to go nor a button under the pointer belongs in a picture.
+            self.page.wait_for_function("!document.querySelector('.toast-body')")
+            self.page.mouse.move(0, 0)
+            self.settle()
             self.page.screenshot(path=str(Path(folder) / f"{name}-{self.size}.png"), full_page=True)
 
     def settle(self) -> None:

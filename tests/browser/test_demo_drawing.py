@@ -51,7 +51,8 @@ def test_two_examples_become_a_morph(visit: Go, served: str) -> None:
             button.click()
         assert waited.value.suggested_filename == f"morph.{kind.lower()}"
         assert Path(waited.value.path()).stat().st_size > 1000
-    v.page.wait_for_timeout(500)
+    slider.fill("30")
+    assert canvas.get_attribute("data-frame") == "30"
     v.shot("morph")
     v.errors = [e for e in v.errors if "Choose at least two" not in e]
     v.check()

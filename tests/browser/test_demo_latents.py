@@ -48,11 +48,13 @@ def test_sliders_change_the_face(visit: Go, served: str) -> None:
     # The face stays in sight while the sliders are moved, on a phone, too.
     v.page.get_by_role("button", name="Directions without a name").scroll_into_view_if_needed()
     assert v.page.evaluate("document.querySelector('#edit-after img').getBoundingClientRect().top") >= 0
+    age.fill("15")
+    v.page.wait_for_function("was => document.querySelector('#edit-after img').src !== was", arg=moved)
     v.page.get_by_role("button", name="Walk until the model reads it").click()
     v.page.get_by_text(re.compile(r"asked \d+.*standard deviations")).wait_for()
+    v.shot("edit")
     v.page.get_by_text("All probabilities of the edited face").click()
     assert v.page.get_by_role("columnheader", name="Edited").is_visible()
-    v.shot("edit")
     v.check()
     v.page.get_by_role("button", name="Reset", exact=True).click()
     v.page.wait_for_function("was => document.querySelector('#edit-after img').src === was", arg=first)

@@ -37,11 +37,9 @@ def test_an_example_is_read(visit: Go, served: str) -> None:
     v.take_away()
 
 
-def test_photos_of_every_sort_are_answered_in_the_page(
-    visit: Go, served: str, two_people: Path, tmp_path: Path, repo: Path
-) -> None:
+def test_photos_of_every_sort_are_answered_in_the_page(visit: Go, served: str, tmp_path: Path, repo: Path) -> None:
     v = visit(served)
-    v.upload(two_people)
+    v.example("Both")
     v.page.get_by_role("heading", name="2 faces found").wait_for()
     assert v.page.locator(".ff-box").count() == 2
     assert v.page.get_by_role("region", name="Face 2").is_visible()

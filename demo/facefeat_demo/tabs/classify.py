@@ -9,6 +9,7 @@ import gradio as gr
 from facefeat_demo.cards import WELCOME, page
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import examples, photo_bytes, photo_input
+from facefeat_demo.photos import PORTRAITS, SEVERAL
 
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
@@ -23,7 +24,7 @@ def build(host: Host, kept: Kept) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=280):
             photo = photo_input("Your photo", kept, height=320, elem_id="classify-photo")
-            examples(photo, kept)
+            examples(photo, kept, (*PORTRAITS, *SEVERAL))
         with gr.Column(scale=7, min_width=280):
             result = gr.HTML(WELCOME, elem_id="classify-result", js_on_load=None, min_height=120)
             numbers = gr.JSON(visible=False)

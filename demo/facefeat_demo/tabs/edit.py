@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _content(host: Host, kept: Kept) -> list[Any]:
         if start is None:
             return [gr.skip(), gr.skip()]
         made = _tell(host, lambda: editing.move(host.model, start, wishes_of(host, values)))
-        return changed(start, made, host)
+        return changed(start, replace(made, says=unheard(host, values)), host)
 
     def walked(start: Start | None, *values: Any) -> list[Any]:
         """The face moved on until the model reads what the sliders ask."""
@@ -156,6 +157,15 @@ def wishes_of(host: Host, values: Values) -> Wishes:
     return Wishes(asked, tuple(float(v or 0) for v in values[2 * ATTRIBUTES :]))
 
 
+def unheard(host: Host, values: Values) -> str:
+    """A sentence on a slider that was moved and cannot do anything yet; empty where there is none."""
+    for i, control in enumerate(controls(host.model)[:ATTRIBUTES]):
+        far, label = values[2 * i : 2 * i + 2]
+        if control.kind == "towards" and label not in control.classes and (far or 0) != _FAR:
+            return f"{control.name.capitalize()}: choose towards what, and the slider moves the face there."
+    return ""
+
+
 def _tell(host: Host, make: Callable[[], Any]) -> Any:
     """What `make` gives; an error of the library becomes a sentence of the page."""
     try:
@@ -203,7 +213,7 @@ def _number(control: Control | None) -> dict[str, Any]:
     name = control.name.capitalize()
     label = {
         "steps": f"{name}: {'years' if control.step == 1 else 'classes'} more or less",
-        "between": f"{name}: from {' to '.join(control.classes)}",
+        "between": f"{name}: {' to '.join(control.classes)}",
         "towards": f"{name}: how far",
     }[control.kind]
     ends = {"minimum": control.low, "maximum": control.high, "step": control.step}
