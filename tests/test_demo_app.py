@@ -120,6 +120,13 @@ def test_nothing_outside_is_served_and_nothing_is_recorded(page: Any) -> None:
     assert "fonts.googleapis" not in text and "fonts.gstatic" not in text
 
 
+def test_no_history_of_what_was_asked_is_kept(client: Client, page: Any, photo: Path) -> None:
+    for _ in range(2):
+        classify(client, photo)
+    queue = page._queue
+    assert len(queue.event_analytics) <= 1 and queue.cached_event_analytics_summary == {"functions": {}}
+
+
 def test_all_that_ask_the_model_wait_in_one_line(page: Any) -> None:
     asking = [fn for fn in page.fns.values() if fn.concurrency_id == "model"]
     assert len(asking) >= 6 and all(fn.concurrency_limit == 1 for fn in asking)

@@ -134,5 +134,5 @@ def examples(photo: gr.Image, kept: Kept, names: Sequence[str] = PORTRAITS) -> N
     gr.HTML('<p class="ff-quiet ff-examples-label">Try one of these</p>')
     with gr.Row(elem_classes="ff-examples"):
         for path in (EXAMPLES / f"{name}.jpg" for name in names):
-            button = gr.Button(path.stem.capitalize(), icon=str(path), size="sm", min_width=120)
+            button = gr.Button(path.stem.capitalize(), icon=str(path), size="sm", min_width=100)
             button.click(lambda p=path: give(p), None, photo, queue=False, api_visibility="private")

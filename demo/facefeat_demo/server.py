@@ -120,7 +120,10 @@ def _launch(page: Any, settings: Settings, port: int, options: dict[str, Any]) -
 
 
 def _variables(folder: Path, host: str) -> dict[str, str]:
-    return {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", **past_proxies(host)}
+    # Gradio would keep the last 10,000 events of all visitors, and make statistics of them after every single one:
+    # nothing is to be kept, and a slider is to move its face at once.
+    kept = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9)}
+    return {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", **kept, **past_proxies(host)}
 
 
 def past_proxies(host: str) -> dict[str, str]:
