@@ -13,8 +13,8 @@ from facefeat.training import carry
 CONFIG = {"code": 6, "filters": [8, 6], "encoder": [4, 6]}
 
 
-def detail(features: int, **changed: Any) -> FaceDecoder:
-    made = FaceDecoder.build("detail", feature_dim=features, image_size=32, config={**CONFIG, **changed})
+def detail(features: int, size: int = 32, **changed: Any) -> FaceDecoder:
+    made = FaceDecoder.build("detail", feature_dim=features, image_size=size, config={**CONFIG, **changed})
     rng = np.random.default_rng(features)
     made.model.set_weights([w + rng.normal(0, 0.1, w.shape).clip(-0.09, 0.3) for w in made.model.get_weights()])
     return made
@@ -48,7 +48,30 @@ def test_what_cannot_be_told_is_drawn_as_the_mean_face() -> None:
     np.testing.assert_allclose(made, mean, atol=0.05)
 
 
-@pytest.mark.parametrize("changed", [{"code": 5}, {"filters": [8, 7]}, {"filters": [8, 6, 4]}])
+def _coarse(pixels: np.ndarray) -> np.ndarray:
+    """The means of four by four places."""
+    n, side = pixels.shape[:2]
+    return pixels.reshape(n, 4, side // 4, 4, side // 4, 3).mean(axis=(2, 4))
+
+
+def test_larger_crops_are_drawn_as_the_smaller_ones_were() -> None:
+    rng = np.random.default_rng(3)
+    old, new = detail(5), detail(5, size=64)
+    features = rng.normal(0, 1, (300, 5)).astype("float32")
+    few = features[:20]
+    crops = rng.uniform(0, 255, (20, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2).astype("uint8")
+    large = crops.repeat(2, axis=1).repeat(2, axis=2)
+    latents = old.latents(few, crops)
+    want, before, coded = old.decode(latents), new.decode(latents), new.latents(few, large)
+    for kind, weights in carry.carry(old, features, new, features).items():
+        new.parts[kind].set_weights(weights)
+    made = new.decode(latents)
+    assert made.shape == (20, 64, 64, 3)
+    assert np.abs(_coarse(made) - _coarse(want)).mean() < 0.5 * np.abs(_coarse(before) - _coarse(want)).mean()
+    assert np.abs(new.latents(few, large) - latents).mean() < 0.7 * np.abs(coded - latents).mean()
+
+
+@pytest.mark.parametrize("changed", [{"code": 5}, {"filters": [8, 7]}, {"filters": [8, 6, 4]}, {"encoder": [4, 5]}])
 def test_another_architecture_cannot_be_carried(changed: dict[str, Any]) -> None:
     assert carry.can_carry(detail(5), detail(7))
     assert not carry.can_carry(detail(5), detail(7, **changed))

@@ -100,6 +100,22 @@ def test_a_drawing_is_strongest_where_the_map_is() -> None:
     assert abs(red[32, 4] - blue[32, 4]) < 12
 
 
+def test_a_backbone_that_looks_at_the_middle_is_drawn_so() -> None:
+    from keras.utils import set_random_seed
+
+    set_random_seed(6)
+    model = FaceFeatureModel(
+        backbone="mobilenet", backbone_config={"view": 0.6, "output_stride": 16}, head_config={"trunk": []},
+        image_size=80, detector="whole-image",
+    )  # fmt: skip
+    found = model.explain(toy_crops(2, 80), "age")
+    assert found.view == 0.6
+    beside = found.draw(100)[:, :, 100:].astype(int)
+    grey = beside.max(axis=-1) - beside.min(axis=-1) == 0
+    assert grey[:, :20].all() and grey[:, 80:].all() and grey[:, :, :20].all() and grey[:, :, 80:].all()
+    assert not grey[:, 20:80, 20:80].all(axis=(1, 2)).any()
+
+
 def test_the_command_draws_the_portrait(repo: Path, tmp_path: Path) -> None:
     portrait = str(repo / "docs" / "assets" / "portrait.jpg")
     out = tmp_path / "e.png"

@@ -196,3 +196,19 @@ def test_whole_it_is_the_network_of_keras() -> None:
 def test_wrong_values_are_named(config: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="backbone 'mobilenet'"):
         mobilenet.build(image_size=32, **config)
+
+
+def test_a_view_is_the_middle_of_the_crop() -> None:
+    rng = np.random.default_rng(5)
+    whole, seen = mobilenet.build(image_size=40, channels=4), mobilenet.build(image_size=51, view=0.78, channels=4)
+    assert [w.shape for w in whole.weights] == [w.shape for w in seen.weights]
+    seen.set_weights(whole.get_weights())
+    crops = rng.uniform(0, 255, (2, 51, 51, 3)).astype("float32")
+    want = whole.predict(crops[:, 5:45, 5:45], verbose=0)
+    np.testing.assert_allclose(seen.predict(crops, verbose=0), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("view", "said"), [(0.5, "leaves 20"), (0.0, "view"), (1.5, "view"), ("half", "view")])
+def test_a_view_too_small_or_impossible(view: Any, said: str) -> None:
+    with pytest.raises(InputError, match=f"backbone 'mobilenet'.*{said}"):
+        mobilenet.build(image_size=40, view=view)

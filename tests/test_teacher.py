@@ -10,8 +10,9 @@ import pytest
 
 from facefeat import FaceFeatureModel, RecipeError, TrainingError
 from facefeat.data import FaceDataset
+from facefeat.schema import get_schema
 from facefeat.training.recipe import Recipe, Teacher, recipe_from_dict
-from facefeat.training.teacher import teacher_loss, teacher_targets
+from facefeat.training.teacher import label_loss, teacher_labels, teacher_loss, teacher_targets
 from made import dataset, tiny_recipe
 from test_decoder_training import Recorder, Stop
 
@@ -100,3 +101,53 @@ def test_mistakes_are_named(faces: FaceDataset, tmp_path: Path, arrays: dict[str
 def test_a_weight_needs_a_file() -> None:
     with pytest.raises(RecipeError, match=r"teacher.file: impossible value. Received: ''. Valid: a path"):
         recipe_from_dict({"name": "x", "teacher": {"weight": 1.0}})
+
+
+@pytest.fixture
+def probabilities(faces: FaceDataset, tmp_path: Path) -> Path:
+    """Of races, half sure of the next class, whatever the label says; the second face's are not finite."""
+    said = np.eye(5, dtype="float32")[(faces.labels()["race"] + 1) % 5] + 0.25
+    said[1] = np.nan
+    np.savez(tmp_path / "p.npz", files=np.array([str(f) for f in faces.table["file"]]), probabilities_race=said)
+    return tmp_path / "p.npz"
+
+
+@pytest.mark.backend
+def test_heads_learn_a_teachers_probabilities(faces: FaceDataset, probabilities: Path) -> None:
+    files = [str(f) for f in faces.table["file"]]
+    told = teacher_labels(Teacher(str(probabilities), labels=1.0), files, get_schema("utkface"))
+    assert list(told) == ["teacher_race"] and not told["teacher_race"][1].any()
+    np.testing.assert_allclose(np.delete(told["teacher_race"], 1, axis=0).sum(axis=1), 1, rtol=1e-6)
+    table = recipe(probabilities, weight=0.0, epochs=12).to_dict()
+    read = {}
+    for labels in (0.0, 50.0):
+        table["teacher"]["labels"] = labels
+        chosen = recipe_from_dict(table)
+        model = FaceFeatureModel.from_recipe(chosen)
+        model.fit(faces.split("train"), faces.split("val"), chosen)
+        read[labels] = model.predict_faces(faces.split("train").crops(32)[:]).probabilities["race"]
+    other = (faces.split("train").labels()["race"] + 1) % 5
+    mine = {k: p[np.arange(len(p)), other].mean() for k, p in read.items()}
+    assert mine[50.0] > mine[0.0] + 0.03
+
+
+def test_label_loss_is_the_cross_entropy() -> None:
+    p, logits = np.array([[0.25, 0.75], [0.0, 0.0]], "float32"), np.array([[0.0, 1.0], [3.0, 1.0]], "float32")
+    want = -(0.25 * np.log(1 / (1 + np.e)) + 0.75 * np.log(np.e / (1 + np.e)))
+    np.testing.assert_allclose(np.asarray(label_loss(p, logits)), [want, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({}, "has no probabilities. Valid arrays: probabilities_gender, probabilities_race"),
+        ({"probabilities_race": np.ones((2, 4))}, r"must be \(N, 5\).*White, Black.*Received: \(2, 4\)"),
+        ({"probabilities_race": -np.ones((2, 5))}, "none below 0"),
+        ({"probabilities_age": np.ones((2, 9))}, "read in years"),
+        ({"probabilities_race": np.ones((3, 5))}, "for the N names"),
+    ],
+)
+def test_probabilities_that_will_not_do(arrays: dict[str, Any], said: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", files=np.array(["a.jpg", "b.jpg"]), **arrays)
+    with pytest.raises(TrainingError, match=said):
+        teacher_labels(Teacher(str(tmp_path / "p.npz"), labels=1.0), ["a.jpg"], get_schema("utkface"))

@@ -20,8 +20,7 @@ from facefeat.errors import InputError
 @attribute_options("Years to add, such as +20 or -20.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
 @click.option("--grid", is_flag=True, help="A strip: the face, its reconstruction, the steps on the way, what is read.")
-@click.option("--steps", default=4, show_default=True, type=click.IntRange(1, 12), help="Of --grid, with the "
-              "edited face.")  # fmt: skip
+@click.option("--steps", type=click.IntRange(1, 12), help="Of --grid, with the edited face.  [default: 4]")
 @click.option("--limit", type=Finite(0, 20, min_open=True), default=4.0, show_default=True, help="Standard deviations "
               "that the face is moved at most.")  # fmt: skip
 @click.option("--method", type=click.Choice(["least", "orthogonal"]), default="least", show_default=True, help="How "
@@ -38,7 +37,7 @@ def edit(
     others: tuple[str, ...],
     output: Path,
     grid: bool,
-    steps: int,
+    steps: int | None,
     limit: float,
     method: str,
     face: int | None,
@@ -53,6 +52,8 @@ def edit(
     from facefeat.latent.frames import check_picture, contact_sheet, enlarge, with_text_below, write_picture
 
     check_picture(output)
+    if steps is not None and not grid:
+        raise InputError("--steps are those of a strip: give --grid, too.")
     if (age, gender, race, others) == (None, None, None, ()):
         raise InputError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
     check_model(preset)
@@ -69,6 +70,7 @@ def edit(
     if not found.reached[0]:
         warn("the model does not read all that was asked; a larger --limit goes on.")
     if grid:
+        steps = steps or 4
         way = model.decode(found.path(0, steps + 1))
         frames = np.concatenate([crop[None], way[:-1], found.crops])
         read = model.predict_faces(frames)

@@ -18,6 +18,7 @@ from facefeat.cli._run import RichReporter, bars, check_output, make_output, rep
 @run_options
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the recipe's, or else the bundled one]")
 @click.option("--start", metavar="NAME|FOLDER", help="Start from the decoder of this preset, not the recipe's.")
+@click.option("--reader", metavar="NAME|FOLDER", help="The second classifier of loss.reader, not the recipe's.")
 def train_decoder(
     recipe: str,
     preset: str | None,
@@ -42,17 +43,19 @@ def train_decoder(
     from facefeat.registry import get_registry
     from facefeat.training import build_decoder, load_decoder_recipe
     from facefeat.training.checkpoint import CHECKPOINT
-    from facefeat.training.decoder import check_start
+    from facefeat.training.decoder import check_named
 
     # The recipe first: its mistakes show before any work starts.
     chosen = load_decoder_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
     get_registry().get("decoder", chosen.decoder.name)
-    check_start(chosen)
+    check_named(chosen)
     check_output(output, resume)
     named = preset or chosen.preset or None
     check_model(named)
     if chosen.start and not (output / CHECKPOINT).is_file():
         check_model(chosen.start)
+    if chosen.loss.reader:
+        check_model(chosen.reader)
     check_data(data, splits)
     start_keras()
     model = FaceFeatureModel.from_preset(named)

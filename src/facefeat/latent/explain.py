@@ -35,6 +35,7 @@ class Explanation:
     method: "gradient" or "attention". labels: the N classes that are explained.
     maps: (N, h, w) float32. Of gradients: above 0 speaks for the class, below against it, in nats of its log
     probability. Of attention: shares that sum to 1. crops: the (N, S, S, 3) uint8 that they belong to.
+    view: the share of the crop's side, from its middle, that the maps cover; the model looks at nothing around it.
     """
 
     attribute: str
@@ -42,6 +43,7 @@ class Explanation:
     labels: tuple[str, ...]
     maps: FloatArray
     crops: UInt8Array
+    view: float = 1.0
 
     def draw(self, size: int = 256) -> UInt8Array:
         """(N, size, 2 * size, 3) uint8: each crop, and beside it the crop with its map over it.
@@ -51,9 +53,13 @@ class Explanation:
         from PIL import Image
 
         out = np.empty((len(self.crops), size, 2 * size, 3), "uint8")
+        covered = max(1, round(self.view * size))
+        before = (size - covered) // 2
+        around = (before, size - covered - before)
         for i, (crop, values) in enumerate(zip(self.crops, self.maps, strict=True)):
             plain = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.LANCZOS))
-            grown = np.asarray(Image.fromarray(values).resize((size, size), Image.Resampling.BICUBIC))
+            grown = np.asarray(Image.fromarray(values).resize((covered, covered), Image.Resampling.BICUBIC))
+            grown = np.pad(grown, around)
             strength = grown / max(float(np.abs(values).max()), 1e-12)
             colour = np.where(strength[..., None] > 0, np.asarray(_FOR), np.asarray(_AGAINST))
             share = 0.7 * np.clip(np.abs(strength), 0, 1)[..., None]
@@ -80,18 +86,27 @@ def explain(
             "maps of attention are the same for every class" if attends else f"{classifier.head.name!r} does not attend"
         )
         raise InputError(f"method 'attention': {why}. Use method 'gradient'.")
-    features = classifier.feature_map(crops)
+    features, view = classifier.feature_map(crops), _view(classifier.backbone_model)
     logits = classifier.logits_of(features)
     own = read_logits(classifier.schema, logits, classifier.calibration).labels[attribute]
     labels = tuple(str(x) for x in own) if label is None else (label,) * len(crops)
     if attends and label is None and method != "gradient":
         maps = classifier.head_model.attention_maps(features)[attribute]
-        return Explanation(attribute, "attention", labels, maps, crops)
+        return Explanation(attribute, "attention", labels, maps, crops, view)
     weights = np.stack(
         [_slope(classifier, logits, i, attribute, x) for i, x in enumerate(labels)] or [logits[attribute]]
     )
     found = _gradient(classifier.head_model, features, attribute, weights[: len(crops)]) if len(crops) else features
-    return Explanation(attribute, "gradient", labels, np.asarray((features * found).sum(axis=-1), "float32"), crops)
+    maps = np.asarray((features * found).sum(axis=-1), "float32")
+    return Explanation(attribute, "gradient", labels, maps, crops, view)
+
+
+def _view(backbone: Any) -> float:
+    """The share of the side that a backbone looks at: of one that cuts the middle out with a layer named "view"."""
+    for layer in backbone.layers:
+        if layer.name == "view":
+            return float(layer.output.shape[1] / layer.input.shape[1])
+    return 1.0
 
 
 def check_request(schema: Schema, attribute: str, label: str | None, method: str) -> str | None:

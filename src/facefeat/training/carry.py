@@ -1,7 +1,8 @@
 """A decoder carried over to another classifier: it starts from what the features of the two have in common.
 
 A decoder knows how to draw; of a classifier it knows only what each feature means. So what is new is guessed by ridge
-regression of the old features on the new ones, and folded into every layer that reads latents; all else stays.
+regression of the old features on the new ones, and folded into every layer that reads latents. For crops of another
+size, the map that it starts from and the map that its detail encoder ends with are stretched; all else stays.
 """
 
 from __future__ import annotations
@@ -13,21 +14,28 @@ import numpy as np
 from facefeat.errors import TrainingError
 
 if TYPE_CHECKING:
+    import keras
+
     from facefeat.decoding import FaceDecoder
     from facefeat.types import FloatArray
+
+Map = tuple[int, int, int]
 
 FACES = 4096
 """Faces that the regression sees at most."""
 
 
 def can_carry(other: FaceDecoder, decoder: FaceDecoder) -> bool:
-    """Whether the two differ in the number of features that they read, and in nothing else."""
-    if (other.image_size, other.detail_dim) != (decoder.image_size, decoder.detail_dim):
+    """Whether the two differ in the number of features that they read and in the crops' size, and in nothing else."""
+    if other.detail_dim != decoder.detail_dim or list(other.parts) != list(decoder.parts):
         return False
-    theirs, ours = _layers(other), _layers(decoder)
-    return list(theirs) == list(ours) and all(
-        _shapes(theirs[name], other) == _shapes(ours[name], decoder) for name in theirs
-    )
+    for kind, part in other.parts.items():
+        theirs, ours = _layers(part), _layers(decoder.parts[kind])
+        if list(theirs) != list(ours):
+            return False
+        if any(_shapes(part, theirs[n], other) != _shapes(decoder.parts[kind], ours[n], decoder) for n in theirs):
+            return False
+    return True
 
 
 def carry(other: FaceDecoder, features: FloatArray, decoder: FaceDecoder, new: FloatArray) -> dict[str, list[Any]]:
@@ -37,7 +45,7 @@ def carry(other: FaceDecoder, features: FloatArray, decoder: FaceDecoder, new: F
     """
     from sklearn.linear_model import RidgeCV
 
-    theirs, ours = _layers(other), _layers(decoder)
+    theirs, ours = _layers(other.model), _layers(decoder.model)
     scaled = []
     for layers, width, values in ((theirs, other.feature_dim, features), (ours, decoder.feature_dim, new)):
         scale = next((layer for layer in layers.values() if _is_scale(layer, width)), None)
@@ -47,10 +55,11 @@ def carry(other: FaceDecoder, features: FloatArray, decoder: FaceDecoder, new: F
         scaled.append(values)
     fitted = RidgeCV(np.logspace(-1, 4, 6)).fit(scaled[1], scaled[0])
     into, offset = fitted.coef_.T.astype("float32"), fitted.intercept_.astype("float32")  # (D, E), (E,)
-    kept = [w.copy() for w in decoder.model.get_weights()]
+    parts = {kind: _stretched(part, decoder.parts[kind]) for kind, part in other.parts.items()}
+    kept = parts["decoder"]
     at = {id(w): i for i, w in enumerate(decoder.model.weights)}
-    for name, layer in ours.items():
-        given = theirs[name].get_weights()
+    for layer in ours.values():
+        given = [kept[at[id(w)]] for w in layer.weights]
         if _is_scale(layer, decoder.feature_dim):
             given = [new.mean(axis=0), new.var(axis=0)]
         elif _reads_latents(layer, decoder):
@@ -60,9 +69,6 @@ def carry(other: FaceDecoder, features: FloatArray, decoder: FaceDecoder, new: F
             given += [b + shift for b in bias]
         for variable, value in zip(layer.weights, given, strict=True):
             kept[at[id(variable)]] = value
-    parts = {"decoder": kept}
-    if other.detail_encoder is not None:
-        parts["detail_encoder"] = other.detail_encoder.get_weights()
     return parts
 
 
@@ -82,8 +88,50 @@ def refuse(start: str, other: FaceDecoder, decoder: FaceDecoder) -> TrainingErro
     )
 
 
-def _layers(decoder: FaceDecoder) -> dict[str, Any]:
-    return {layer.name: layer for layer in decoder.model.layers if layer.weights}
+def _layers(model: keras.Model) -> dict[str, Any]:
+    return {layer.name: layer for layer in model.layers if layer.weights}
+
+
+def _stretched(theirs: keras.Model, ours: keras.Model) -> list[Any]:
+    """The weights of `theirs` in the shapes of `ours`, whose maps may have another side."""
+    found, given = _layers(theirs), {}
+    for name, layer in _layers(ours).items():
+        weights = found[name].get_weights()
+        made, read = ([of(m, m.get_layer(name)) for m in (theirs, ours)] for of in (_made_map, _read_map))
+        if made[0] != made[1]:
+            weights = [_stretch(w.reshape(-1, *made[0]), made[1]).reshape(*w.shape[:-1], -1) for w in weights]
+        if read[0] != read[1]:
+            (h, w, _), (high, wide, _) = read
+            maps = np.moveaxis(weights[0].reshape(*read[0], -1), -1, 0)
+            maps = np.moveaxis(_stretch(maps, read[1]), 0, -1)
+            # As many times less as there are more places to read.
+            weights = [maps.reshape(-1, maps.shape[-1]) * (h * w / (high * wide)), *weights[1:]]
+        given |= dict(zip(map(id, layer.weights), weights, strict=True))
+    return [given[id(w)] for w in ours.weights]
+
+
+def _stretch(maps: FloatArray, shape: Map) -> FloatArray:
+    from keras import ops
+
+    return ops.convert_to_numpy(ops.image.resize(maps, shape[:2], "bilinear", data_format="channels_last"))
+
+
+def _made_map(model: keras.Model, layer: Any) -> Map | None:
+    """(h, w, C) where a Dense layer makes a map that is then given its shape."""
+    if type(layer).__name__ == "Dense":
+        for after in model.layers:
+            if type(after).__name__ == "Reshape" and after.input is layer.output and len(after.output.shape) == 4:
+                return tuple(after.output.shape[1:])
+    return None
+
+
+def _read_map(model: keras.Model, layer: Any) -> Map | None:
+    """(h, w, C) where a Dense layer reads a map that has just been flattened."""
+    if type(layer).__name__ == "Dense":
+        for before in model.layers:
+            if type(before).__name__ == "Flatten" and before.output is layer.input and len(before.input.shape) == 4:
+                return tuple(before.input.shape[1:])
+    return None
 
 
 def _is_scale(layer: Any, width: int) -> bool:
@@ -96,11 +144,16 @@ def _reads_latents(layer: Any, decoder: FaceDecoder) -> bool:
     return type(layer).__name__ == "Dense" and layer.kernel.shape[0] == decoder.latent_dim
 
 
-def _shapes(layer: Any, decoder: FaceDecoder) -> list[tuple[Any, ...]]:
-    """The shapes of its weights, with a word in place of the number of features."""
+def _shapes(model: keras.Model, layer: Any, decoder: FaceDecoder) -> list[tuple[Any, ...]]:
+    """The shapes of its weights, with words in place of the number of features and of the sides of maps."""
     shapes: list[tuple[Any, ...]] = [tuple(w.shape) for w in layer.weights]
     if _is_scale(layer, decoder.feature_dim):
         return [("features",)] * 2
+    made, read = _made_map(model, layer), _read_map(model, layer)
+    if made is not None:
+        shapes = [(*shape[:-1], "places", made[2]) for shape in shapes]
+    if read is not None:
+        shapes[0] = ("places", read[2], *shapes[0][1:])
     if _reads_latents(layer, decoder):
-        shapes[0] = ("latents", shapes[0][1])
+        shapes[0] = ("latents", *shapes[0][1:])
     return shapes

@@ -29,8 +29,13 @@ SCORED = 64
 """Faces that are scored together."""
 
 
-def check_start(recipe: DecoderRecipe) -> None:
-    """Raises TrainingError for a recipe that goes on from a decoder and names none."""
+def check_named(recipe: DecoderRecipe) -> None:
+    """Raises TrainingError for a recipe that wants another preset's decoder or classifier and names none."""
+    if recipe.loss.reader and not recipe.reader:
+        raise TrainingError(
+            f"loss.reader = {recipe.loss.reader}: {recipe.name!r} has faces read by a second classifier. Next: "
+            "--reader PRESET, or `reader` in the recipe."
+        )
     if recipe.train.start_share and not recipe.start:
         raise TrainingError(
             f"start_share = {recipe.train.start_share}: {recipe.name!r} goes on from another run's decoder. Next: "
@@ -77,7 +82,7 @@ def train_decoder(
     """
     from facefeat.data import Batches
 
-    check_start(recipe)
+    check_named(recipe)
     if len(train_set.table) < 2 or not len(validation_set.table):
         raise TrainingError("training needs two pictures in the train split and one in the validation split.")
     if (decoder.image_size, decoder.feature_dim) != (classifier.image_size, classifier.latent_dim):
@@ -85,6 +90,9 @@ def train_decoder(
     size = classifier.image_size
     crops, val_crops = train_set.crops(size), validation_set.crops(size)
     data = {**describe(train_set, validation_set), "classifier": _fingerprint(classifier)}
+    second = _second(recipe, classifier)
+    if second is not None:
+        data["reader"] = _fingerprint(second)
     log = TrainingLog(recipe.to_dict(), data, versions())
     saved = Checkpoints(Path(folder) if folder else None, run_key(log))
     state = saved.read() if resume else None
@@ -99,7 +107,9 @@ def train_decoder(
     batches = Batches(crops, {}, min(options.batch_size, len(crops)), shuffle=True, seed=recipe.seed, drop_last=True)
     watch = Watch(reporter, len(batches))
     try:
-        model = decoder_model(frozen, worker, recipe, len(batches), _moves(classifier, train_set, recipe))
+        moves = _moves(classifier, train_set, recipe)
+        other = None if second is None else worker_of(second, options.mixed_precision)
+        model = decoder_model(frozen, worker, recipe, len(batches), moves, other)
         critic = model.critic.weights if recipe.loss.adversarial else []
         variables = [*worker.weights, *critic]
         if state:
@@ -157,12 +167,30 @@ def _weights_of(
     if not carry.can_carry(other, decoder):
         raise carry.refuse(preset, other, decoder)
     theirs, _ = load_classifier(folder)
-    crops = train_set.crops(classifier.image_size)
-    some = np.linspace(0, len(crops) - 1, min(carry.FACES, len(crops))).astype(int)
-    features, new = (_features(c, crops, some) for c in (theirs, classifier))
-    if carry.alike(features, new):
+    some = np.linspace(0, len(train_set) - 1, min(carry.FACES, len(train_set))).astype(int)
+    features, new = (_features(c, train_set.crops(c.image_size), some) for c in (theirs, classifier))
+    if other.image_size == decoder.image_size and carry.alike(features, new):
         return {k: part.get_weights() for k, part in other.parts.items()}
     return carry.carry(other, features, decoder, new)
+
+
+def _second(recipe: DecoderRecipe, classifier: Classifier) -> Classifier | None:
+    """The second classifier that is to read faces, None where no loss asks for it.
+
+    Raises PresetError, or TrainingError where it answers in other classes or is used to another geometry.
+    """
+    if not recipe.loss.reader:
+        return None
+    from facefeat.preset import find_preset, load_classifier
+
+    second, _ = load_classifier(find_preset(recipe.reader))
+    ours, theirs = ({k: a.classes for k, a in c.schema.attributes.items()} for c in (classifier, second))
+    if ours != theirs or classifier.alignment != second.alignment:
+        raise TrainingError(
+            f"reader = {recipe.reader!r}: schema {second.schema.name!r} and alignment {second.alignment!r} are not "
+            f"those of the model, {classifier.schema.name!r} and {classifier.alignment!r}."
+        )
+    return second
 
 
 def _features(classifier: Classifier, crops: Any, rows: np.ndarray) -> np.ndarray:
@@ -181,7 +209,7 @@ def _give(decoder: FaceDecoder, weights: dict[str, list[np.ndarray]], share: flo
 def _moves(classifier: Classifier, train_set: FaceDataset, recipe: DecoderRecipe) -> Any:
     """The layer that moves features at random as the recipe says, None where it does not."""
     most, loss = recipe.train.moves, recipe.loss
-    if not (most and (loss.swap or loss.features)):
+    if not (most and (loss.swap or loss.features or loss.reader)):
         return None
     from facefeat.training.moves import RandomMoves, ways_of
 

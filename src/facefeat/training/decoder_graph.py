@@ -37,12 +37,18 @@ def feature_maps(backbone: Any) -> Any:
 
 
 def decoder_model(
-    classifier: Classifier, decoder: FaceDecoder, recipe: DecoderRecipe, steps: int, moves: Any = None
+    classifier: Classifier,
+    decoder: FaceDecoder,
+    recipe: DecoderRecipe,
+    steps: int,
+    moves: Any = None,
+    second: Classifier | None = None,
 ) -> Any:
     """Crops (B, S, S, 3) 0..255 -> what the losses compare, compiled; its weights are those of the two.
 
     The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch. moves: a layer,
     attribute features (B, D) -> (B, D) what they are moved by before they are read again; None to leave them.
+    second: another classifier, frozen, too, that reads what the first is to read (`DecoderLoss.reader`).
     `look(True)` lets the classifier look at decoded faces, `look(False)` spares it that; at first it looks.
     """
     import keras
@@ -54,13 +60,14 @@ def decoder_model(
     from facefeat.training.recipe import Augment
 
     weights, schema = recipe.loss, classifier.schema
-    classifier.backbone_model.trainable = classifier.head_model.trainable = False
+    for frozen in (classifier, second) if second else (classifier,):
+        frozen.backbone_model.trainable = frozen.head_model.trainable = False
     size = classifier.image_size
     crops = keras.Input((size, size, 3), name="crops")
     x = crops
     for layer in augmentation_layers(Augment(flip=recipe.train.flip), recipe.seed):
         x = layer(x)
-    eyes = _Eyes(classifier, augmentation_layers(recipe.view.augment(), recipe.seed + 1))
+    eyes = _Eyes(classifier, augmentation_layers(recipe.view.augment(), recipe.seed + 1), second)
     out = _decoded(x, eyes, decoder)
     seen = {**out, **_looked_at(out, eyes, decoder, weights, moves)}
 
@@ -97,13 +104,13 @@ def decoder_model(
 class _Eyes:
     """The frozen classifier: crops (B, S, S, 3) 0..255 -> feature maps, features and logits.
 
-    view: layers that change what it is shown by `glance`.
+    view: layers that change what it is shown by `glance`. second: a classifier that is shown the same.
     """
 
-    def __init__(self, classifier: Classifier, view: Sequence[Any]) -> None:
+    def __init__(self, classifier: Classifier, view: Sequence[Any], second: Classifier | None = None) -> None:
         from keras import layers
 
-        self.view = view
+        self.view, self.second = view, None if second is None else _one_model(second)
         self.maps_of, self.head = feature_maps(classifier.backbone_model), classifier.head_model
         self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="attribute_features")
 
@@ -115,11 +122,31 @@ class _Eyes:
         """The features and logits of the crops as they are seen at a glance: changed at random in training."""
         for layer in self.view:
             x = layer(x)
-        return self.read(self.maps_of(x, training=False)[-1])
+        return {**self.read(self.maps_of(x, training=False)[-1]), **self.read_by_second(x)}
+
+    def read_by_second(self, x: Any) -> dict[str, Any]:
+        """The second classifier's logits of the crops, at its own size; nothing where there is none."""
+        from keras import ops
+
+        if self.second is None:
+            return {}
+        size = self.second.input_shape[1]
+        if x.shape[1] != size:
+            x = ops.image.resize(x, (size, size), "bilinear", antialias=True, data_format="channels_last")
+        return {"second": self.second(x, training=False)}
 
     def read(self, last: Any) -> dict[str, Any]:
         """The features and logits of the backbone's output (B, h, w, D)."""
         return {"features": self.pool(last), "logits": self.head(last, training=False)}
+
+
+def _one_model(classifier: Classifier) -> Any:
+    """Crops (B, S, S, 3) -> logits, in one model: the names of its parts may be those of the other classifier's."""
+    import keras
+
+    size = classifier.image_size
+    crops = keras.Input((size, size, 3), name="crops")
+    return keras.Model(crops, classifier.head_model(classifier.backbone_model(crops)), name="second_reader")
 
 
 def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> dict[str, Any]:
@@ -147,7 +174,7 @@ def _looked_at(
     from keras import ops
 
     seen: dict[str, Any] = {}
-    swaps = bool(weights.swap or weights.features)
+    swaps = bool(weights.swap or weights.features or weights.reader)
     apart = swaps and (moves is not None or decoder.detail_encoder is not None)
     if weights.perceptual or (swaps and not apart):
         made = eyes(out["made"][1::2, ...] * 255.0)
@@ -157,6 +184,8 @@ def _looked_at(
             "logits": {k: v[1::2, ...] for k, v in out["logits"].items()},
         }
         seen["read"] = {k: made[k] for k in ("features", "logits")}
+        if swaps and not apart:
+            seen["read"] |= eyes.read_by_second(out["made"][1::2, ...] * 255.0)
     if apart:
         starts = (0,) if moves is None else (0, 2)  # the first rows of those that have their neighbour's detail, or own
         some = _picker(*starts)
@@ -197,8 +226,9 @@ def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> 
         spread = ops.mean(ops.var(true, axis=0)) + TINY
         terms["features"] = ops.mean(ops.square(read - true)) / spread
     if weights.swap and "read" in out:
-        asked, read = out["asked"]["logits"], out["read"]["logits"]
-        terms["swap"] = sum(_divergence(v, read[k]) for k, v in asked.items()) / len(asked)
+        terms["swap"] = _divergences(out["asked"]["logits"], out["read"]["logits"])
+    if weights.reader and "second" in out.get("read", {}):
+        terms["reader"] = _divergences(out["asked"]["logits"], out["read"]["second"])
     if weights.independence and "code" in out:
         terms["independence"] = _explained(out["logits"], out["code"], schema)
     return terms
@@ -210,6 +240,10 @@ def _relative(true: Any, made: Any) -> Any:
 
     true, made = ops.cast(true, "float32"), ops.cast(made, "float32")
     return ops.mean(ops.square(made - true)) / (ops.mean(ops.square(true)) + TINY)
+
+
+def _divergences(asked: Mapping[str, Any], read: Mapping[str, Any]) -> Any:
+    return sum(_divergence(v, read[k]) for k, v in asked.items()) / len(asked)
 
 
 def _divergence(true: Any, read: Any) -> Any:

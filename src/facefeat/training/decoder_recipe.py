@@ -27,6 +27,8 @@ class DecoderLoss:
     Kullback-Leibler divergence, mean over attributes. Without a detail encoder, the reconstruction is read.
     features: the same face has the attribute features of the first: squared error relative to their variance.
     independence: share of the variance of the head's probabilities that single numbers of the detail code explain.
+    reader: the face that `swap` has the frozen head read is read the same by a second classifier, the recipe's
+    `reader`: what two networks read alike is more likely to be in the picture than in the habits of one.
     adversarial: a critic, trained beside, takes patches of the reconstruction for real (`training.critic`).
     """
 
@@ -35,6 +37,7 @@ class DecoderLoss:
     swap: float = 0.0
     features: float = 0.0
     independence: float = 0.0
+    reader: float = 0.0
     adversarial: float = 0.0
 
 
@@ -99,12 +102,14 @@ class DecoderRecipe:
     preset: the preset that it is made for; `facefeat train-decoder --preset` may name another.
     start: name or folder of a preset whose decoder the run starts from, of the same architecture; empty for random
     weights.
+    reader: name or folder of a preset with the same schema and alignment, the second classifier of `loss.reader`.
     """
 
     name: str
     summary: str = ""
     preset: str = ""
     start: str = ""
+    reader: str = ""
     seed: int = 1
     decoder: ComponentChoice = field(default_factory=lambda: ComponentChoice("upsampling"))
     train: DecoderTraining = field(default_factory=DecoderTraining)

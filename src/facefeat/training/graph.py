@@ -48,12 +48,12 @@ def training_model(
     counts: Mapping[str, Mapping[str, int]],
     *,
     on_features: bool,
-    teacher: int = 0,
+    taught: Mapping[str, int] | None = None,
 ) -> Any:
     """Crops (or the feature maps of a frozen backbone) -> logits, compiled; its weights are the classifier's own.
 
-    counts: attribute -> class -> faces in the training data. on_features: leave the backbone out. teacher: the width of
-    a teacher's embeddings, 0 for none.
+    counts: attribute -> class -> faces in the training data. on_features: leave the backbone out. taught: the width
+    of each of a teacher's targets, by the names of `teacher.all_targets`.
     """
     import keras
     from keras import layers
@@ -61,7 +61,7 @@ def training_model(
     from facefeat.classifier import use_jit
     from facefeat.training.augment import augmentation_layers, carry_mix, mixed_loss, mixing_layer
     from facefeat.training.losses import build_losses
-    from facefeat.training.teacher import NAME, teacher_loss
+    from facefeat.training.teacher import NAME, label_loss, teacher_loss
 
     losses = build_losses(classifier.schema, recipe.loss, counts)
     mixing = None
@@ -80,9 +80,12 @@ def training_model(
         features = classifier.backbone_model(x)
     logits = classifier.head_model(features)
     weights = {name: recipe.loss[name].weight if name in recipe.loss else 1.0 for name in losses}
-    if teacher:
+    for name in [n for n in taught or () if n != NAME]:
+        logits = {**logits, name: layers.Identity(name=name)(logits[name.removeprefix(f"{NAME}_")])}
+        losses, weights = {**losses, name: label_loss}, {**weights, name: recipe.teacher.labels}
+    if taught and NAME in taught:
         latent = layers.GlobalAveragePooling2D(dtype="float32", name="latent")(features)
-        logits = {**logits, NAME: layers.Dense(teacher, dtype="float32", name=NAME)(latent)}
+        logits = {**logits, NAME: layers.Dense(taught[NAME], dtype="float32", name=NAME)(latent)}
         losses, weights = {**losses, NAME: teacher_loss}, {**weights, NAME: recipe.teacher.weight}
     if mixing is not None:
         logits = carry_mix(logits, partner, own)

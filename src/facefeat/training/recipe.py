@@ -127,14 +127,15 @@ class Optimisation:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Another network's embeddings of the faces, which the latent learns to tell (`training.teacher`).
+    """Another network's embeddings or probabilities of the faces, which are learnt, too (`training.teacher`).
 
-    file: .npz with `files` (N,), named as in the data set, and `embeddings` (N, K). weight: in the loss, 0 for no
-    teacher.
+    file: .npz with `files` (N,), named as in the data set, and `embeddings` (N, K), or `probabilities_ATTRIBUTE` (N,
+    classes). weight: of the embeddings in the loss, 0 to leave them. labels: of the probabilities.
     """
 
     file: str = ""
     weight: float = 0.0
+    labels: float = 0.0
 
 
 @dataclass(frozen=True)

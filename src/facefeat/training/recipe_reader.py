@@ -110,6 +110,7 @@ def _required(f: dataclasses.Field[Any]) -> bool:
 
 def _check_values(recipe: Recipe, reader: Reader) -> None:
     t, a = recipe.train, recipe.augment
+    taught = recipe.teacher.weight or recipe.teacher.labels
     checks: list[tuple[tuple[str, ...], Any, bool, str]] = [
         (("seed",), recipe.seed, 0 <= recipe.seed <= MAX_SEED, f"0 to {MAX_SEED}"),
         (("image_size",), recipe.image_size, 16 <= recipe.image_size <= 1024, "16 to 1024"),
@@ -122,7 +123,8 @@ def _check_values(recipe: Recipe, reader: Reader) -> None:
         (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
         (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
         (("teacher", "weight"), recipe.teacher.weight, recipe.teacher.weight >= 0, "0 or more"),
-        (("teacher", "file"), recipe.teacher.file, bool(recipe.teacher.file) or not recipe.teacher.weight, "a path"),
+        (("teacher", "labels"), recipe.teacher.labels, recipe.teacher.labels >= 0, "0 or more"),
+        (("teacher", "file"), recipe.teacher.file, bool(recipe.teacher.file) or not taught, "a path"),
         (("augment", "rotation"), a.rotation, 0 <= a.rotation <= 180, "0 to 180 degrees"),
         (("augment", "randaugment"), a.randaugment, 0 <= a.randaugment <= 9, "0 to 9 changes"),
         (("augment", "jpeg_low"), a.jpeg_low, 1 <= a.jpeg_low <= 100, "1 to 100"),

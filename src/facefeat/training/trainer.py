@@ -22,7 +22,7 @@ from facefeat.training.checkpoint import CHECKPOINT, Checkpoints, write_npz
 from facefeat.training.freezing import changes_nothing, check_phases, freeze, frozen_features
 from facefeat.training.graph import seed_layers, start_from, training_model
 from facefeat.training.processes import ALONE, Processes
-from facefeat.training.teacher import NAME, fingerprint, teacher_targets
+from facefeat.training.teacher import NAME, all_targets, fingerprint
 
 if TYPE_CHECKING:
     from facefeat.classifier import Classifier
@@ -102,8 +102,9 @@ def train(
         start_from(classifier, recipe.start)
     crops, val_crops = train_set.crops(recipe.image_size), validation_set.crops(recipe.image_size)
     log = TrainingLog(recipe.to_dict(), describe(train_set, validation_set), versions())
-    if recipe.teacher.weight:
-        teacher_targets(recipe.teacher, [str(f) for f in train_set.table["file"]])  # before any work starts
+    if recipe.teacher.weight or recipe.teacher.labels:
+        # Before any work starts.
+        all_targets(recipe.teacher, [str(f) for f in train_set.table["file"]], classifier.schema)
         log.data[NAME] = fingerprint(recipe.teacher)
     saved = Checkpoints(Path(folder) if folder else None, run_key(log), processes.leads)
     state = saved.read() if goes_on else None
@@ -192,17 +193,18 @@ class _Run:
         images = frozen_features(reader, self.crops) if on_features else self.crops
         val = frozen_features(reader, self.val_crops) if on_features else None
         targets = encode_targets(worker.schema, self.train_set.labels(), self.train_set.years())
-        if self.recipe.teacher.weight:
-            targets[NAME] = teacher_targets(self.recipe.teacher, [str(f) for f in self.train_set.table["file"]])
-        width = targets[NAME].shape[1] if NAME in targets else 0
+        files = [str(f) for f in self.train_set.table["file"]]
+        taught = all_targets(self.recipe.teacher, files, worker.schema)
+        targets |= taught
         batches = Batches(
             images, targets, self.batch_size, shuffle=True, seed=self.recipe.seed, drop_last=True,
             part=(self.processes.index, self.processes.count),
         )  # fmt: skip
         with self.processes.together():
             model = training_model(
-                worker, self.recipe, phase, len(batches), self.train_set.counts, on_features=on_features, teacher=width
-            )
+                worker, self.recipe, phase, len(batches), self.train_set.counts,
+                on_features=on_features, taught={k: v.shape[1] for k, v in taught.items()},
+            )  # fmt: skip
         if done and restored:
             self.saved.restore((), self._passing(model))
         watch = Watch(self.reporter, len(batches))

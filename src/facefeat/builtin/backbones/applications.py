@@ -42,18 +42,21 @@ class Application:
     md5: str | None = None
     own_preprocessing: bool = False
 
-    def build(self, *, image_size: int, weights: str | None = None) -> keras.Model:
-        """Crops (B, S, S, 3) float 0..255 -> feature map (B, ceil(S / 32) or S // 32, same, C).
+    def build(self, *, image_size: int, weights: str | None = None, view: float = 1.0) -> keras.Model:
+        """Crops (B, S, S, 3) float 0..255 -> feature map (B, ceil(V / 32) or V // 32, same, C).
 
+        view: the share of a crop's side that the network looks at, V = round(view * S) pixels of the middle. Less than
+        1 keeps crops with hair and shoulders, and spends no work on what is around the face.
         weights: None for random ones; "imagenet" fetches the published ones on first use; or the path of that file, or
         of this model's own .weights.h5.
-        Raises InputError for a size under 32, an unknown key or a file that does not fit; DownloadError where the
-        weights cannot be fetched.
+        Raises InputError for a size or view under 32 pixels, an unknown key or a file that does not fit; DownloadError
+        where the weights cannot be fetched.
         """
         import keras
 
         what = f"backbone {self.name!r}"
         size = checks.size_of(what, image_size, SMALLEST)
+        seen = _seen(what, size, view)
         if keras.config.image_data_format() != "channels_last":
             raise InputError(f"{what}: needs Keras's image_data_format 'channels_last'. Received: 'channels_first'.")
         file = None
@@ -65,12 +68,26 @@ class Application:
         crops = keras.Input((size, size, 3), name="crops")
         options = {"include_preprocessing": False} if self.own_preprocessing else {}
         make = getattr(keras.applications, self.constructor)
-        whole = make(include_top=False, weights=None, input_tensor=_normalise(self.pixels)(crops), **options)
+        before = (size - seen) // 2
+        around = (before, size - seen - before)
+        x = crops if seen == size else keras.layers.Cropping2D((around, around), name="view")(crops)
+        whole = make(include_top=False, weights=None, input_tensor=_normalise(self.pixels)(x), **options)
         model = keras.Model(crops, whole.output, name=self.name.replace("-", "_"))
         _stable_names(model)
         if file is not None:
             files.load_into(model, file, what)
         return model
+
+
+def _seen(what: str, size: int, view: float) -> int:
+    """Pixels of the side that the network looks at. Raises InputError."""
+    share = checks.real(what, "view", view, 0.0, 1.0)
+    seen = round(share * size)
+    if seen < SMALLEST:
+        raise InputError(
+            f"{what}: 'view' = {view:g} of {size} pixels leaves {seen}. Valid: {SMALLEST / size:g} to 1 at this size."
+        )
+    return seen
 
 
 def _normalise(pixels: str) -> keras.layers.Layer:

@@ -54,18 +54,20 @@ def build(
     blocks: int = 13,
     output_stride: int = 32,
     channels: int | None = None,
+    view: float = 1.0,
     weights: str | None = None,
 ) -> keras.Model:
-    """Crops (B, S, S, 3) float 0..255 -> feature map (B, S // output_stride, same, C).
+    """Crops (B, S, S, 3) float 0..255 -> feature map (B, V // output_stride, same, C).
 
     blocks: depthwise separable convolutions, 11, 12 or 13, all that the paper has. output_stride: 32, or 16 to leave
     the last halving of the map out (Chen et al. 2017, arXiv:1706.05587), which small crops gain by.
     channels: C of a last 1x1 convolution with batch normalisation and ReLU, random at first; None leaves the features
     of the last block: 512 of the eleventh, 1,024 of the others.
+    view: the share of a crop's side that the network looks at, V = round(view * S) pixels of the middle.
     weights: None for random ones; "vggface2" fetches the published ones (14 MB) on first use; or the path of this
     model's own .weights.h5.
-    Raises InputError for a size under 32, an unknown key or a file that does not fit; DownloadError where the weights
-    cannot be fetched.
+    Raises InputError for a size or view under 32 pixels, an unknown key or a file that does not fit; DownloadError
+    where the weights cannot be fetched.
     """
     import keras
     from keras import layers
@@ -84,7 +86,7 @@ def build(
             files.existing(weights, WHAT)
         except InputError as e:
             raise InputError(f"{e} Valid: 'vggface2' (fetched on first use), a file, or null (random).") from None
-    plain = _PLAIN.build(image_size=size)
+    plain = _PLAIN.build(image_size=size, view=view)
     x = plain.get_layer(f"conv_pw_{_KEPT}_relu").output  # (B, S // 16, same, 512)
     for i in range(_KEPT + 1, blocks + 1):
         x = _block(x, i, halve=i == _KEPT + 1 and output_stride == 32)
