@@ -21,6 +21,12 @@ access, medicine), to identify anybody, or to single out members of a group. It 
 masks, heavy make-up, drawings, very small and very dark faces are read worse."""
 
 
+_METRICS = """Balanced: the mean over the classes. One off: the class, or one beside it. Mae: mean absolute error, in years where the
+classes have any. Coverage: the share of ages within the stated interval, which is meant to hold 90 %. Ece: expected
+calibration error, how far the stated probabilities are from how often they are right; 0 is best. Score: what the epoch
+was chosen by."""
+
+
 def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, command: str) -> str:
     """Markdown: what the model is, its data and licence, how to repeat it, what it scores per group, its limits."""
     data, versions = log.data, log.versions
@@ -58,7 +64,7 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
     for name, value in report.metrics.items():
         low, high = report.intervals.get(name, (value, value))
         lines.append(f"| {name.replace('_', ' ')} | {value:.4f} | {low:.4f} to {high:.4f} |")
-    lines += ["", "### Per group", ""]
+    lines += ["", _METRICS, "", "### Per group", ""]
     columns = [c for c in report.by_group.columns if c.endswith(("_accuracy", "_mae")) and "balanced" not in c]
     lines.append("| attribute | group | faces | " + " | ".join(c.replace("_", " ") for c in columns) + " |")
     lines.append("|---|---|---|" + "---|" * len(columns))
