@@ -94,18 +94,20 @@ def _layers(model: keras.Model) -> dict[str, Any]:
 
 def _stretched(theirs: keras.Model, ours: keras.Model) -> list[Any]:
     """The weights of `theirs` in the shapes of `ours`, whose maps may have another side."""
-    found, given = _layers(theirs), {}
+    found = _layers(theirs)
+    given: dict[int, Any] = {}
     for name, layer in _layers(ours).items():
         weights = found[name].get_weights()
-        made, read = ([of(m, m.get_layer(name)) for m in (theirs, ours)] for of in (_made_map, _read_map))
-        if made[0] != made[1]:
-            weights = [_stretch(w.reshape(-1, *made[0]), made[1]).reshape(*w.shape[:-1], -1) for w in weights]
-        if read[0] != read[1]:
-            (h, w, _), (high, wide, _) = read
-            maps = np.moveaxis(weights[0].reshape(*read[0], -1), -1, 0)
-            maps = np.moveaxis(_stretch(maps, read[1]), 0, -1)
+        old, new = _made_map(theirs, theirs.get_layer(name)), _made_map(ours, layer)
+        if old and new and old != new:
+            weights = [_stretch(w.reshape(-1, *old), new).reshape(*w.shape[:-1], -1) for w in weights]
+        old, new = _read_map(theirs, theirs.get_layer(name)), _read_map(ours, layer)
+        if old and new and old != new:
+            maps = np.moveaxis(weights[0].reshape(*old, -1), -1, 0)
+            maps = np.moveaxis(_stretch(maps, new), 0, -1)
             # As many times less as there are more places to read.
-            weights = [maps.reshape(-1, maps.shape[-1]) * (h * w / (high * wide)), *weights[1:]]
+            share = old[0] * old[1] / (new[0] * new[1])
+            weights = [maps.reshape(-1, maps.shape[-1]) * share, *weights[1:]]
         given |= dict(zip(map(id, layer.weights), weights, strict=True))
     return [given[id(w)] for w in ours.weights]
 
