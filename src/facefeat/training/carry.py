@@ -97,11 +97,11 @@ def _stretched(theirs: keras.Model, ours: keras.Model) -> list[Any]:
     found = _layers(theirs)
     given: dict[int, Any] = {}
     for name, layer in _layers(ours).items():
-        weights = found[name].get_weights()
-        old, new = _made_map(theirs, theirs.get_layer(name)), _made_map(ours, layer)
+        weights, its = found[name].get_weights(), theirs.get_layer(name)
+        old, new = _map_beside(theirs, its, "Reshape"), _map_beside(ours, layer, "Reshape")
         if old and new and old != new:
             weights = [_stretch(w.reshape(-1, *old), new).reshape(*w.shape[:-1], -1) for w in weights]
-        old, new = _read_map(theirs, theirs.get_layer(name)), _read_map(ours, layer)
+        old, new = _map_beside(theirs, its, "Flatten"), _map_beside(ours, layer, "Flatten")
         if old and new and old != new:
             maps = np.moveaxis(weights[0].reshape(*old, -1), -1, 0)
             maps = np.moveaxis(_stretch(maps, new), 0, -1)
@@ -118,21 +118,15 @@ def _stretch(maps: FloatArray, shape: Map) -> FloatArray:
     return ops.convert_to_numpy(ops.image.resize(maps, shape[:2], "bilinear", data_format="channels_last"))
 
 
-def _made_map(model: keras.Model, layer: Any) -> Map | None:
-    """(h, w, C) where a Dense layer makes a map that is then given its shape."""
+def _map_beside(model: keras.Model, layer: Any, kind: str) -> Map | None:
+    """(h, w, C) of the map that a Dense layer makes ("Reshape" comes after it) or reads ("Flatten" before it)."""
     if type(layer).__name__ == "Dense":
-        for after in model.layers:
-            if type(after).__name__ == "Reshape" and after.input is layer.output and len(after.output.shape) == 4:
-                return tuple(after.output.shape[1:])
-    return None
-
-
-def _read_map(model: keras.Model, layer: Any) -> Map | None:
-    """(h, w, C) where a Dense layer reads a map that has just been flattened."""
-    if type(layer).__name__ == "Dense":
-        for before in model.layers:
-            if type(before).__name__ == "Flatten" and before.output is layer.input and len(before.input.shape) == 4:
-                return tuple(before.input.shape[1:])
+        for other in model.layers:
+            if type(other).__name__ == kind:
+                ends = (layer.output, other.input, other.output)
+                flat, beside, shaped = ends if kind == "Reshape" else (layer.input, other.output, other.input)
+                if flat is beside and len(shaped.shape) == 4:
+                    return tuple(shaped.shape[1:])
     return None
 
 
@@ -151,7 +145,7 @@ def _shapes(model: keras.Model, layer: Any, decoder: FaceDecoder) -> list[tuple[
     shapes: list[tuple[Any, ...]] = [tuple(w.shape) for w in layer.weights]
     if _is_scale(layer, decoder.feature_dim):
         return [("features",)] * 2
-    made, read = _made_map(model, layer), _read_map(model, layer)
+    made, read = _map_beside(model, layer, "Reshape"), _map_beside(model, layer, "Flatten")
     if made is not None:
         shapes = [(*shape[:-1], "places", made[2]) for shape in shapes]
     if read is not None:
