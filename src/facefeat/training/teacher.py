@@ -77,7 +77,7 @@ def teacher_labels(teacher: Teacher, files: Sequence[str], schema: Schema) -> di
 def _read(teacher: Teacher, key: str, optional: bool = False) -> tuple[str, np.ndarray, Any]:
     """What the file is called in messages, the names in it, and its (N, K) array of this name; None where optional."""
     path = Path(teacher.file)
-    what = f"the teacher's {'embeddings' if key == 'embeddings' else 'file'} {str(path)!r}"
+    what = f"the teacher's {'embeddings' if key == 'embeddings' else 'probabilities'} {str(path)!r}"
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if optional and key not in arrays:
