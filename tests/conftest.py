@@ -41,6 +41,14 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Crops and downloads of the tests go where pytest tidies up, not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEFEAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
     random.seed(0)

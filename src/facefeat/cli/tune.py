@@ -50,7 +50,7 @@ def tune(
     """
     from facefeat.data import load_dataset
     from facefeat.training import load_recipe
-    from facefeat.training.tune import best_recipe, check_study, open_study, write_recipe
+    from facefeat.training.tune import best_recipe, check_begin, write_recipe
     from facefeat.training.tune import tune as search
     from facefeat.training.tune_page import write_page
 
@@ -61,7 +61,7 @@ def tune(
     # Their mistakes show before the data are read, and leave no study.
     check_output(output, resume=True)
     check_data(data, splits)
-    check_study(open_study(chosen, output, storage, seed), chosen, ranges)
+    check_begin(chosen, output, storage, seed, ranges)
     console = Console(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.schema, splits=splits)

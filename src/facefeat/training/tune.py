@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEARCH = "facefeat search"
 """The study's attribute that tells what it searches."""
+JOURNAL = "study.journal"
 
 
 def open_study(recipe: Recipe, folder: Path, storage: str | None = None, seed: int = 0) -> Any:
@@ -44,7 +45,7 @@ def open_study(recipe: Recipe, folder: Path, storage: str | None = None, seed: i
     try:
         if not storage:
             folder.mkdir(parents=True, exist_ok=True)
-        place = storage or JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+        place = storage or JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(
@@ -97,6 +98,18 @@ def check_study(
             "recipe, epochs, space and data that it began with. Next: for a new search give another --output, and "
             "with --storage another name in the recipe."
         )
+
+
+def check_begin(
+    recipe: Recipe, folder: Path, storage: str | None = None, seed: int = 0, space: Space | None = None
+) -> None:
+    """Refuse a search that cannot begin or go on, before the data are read; a journal file is not made for that.
+
+    Raises MissingExtraError without Optuna, InputError as `open_study` and `check_study` do.
+    """
+    _optuna()
+    if storage or (folder / JOURNAL).exists():
+        check_study(open_study(recipe, folder, storage, seed), recipe, space)
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
