@@ -65,6 +65,31 @@ def test_an_output_at_an_address_is_refused_with_the_way_to_get_it_there(
     assert [p.name for p in tmp_path.iterdir()] == ["album"]
 
 
+@pytest.mark.parametrize(
+    ("output", "name"), [("", "faces.parquet"), ("x.csv", "x.parquet"), ("deep/x.JSON", "x.parquet")]
+)
+def test_an_output_that_is_no_parquet_file_is_refused(
+    output: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    album(tmp_path / "album", 2)
+    with pytest.raises(InputError, match=f"one Parquet file. Received: '{output}'.*such as {name}"):
+        run_batch("album", output)
+    assert [p.name for p in tmp_path.iterdir()] == ["album"]
+
+
+def test_where_no_lock_can_be_made_it_is_not_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import filelock
+
+    def acquire(self: Any, *_: Any, **__: Any) -> None:
+        raise filelock.Timeout(self.lock_file)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    album(tmp_path / "album", 2)
+    with pytest.raises(InputError, match="cannot write .*no lock can be made"):
+        run_batch(tmp_path / "album", tmp_path / "faces.parquet")
+
+
 def test_the_way_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("f.parquet").write_bytes(b"a table")

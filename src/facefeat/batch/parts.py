@@ -107,6 +107,8 @@ class Run:
             self._lock = FileLock(self.output.with_name(f".{self.output.name}.lock"))
             self._lock.acquire(timeout=0)
         except Timeout:
+            if not Path(self._lock.lock_file).exists():  # some file systems have no room for a file of ours
+                raise InputError(f"cannot write {str(self.output)!r}: no lock can be made beside it.") from None
             raise InputError(
                 f"another run is writing {str(self.output)!r}. Wait for it, or name another file."
             ) from None

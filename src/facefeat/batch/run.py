@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ENGINES = ("local", "ray")
+_OTHER_FORMATS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xlsx", ".txt", ".feather", ".arrow", ".gz"}
+"""What the output is not, whatever it is called."""
 
 
 def run_batch(
@@ -121,7 +123,7 @@ def run_batch(
 
 
 def _check_output(output: str) -> None:
-    """Raises InputError for an address: as a path it would be a folder called `s3:`."""
+    """Raises InputError for what is no name of a Parquet file, or an address: as a path that is a folder, `s3:`."""
     if is_address(output):
         name = output.partition("::")[0].rstrip("/").rpartition("/")[2] or "faces.parquet"
         copy = f"fs, to = fsspec.url_to_fs({output!r}); fs.put_file({name!r}, to)"
@@ -129,6 +131,10 @@ def _check_output(output: str) -> None:
             f"the output is a local path, not an address such as {output!r}: a run goes on from what lies beside it. "
             f'Give -o {name}, and copy it when it is there: python -c "import fsspec; {copy}"'
         )
+    other = Path(output).suffix.lower()
+    if not Path(output).name or other in _OTHER_FORMATS:
+        name = Path(output).with_suffix(".parquet").name if other else "faces.parquet"
+        raise InputError(f"the output is one Parquet file. Received: {output!r}. Give a file's name, such as {name}.")
 
 
 class _Patience:
