@@ -44,6 +44,7 @@ def plan(given: Given) -> dict[str, list[str] | str]:
         "accuracy": ["accuracy.py", *data, *splits] if data else no_data,
         "speed": ["speed.py", *given.photos],
         "peers": deepface or ["peers.py", *given.photos],
+        "profile": ["profiles.py", *given.photos],
         "search": _missing("lancedb") or ["search.py", str(given.rows)],
         "input": ["input_pipeline.py", *data] if data else no_data,
         "memory": _missing("pyarrow") or ["memory.py"],

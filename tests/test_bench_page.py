@@ -37,7 +37,7 @@ def test_every_block_of_the_page_has_a_script_and_every_script_a_block() -> None
     assert all((SCRIPTS / c[0]).is_file() for c in commands)
     assert planned["accuracy"] == ["accuracy.py", "UTKFace.tar", "--splits", "splits.csv"]
     shown = PAGE.read_text("utf-8")
-    for name in ("accuracy", "speed", "peers", "search", "input_pipeline", "memory", "frozen", "plugins"):
+    for name in ("accuracy", "speed", "peers", "search", "input_pipeline", "memory", "frozen", "plugins", "profiles"):
         assert f"python benchmarks/{name}.py" in shown
 
 

@@ -248,7 +248,14 @@ def test_another_recipe_of_the_same_name_is_told_before_the_data_are_read(
 
 def test_a_split_that_is_not_there_leaves_no_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_recipe(quick(), tmp_path / "tiny.toml", "")
-    args = ["--recipe", tmp_path / "tiny.toml", "--data", squares(tmp_path / "data", 8), "--output", tmp_path / "search"]
+    args = [
+        "--recipe",
+        tmp_path / "tiny.toml",
+        "--data",
+        squares(tmp_path / "data", 8),
+        "--output",
+        tmp_path / "search",
+    ]
     assert run(["tune", *map(str, args), "--validation-split", "elsewhere"]) == 1
     assert "elsewhere" in capsys.readouterr().err
     assert not list(tmp_path.glob("search/*"))

@@ -1,0 +1,176 @@
+"""Where the time goes, and what each change brought: `python benchmarks/profiles.py [PHOTO...]`.
+
+First the deterministic profile (cProfile) of 64 photos read as one chunk of `facefeat batch` is read, by the functions
+that do the work; then TensorFlow's own trace of the default classifier's graph, by kind of operation. Then changes that
+such profiles led to, each measured beside what was there before, in this run. Prints the machine and versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import platform
+import pstats
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from speed import median_seconds
+
+PORTRAIT = Path(__file__).resolve().parent.parent / "docs" / "assets" / "portrait.jpg"
+CHUNK, ROUNDS = 64, 3
+
+STAGES = {
+    ("opening.py", "open_images"): "decoding, upright and in RGB, in threads",
+    ("mtcnn.py", "_shrink"): "scaling photos down for the detector",
+    ("mtcnn.py", "_propose"): "detector: the first network, over the pyramid",
+    ("mtcnn.py", "_look"): "detector: the other two, over boxes",
+    ("image.py", "align_face"): "aligning crops",
+    ("classifier.py", "_run"): "classifying crops",
+}
+"""File and function -> what it is; their cumulative times, none inside another."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="*", type=Path)
+    args = parser.parse_args()
+    photos = args.photos or [PORTRAIT]
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    print(", ".join(f"{p} {version(p)}" for p in ("facefeat", "keras", "tensorflow", "numpy", "pillow")))
+
+    from facefeat import FaceFeatureModel
+
+    model = FaceFeatureModel.from_preset()
+    chosen = [str(photos[i % len(photos)]) for i in range(CHUNK)]
+    print(f"\nreading {CHUNK} photos | ms a photo | share")
+    for row in of_photos(model, chosen):
+        print(row, flush=True)
+    crops = model.align(chosen[: len(photos)])
+    crops = np.concatenate([crops] * CHUNK)[:CHUNK]
+    print("\nclassifying 64 crops, by TensorFlow's operation | ms | share")
+    for row in of_the_graph(model.classifier, crops):
+        print(row, flush=True)
+    print("\nwhat was changed | before | after | times")
+    for name, before, after, unit in changes(model, photos, crops):
+        print(f"{name} | {1000 * before:.1f} {unit} | {1000 * after:.1f} {unit} | {before / after:.1f}", flush=True)
+
+
+def of_photos(model: Any, photos: list[str]) -> Iterator[str]:
+    """A row for each of STAGES, and of what is left."""
+    model.predict(photos)
+    profiler = cProfile.Profile()
+    profiler.runcall(model.predict, photos)
+    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+    seconds = dict.fromkeys(STAGES.values(), 0.0)
+    for (file, _, function), (_, _, _, cumulative, _) in stats.items():
+        stage = STAGES.get((Path(file).name, function))
+        if stage:
+            seconds[stage] += cumulative
+    total = max(cumulative for _, _, _, cumulative, _ in stats.values())
+    seconds["all else"] = total - sum(seconds.values())
+    for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
+        yield f"{name} | {1000 * value / len(photos):.1f} | {value / total:.0%}"
+
+
+def of_the_graph(classifier: Any, crops: np.ndarray, rows: int = 8) -> Iterator[str]:
+    """The kinds of operation that take longest. The trace is of a session, which runs the graph as a function is."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    size = classifier.image_size
+
+    def logits(batch: Any) -> Any:
+        return classifier.head_model(classifier.backbone_model(batch, training=False), training=False)
+
+    concrete = tf.function(logits).get_concrete_function(tf.TensorSpec((None, size, size, 3), "float32"))
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2 as frozen
+
+    graph = frozen(concrete)
+    spent: Counter[str] = Counter()
+    with graph.graph.as_default() as inside, v1.Session(graph=inside) as session:
+        feed = {graph.inputs[0].name: crops.astype("float32")}
+        for _ in range(2):
+            session.run(graph.outputs, feed)
+        for _ in range(ROUNDS):
+            told = v1.RunMetadata()
+            session.run(graph.outputs, feed, v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE), told)
+            for device in told.step_stats.dev_stats:
+                for node in device.node_stats:
+                    spent[node.timeline_label.partition(" = ")[2].partition("(")[0] or "other"] += (
+                        node.all_end_rel_micros
+                    )
+    total = sum(spent.values())
+    for name, micros in spent.most_common(rows):
+        yield f"`{name.lstrip('_')}` | {micros / ROUNDS / 1000:.1f} | {micros / total:.0%}"
+
+
+def changes(model: Any, photos: list[Path], crops: np.ndarray) -> Iterator[tuple[str, float, float, str]]:
+    """What was done, and seconds of the unit before and after."""
+    from facefeat.image import open_image, open_images
+
+    names = ([str(p) for p in photos] * 16)[:16]
+    before = _seconds(lambda: [open_image(n) for n in names])
+    yield "16 photos decoded in threads", before / 16, _seconds(lambda: open_images(names)) / 16, "ms a photo"
+    images = ([open_image(p) for p in photos] * 16)[:16]
+    one, all_at_once = (
+        _seconds(lambda: [model.detector.detect(i) for i in images]),
+        _seconds(lambda: model.detector.detect_batch(images)),
+    )
+    yield "faces found in 16 photos at once, not one by one", one / 16, all_at_once / 16, "ms a photo"
+    large = max(images, key=lambda i: i.size)
+    from facefeat.builtin.detectors.mtcnn import _shrink
+
+    yield (
+        f"a photo of {large.shape[1]} x {large.shape[0]} scaled down for the detector from every n-th pixel",
+        _seconds(lambda: _resized(large, 640)), _seconds(lambda: _shrink(large, 640)), "ms",
+    )  # fmt: skip
+    singly = _seconds(lambda: [model.predict_faces(c[None]) for c in crops])
+    yield "64 crops classified at once, not one by one", singly, _seconds(lambda: model.predict_faces(crops)), "ms"
+    yield "rotation, shift, shear and zoom of 64 crops in one resampling, not four", *_moves(crops), "ms"
+
+
+def _resized(image: np.ndarray, side: int) -> Any:
+    from PIL import Image
+
+    ratio = side / max(image.shape[:2])
+    size = (round(image.shape[1] * ratio), round(image.shape[0] * ratio))
+    return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+
+
+def _moves(crops: np.ndarray) -> tuple[float, float]:
+    import keras
+    import tensorflow as tf
+
+    from facefeat.training.augment_layers import RandomAffine
+
+    four = [
+        keras.layers.RandomRotation(10 / 360),
+        keras.layers.RandomTranslation(0.06, 0.06),
+        keras.layers.RandomShear(0.05, 0.05),
+        keras.layers.RandomZoom(0.12),
+    ]
+    ours = RandomAffine(rotation=10.0, zoom=0.12, shear=0.05, shift=0.06, seed=0)
+    batch = tf.constant(crops.astype("float32"))
+
+    def chained(x: Any) -> Any:
+        for layer in four:
+            x = layer(x, training=True)
+        return x
+
+    before, after = tf.function(chained), tf.function(lambda x: ours(x, training=True))
+    return _seconds(lambda: before(batch)), _seconds(lambda: after(batch))
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    return median_seconds(run, ROUNDS)
+
+
+if __name__ == "__main__":
+    main()
