@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--splits", help="CSV with `file` and `split`, for raw UTKFace data")
     parser.add_argument("--limit", type=int, help="faces, drawn at random; all where not given")
     parser.add_argument("--edits", type=int, default=300, help="of these, faces that are edited; 0 for none")
-    parser.add_argument("--methods", default="least", help="least, orthogonal, or both with a comma")
+    parser.add_argument("--methods", default="means", help="means, least, orthogonal; several with commas")
     parser.add_argument("--stretch", type=float, default=4.0, help="standard deviations at most (`limit` of edit)")
     args = parser.parse_args()
 

@@ -303,29 +303,43 @@ def test_moves_go_along_the_ways_of_the_attributes(faces: FaceDataset) -> None:
 
     made, train = model(), faces.split("train")
     features = made.encode(train.crops(32)[:])
-    ways, often = ways_of(features, train.labels(), train.years(), made.schema)
-    assert ways.shape == (len(often), 8) and often.sum() == pytest.approx(1.0)
-    layer = RandomMoves(ways, often, 3.0, seed=1)
-    drawn = np.asarray(layer(np.zeros((400, 8), "float32"), training=True))
-    # Each is one of the ways, at most three times as long, and all ways come.
-    far = np.linalg.norm(drawn, axis=1)[:, None] / np.linalg.norm(ways, axis=1)
-    unit, own = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (drawn, ways))
-    alike = np.abs(unit @ own.T)
-    chosen = alike.argmax(axis=1)
-    # Of the two genders one way is the other backwards.
-    assert alike.max(axis=1).min() > 0.999 and len(set(chosen)) == len(ways) - 1
-    assert 2.5 < far[np.arange(400), chosen].max() <= 3.0001
-    assert not np.asarray(layer(np.ones((4, 8), "float32"))).any()
+    ways = ways_of(features, train.labels(), train.years(), made.schema)
+    assert len(ways) == len(made.schema.attributes)
+    layer = RandomMoves(ways, 3.0, seed=1)
+    start = np.tile(features, (1 + 400 // len(features), 1))[:400]
+    drawn = np.asarray(layer(start, training=True))
+    chosen = []
+    for face, shift in zip(start.astype("float64"), drawn, strict=True):
+        # Each is a way from the face's own class, at most three times as long.
+        near = []
+        for way in ways:
+            read = face @ way.weights.T + way.offsets
+            own = int(read.argmax()) if len(read) > 1 else int((read > way.bounds).sum())
+            for to in range(len(way.table)):
+                unit = way.table[own, to]
+                size = np.linalg.norm(unit)
+                assert (size > 0) == (own != to)
+                if size:
+                    alike = float(shift @ unit / size / np.linalg.norm(shift))
+                    near.append((alike, np.linalg.norm(shift) / size, way, to))
+        alike, far, way, to = max(near, key=lambda found: found[0])
+        assert alike > 0.999 and 0 < far <= 3.0001
+        chosen.append((id(way), to, far))
+    assert {c[0] for c in chosen} == {id(w) for w in ways}
+    assert {c[1] for c in chosen if c[0] == id(ways[0])} >= set(range(1, len(ways[0].table) - 1))
+    assert max(c[2] for c in chosen) > 2.8
+    assert not np.asarray(layer(start)).any()
 
 
 def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset) -> None:
     from facefeat.training.decoder import build_decoder
     from facefeat.training.decoder_graph import decoder_model
-    from facefeat.training.moves import RandomMoves
+    from facefeat.training.moves import RandomMoves, Ways
 
     made, chosen = model(), recipe(SMALLEST, {"pixels": 1.0, "swap": 1.0})
     way = np.linspace(-1, 1, 8, dtype="float32")[None]
-    moves = RandomMoves(way, np.ones(1), 2.0, seed=1)
+    table = np.stack([[0 * way[0], way[0]], [-way[0], 0 * way[0]]])
+    moves = RandomMoves([Ways(np.ones((1, 8), "f"), np.zeros(1, "f"), np.zeros(1, "f"), table)], 2.0, seed=1)
     graph = decoder_model(made.classifier, build_decoder(made.classifier, chosen), chosen, 1, moves)
     seen = graph(faces.crops(32)[:8].astype("float32"), training=True)
     rows = [0, 4, 2, 6]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facefeat import InputError, PresetError
+from facefeat.latent.directions import directions_of
 from facefeat.latent.edit import Edited, edit
 from facefeat.latent.walk import ROUNDS
 from latent_fake import FEATURES, LATENT, FakeModel, another
@@ -40,7 +41,7 @@ def test_years_are_added_to_what_the_head_reads(model: FakeModel) -> None:
 def test_a_class_is_read_with_nine_tenths_or_what_was_asked(model: FakeModel) -> None:
     crops = crops_of(model)
     for label in ("A", "B", "C"):
-        found = edit(model, crops, {"race": label})
+        found = edit(model, crops, {"race": label}, limit=5)  # one face has 4.3 standard deviations to go
         assert found.reached.all() and set(found.read["after"].labels["race"]) == {label}
         column = found.read["after"].classes["race"].index(label)
         assert found.read["after"].probabilities["race"][:, column].min() > 0.8
@@ -150,6 +151,46 @@ def test_the_least_shift_takes_along_what_goes_with_the_attribute(model: FakeMod
     length = [np.sqrt(s @ np.linalg.solve(covariance, s)) for s in (least, orthogonal)]
     assert length[0] <= length[1] + 1e-6
     assert np.isclose(d.shifts(row)[1][0], length[0], rtol=0.1)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.floats(-5, 110), st.floats(-5, 110)), min_size=1, max_size=6), st.sampled_from("ABC"))
+def test_a_way_between_means_leaves_the_other_attributes(ages: list[tuple[float, float]], race: str) -> None:
+    d, schema = _MODEL.directions, _MODEL.schema
+    origin, target = np.array(ages).T
+    for name, start, end in (
+        ("age", origin, target),
+        ("race", np.array(["A", "B", "C"]), np.full(3, race)),
+        ("gender", np.array(["Male", "Female"]), np.array(["Female", "Male"])),
+    ):
+        shifts, lengths, there = d.toward(schema[name], start, end)
+        assert shifts.shape == (len(start), FEATURES) and (lengths > 0).all()
+        assert (there == (start != end)).all() or name == "age"
+        raised = shifts[there] @ d.weights.T.astype("float64")
+        others = [i for i, (a, _) in enumerate(d.readouts) if a != name]
+        assert np.allclose(raised[:, others], 0, atol=1e-3)
+        own = [d.row(name, "" if name == "age" else str(e)) for e in np.asarray(end)[there]]
+        assert (raised[np.arange(len(own)), own] > 0).all()
+
+
+def test_the_way_of_an_age_bends_where_the_means_do() -> None:
+    # The young differ by coordinate 0 and the old by coordinate 1, as a child grows and a grown face wrinkles.
+    rng = np.random.default_rng(0)
+    years = rng.uniform(0, 99, 3000)
+    z = rng.normal(0, 0.1, (3000, LATENT))
+    z[:, 0] += np.minimum(years, 45) / 45
+    z[:, 1] += np.maximum(years - 45, 0) / 45
+    labels = {n: np.full(3000, -1) for n in _MODEL.schema.attributes}
+    labels["age"] = np.digitize(years, [30, 60])
+    d = directions_of(z, labels, years.astype("float32"), _MODEL.schema, FEATURES)
+    age = _MODEL.schema["age"]
+    ways, _, there = d.toward(age, np.array([40.0, 50.0, 95.0, 45.0]), np.array([15.0, 75.0, 99.0, 45.0]))
+    assert there.all()
+    turned = np.degrees(np.arctan2(ways[:, 1], ways[:, 0]))
+    assert turned[0] < 10 and turned[1] > 80 and turned[2] > 80  # beyond the last mean it goes straight on
+    assert 0.8 / 45 < ways[1, 1] < 1.6 / 45  # years count from the middles of the classes, of the last one as a whole
+    one = d.shifts([d.row("age")])[0][0]
+    assert 20 < np.degrees(np.arctan2(one[1], one[0])) < 70  # one direction for all is neither
 
 
 @settings(max_examples=15)

@@ -12,7 +12,7 @@ import numpy as np
 
 from facefeat import InputError, PresetError
 from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
-from facefeat.latent.walk import LIMIT
+from facefeat.latent.walk import LIMIT, Goal, value_of, ways_of
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch, FaceFeatureModel
@@ -151,7 +151,7 @@ def nobody(model: FaceFeatureModel, seed: int) -> Start:
 def move(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
     """The face as the sliders say: one decoding, one reading. Raises InputError for what cannot be moved alone."""
     check(model, start)
-    crops = model.decode(moved(model, start.latent, [wishes]))
+    crops = model.decode(moved(model, start, [wishes]))
     return Edited(crops[0], model.predict_faces(crops))
 
 
@@ -163,30 +163,36 @@ def walk(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
         raise InputError("Move a slider first: then the model can be asked whether it reads that.")
     crops = start.crop[None]
     if any(wishes.along):
-        crops = model.decode(moved(model, start.latent, [wishes.only_along()]))
+        crops = model.decode(moved(model, start, [wishes.only_along()]))
     edited = model.edit(crops, **changes)
     return Edited(edited.crops[0], edited.read["after"], edited.sentence(0))
 
 
-def moved(model: FaceFeatureModel, latent: FloatArray, all_wishes: Sequence[Wishes]) -> FloatArray:
-    """(L,) latent -> (N, L) float32, one for each of N wishes. Raises InputError for what cannot be moved alone.
+def moved(model: FaceFeatureModel, start: Start, all_wishes: Sequence[Wishes]) -> FloatArray:
+    """A face's latent -> (N, L) float32, one for each of N wishes. Raises InputError for what cannot be moved alone.
 
-    An attribute goes as far as its linear readout says, and no farther than editing would: LIMIT standard deviations.
+    An attribute goes as far as the means of its classes and its linear readout say, and no farther than editing would:
+    LIMIT standard deviations.
     """
     directions = model.directions
-    out = np.tile(np.asarray(latent, "float64"), (len(all_wishes), 1))
-    known: dict[tuple[int, ...], Any] = {}
+    out = np.tile(np.asarray(start.latent, "float64"), (len(all_wishes), 1))
     for z, wishes in zip(out, all_wishes, strict=True):
-        rows = tuple(directions.row(name, label) for name, (label, _) in wishes.attributes.items())
-        if rows and rows not in known:
-            known[rows] = directions.shifts(rows)
-        for i, (label, amount) in enumerate(wishes.attributes.values()):
-            shifts, lengths = known[rows]
-            far = amount if label else amount * lengths[i]
-            z[: directions.feature_dim] += np.clip(far, -LIMIT, LIMIT) / lengths[i] * shifts[i]
+        goals = [_goal(model, start, name, *wish) for name, wish in wishes.attributes.items()]
+        shifts, lengths = ways_of(directions, goals, 1, "means")
+        for (label, amount), shift, length in zip(wishes.attributes.values(), shifts[0], lengths[0], strict=True):
+            far = amount if label else amount * length
+            z[: directions.feature_dim] += np.clip(far, -LIMIT, LIMIT) / length * shift
         along = np.asarray(wishes.along[: len(directions.components)], "float64")
         z += along @ directions.components[: len(along)]
     return out.astype("float32")
+
+
+def _goal(model: FaceFeatureModel, start: Start, name: str, label: str, amount: float) -> Goal:
+    attribute = model.schema[name]
+    if label:
+        return Goal(attribute, np.zeros(1), label, origin=np.asarray(start.read.labels[name]))
+    now = value_of(attribute, start.read)
+    return Goal(attribute, now + amount, origin=now)
 
 
 def grid(model: FaceFeatureModel, start: Start, wishes: Wishes, across: Control, down: Control) -> UInt8Array:
@@ -199,7 +205,7 @@ def grid(model: FaceFeatureModel, start: Start, wishes: Wishes, across: Control,
         raise InputError("Choose two different attributes for the grid.")
     columns = stops(across)
     cells = [_with(wishes, {down.name: v, across.name: h}) for v in stops(down) for h in columns]
-    crops = model.decode(moved(model, start.latent, cells))
+    crops = model.decode(moved(model, start, cells))
     read = model.predict_faces(crops)
     texts = ["\n".join(short(read, i)) for i in range(len(crops))]
     return contact_sheet(with_text_below(enlarge(crops, _GRID_FACE), texts), columns=len(columns))

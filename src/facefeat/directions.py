@@ -13,11 +13,13 @@ import numpy as np
 from facefeat.errors import InputError, PresetError, did_you_mean
 
 if TYPE_CHECKING:
-    from facefeat.schema import Schema
+    from facefeat.schema import Attribute, Schema
 
 FILE = "directions.npz"
 MAX_BYTES = 64_000_000
-METHODS = ("least", "orthogonal")
+METHODS = ("means", "least", "orthogonal")
+NEAREST = 5.0
+"""Years over which the means are looked at, at least, for the way of an age; a class of what has no years."""
 Name = tuple[str, str]
 """(attribute, class); the class is "" where the attribute is ordered."""
 
@@ -69,6 +71,54 @@ class LatentDirections:
         """(L,) mean latent of a class. Raises InputError where the data did not have it."""
         return np.asarray(self.group_means[_place(self.groups, attribute, label)])
 
+    def toward(
+        self, attribute: Attribute, origin: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The ways of the method "means": (N, D) float64 shifts, lengths (N,), and (N,) bool where there is such a way.
+
+        Each face's own: from the mean latent of faces such as it is to the mean of such as it is to be, less what would
+        change the readouts of the other attributes. With one covariance for all classes, the difference of two means is
+        the shift of least Mahalanobis length along Fisher's linear discriminant between them (Fisher, "The use of
+        multiple measurements in taxonomic problems", 1936). One direction for all faces, as `shifts` gives, does not
+        know that what makes a child older is not what makes a face of fifty older.
+
+        origin, target: (N,) years or positions of an ordered attribute; between the means of its classes, taken to
+        stand at their middles, the way is interpolated, beyond the last it goes straight on. Otherwise (N,) names of
+        classes.
+        A shift raises an ordered attribute by 1, counted along the means, else the readout of the target by 1. Lengths
+        are in standard deviations of the faces along the shift.
+        """
+        means = self.group_means[:, : self.feature_dim].astype("float64")
+        place = {c: i for i, (a, c) in enumerate(self.groups) if a == attribute.name}
+        if attribute.ordered:
+            steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
+            knots = np.array([steps[attribute.classes.index(c)] for c in place], "float64")
+            near = NEAREST if attribute.years else 1.0
+            gap = np.asarray(target, "float64") - origin
+            far = np.where(gap < 0, -1.0, 1.0) * np.maximum(np.abs(gap), near)
+            way = np.zeros((len(gap), self.feature_dim))
+            if len(knots) > 1:
+                way = _between(knots, means[list(place.values())], np.asarray(origin, "float64"), far) / far[:, None]
+        else:
+            zero = np.zeros(self.feature_dim)
+            at = {c: means[i] for c, i in place.items()}
+            way = np.stack([at.get(str(b), zero) - at.get(str(a), zero) for a, b in zip(origin, target, strict=True)])
+        others = [i for i, (a, _) in enumerate(self.readouts) if a != attribute.name]
+        w, follow = self.weights[others].astype("float64"), self.follow[:, others].astype("float64")
+        way = way - (way @ w.T) @ np.linalg.pinv(w @ follow, rcond=1e-9).T @ follow.T
+        raised = np.ones(len(way))
+        if not attribute.ordered:
+            rows = [self.readouts.index((attribute.name, str(c))) for c in target]
+            raised = np.einsum("nd,nd->n", way, self.weights[rows].astype("float64"))
+        size = np.linalg.norm(way, axis=1)
+        there = (size > 1e-9) & (raised > 1e-9)
+        way = way / np.where(there, raised, 1.0)[:, None]
+        # A way along which the faces have spread s is 1 / s standard deviations long for each unit of length.
+        along = np.linalg.norm(way @ self.components[:, : self.feature_dim].astype("float64").T, axis=1)
+        size = np.linalg.norm(way, axis=1)
+        there &= along > 1e-9
+        return way, np.where(there, size**2 / np.where(there, along, 1.0), 1.0), there
+
     def shifts(self, asked: Sequence[int], method: str = "least") -> tuple[np.ndarray, np.ndarray]:
         """One way for each asked readout: (A, D) float64 shifts that raise it by 1, and their lengths (A,).
 
@@ -76,7 +126,8 @@ class LatentDirections:
         method: "least" takes, of all such shifts, the one of least Mahalanobis length: with S the covariance of the
         features and C the readouts, S C^T (C S C^T)^-1. It moves all that goes with the attribute among real faces.
         "orthogonal" takes the readout's own normal, and out of it what it shares with the others' (InterFaceGAN, Shen
-        et al., CVPR 2020). Lengths are in standard deviations of the faces: of the Mahalanobis distance for "least",
+        et al., CVPR 2020). "means" is "least" here, where no face is given; see `toward`.
+        Lengths are in standard deviations of the faces: of the Mahalanobis distance for "least",
         along the shift for "orthogonal".
 
         Raises InputError for an unknown method, or a readout that cannot be moved alone.
@@ -86,7 +137,7 @@ class LatentDirections:
         w = self.weights[rows].astype("float64")  # (M, D)
         together = w @ self.follow[:, rows].astype("float64")  # (M, M): C S C^T
         together = (together + together.T) / 2
-        if method == "least":
+        if method != "orthogonal":
             inverse = np.linalg.pinv(together, rcond=1e-9, hermitian=True)
             made = (self.follow[:, rows] @ inverse)[:, : len(asked)].T
             lengths = np.sqrt(np.maximum(np.diag(inverse)[: len(asked)], 0))
@@ -199,6 +250,19 @@ def _place(names: Sequence[Name], attribute: str, label: str) -> int:
             + f". Of {attribute} it had: {', '.join(there) or '(none)'}."
         )
     return names.index((attribute, label))
+
+
+def _between(knots: np.ndarray, means: np.ndarray, origin: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """(N, D): what the line through `means` (K, D) at `knots` (K,) gains from origin to origin + far, (N,) both."""
+    order = np.argsort(knots)
+    knots, means = knots[order], means[order]
+
+    def at(x: np.ndarray) -> np.ndarray:
+        low = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
+        share = (x - knots[low]) / (knots[low + 1] - knots[low])
+        return np.asarray(means[low] + share[:, None] * (means[low + 1] - means[low]))
+
+    return np.asarray(at(origin + far) - at(origin))
 
 
 def _own_part(w: np.ndarray, i: int) -> np.ndarray:

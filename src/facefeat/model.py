@@ -253,7 +253,7 @@ class FaceFeatureModel:
 
         return morph(self, (a, b, *more), steps=steps, path=path, easing=easing, bounce=bounce)
 
-    def edit(self, crops: UInt8Array, *, method: str = "least", limit: float = 4.0, **changes: Any) -> Edited:
+    def edit(self, crops: UInt8Array, *, method: str = "means", limit: float = 4.0, **changes: Any) -> Edited:
         """(N, H, W, 3) uint8 crops, changed until the head reads what is asked: `age=+20, gender="Female"`.
 
         For what may be asked, method and limit see `latent.edit.edit`. Raises InputError, PresetError.

@@ -23,8 +23,9 @@ from facefeat.errors import InputError
 @click.option("--steps", type=click.IntRange(1, 12), help="Of --grid, with the edited face.  [default: 4]")
 @click.option("--limit", type=Finite(0, 20, min_open=True), default=4.0, show_default=True, help="Standard deviations "
               "that the face is moved at most.")  # fmt: skip
-@click.option("--method", type=click.Choice(["least", "orthogonal"]), default="least", show_default=True, help="How "
-              "the direction is found; orthogonal is for comparison.")  # fmt: skip
+@click.option("--method", type=click.Choice(["means", "least", "orthogonal"]), default="means", show_default=True,
+              help="How the way is found: between the means of classes; the others are one direction for all, for "
+              "comparison.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
               "`facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")

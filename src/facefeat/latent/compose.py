@@ -98,7 +98,7 @@ def compose(
         if isinstance(value, str):
             goals.append(class_goal(attribute, value, least, count))
         else:
-            goals.append(Goal(attribute, np.full(count, value)))
+            goals.append(Goal(attribute, np.full(count, value), origin=np.full(count, value)))
     # One draw for each face, so that the same seed gives the same faces however many are asked for.
     draws = [np.random.default_rng((seed, i)).normal(size=len(directions.components)) for i in range(1, count)]
     if draws:

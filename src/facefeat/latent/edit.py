@@ -75,7 +75,7 @@ class Edited:
 
 
 def edit(
-    model: Any, crops: UInt8Array, changes: Mapping[str, Any], *, method: str = "least", limit: float = LIMIT
+    model: Any, crops: UInt8Array, changes: Mapping[str, Any], *, method: str = "means", limit: float = LIMIT
 ) -> Edited:
     """Change (N, S, S, 3) uint8 crops until the head of the model (a FaceFeatureModel) reads what is asked.
 
@@ -85,8 +85,9 @@ def edit(
     for another, or (class, probability) where that probability is wanted: 0.9 is aimed at otherwise, and a half is
     enough. An age is reached within 2 years, counted from what the head reads of the given crop; ages end where the
     schema's years do.
-    method: "least" or "orthogonal", see `LatentDirections.shifts`. limit: standard deviations that a face may be moved
-    along each direction; where that is not enough, `reached` says so and `read` how far it got.
+    method: "means", each face's own way between the means of faces, see `LatentDirections.toward`; or "least" or
+    "orthogonal", one direction for all, see `LatentDirections.shifts`. limit: standard deviations that a face may be
+    moved along each way; where that is not enough, `reached` says so and `read` how far it got.
 
     Raises InputError for an unknown attribute or class, or a value that does not fit it; PresetError where the model
     has no decoder or no directions.
@@ -99,11 +100,13 @@ def edit(
     goals = []
     for attribute, value, least in asked:
         if isinstance(value, str):
-            goals.append(class_goal(attribute, value, least, n))
+            goals.append(
+                replace(class_goal(attribute, value, least, n), origin=np.asarray(before.labels[attribute.name]))
+            )
             continue
         now = value_of(attribute, before)
         grid = attribute.grid or range(len(attribute.classes))
-        goals.append(Goal(attribute, np.clip(now + value, grid[0], grid[-1])))
+        goals.append(Goal(attribute, np.clip(now + value, grid[0], grid[-1]), origin=now))
     start = model.encode(crops)
     found = _walk_keeping(model, directions, start, goals, before, method=method, limit=limit)
     names = [g.attribute.name for g in goals]
@@ -168,8 +171,10 @@ def _walk_keeping(
         keep = [
             Goal(a, np.zeros(len(rows)), label, ENOUGH, KEPT_LIKELY) for a, label in zip(classes, labels, strict=True)
         ]
-        keep += [Goal(a, value_of(a, before)[rows]) for a in kept if a.ordered]
-        mine = [replace(g, target=g.target[rows]) for g in goals]
+        keep += [
+            Goal(a, years[rows], origin=years[rows]) for a in kept if a.ordered for years in (value_of(a, before),)
+        ]
+        mine = [g.of(rows) for g in goals]
         parts.append(walk(model, directions, start[rows], mine, keep=keep, method=method, limit=limit))
     order = np.argsort(np.concatenate(list(together.values())))
     whole = {n: np.concatenate([getattr(p, n) for p in parts])[order] for n in ("latents", "crops", "steps", "reached")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +38,8 @@ class Goal:
     """What the head is to read of one attribute of N faces.
 
     target: (N,) float64 years or positions, for an ordered attribute. label and enough: the class, and the probability
-    that it needs; aim: the probability that the walk goes for.
+    that it needs; aim: the probability that the walk goes for. origin: (N,) years, positions or classes from which the
+    method "means" looks at where to go; None where nothing is known.
     """
 
     attribute: Attribute
@@ -46,6 +47,12 @@ class Goal:
     label: str = ""
     enough: float = ENOUGH
     aim: float = LIKELY
+    origin: np.ndarray | None = None
+
+    def of(self, rows: Sequence[int]) -> Goal:
+        """The same for some of the faces."""
+        origin = None if self.origin is None else self.origin[rows]
+        return replace(self, target=self.target[rows], origin=origin)
 
     @property
     def readout(self) -> tuple[str, str]:
@@ -127,7 +134,7 @@ def walk(
     start: np.ndarray,
     goals: Sequence[Goal],
     *,
-    method: str = "least",
+    method: str = "means",
     limit: float = LIMIT,
     held: Mapping[int, float] | None = None,
     keep: Sequence[Goal] = (),
@@ -144,8 +151,7 @@ def walk(
         raise InputError(f"limit must be standard deviations over 0, at most 20. Received: {limit!r}.")
     asked, goals = len(goals), [*goals, *keep]
     n, count = len(start), len(goals)
-    rows = [directions.row(*g.readout) for g in goals]
-    shifts, lengths = directions.shifts(rows, method) if goals else (np.zeros((0, directions.feature_dim)), np.zeros(0))
+    shifts, lengths = ways_of(directions, goals, n, method)
     most = limit / lengths
     amounts, best_amounts = np.zeros((n, count)), np.zeros((n, count))
     before, read_before = np.zeros((n, count)), np.full((n, count), np.nan)
@@ -156,7 +162,7 @@ def walk(
     for _ in range(ROUNDS):
         if not len(going):
             break
-        made = model.decode(moved(start[going], amounts[going] @ shifts, held))
+        made = model.decode(moved(start[going], _sum(amounts[going], shifts[going]), held))
         batch = model.predict_faces(made)
         read = np.stack([g.read(batch) for g in goals], axis=1) if goals else np.zeros((len(going), 0))
         off = np.zeros(len(going))
@@ -168,21 +174,43 @@ def walk(
             off += weight * np.maximum(np.maximum(gap - below, -gap - above), 0) / goal.unit()
             slope = _slope(amounts[going, a] - before[going, a], read[:, a] - read_before[going, a])
             done = (gap <= below) & (gap >= -above)
-            nxt = _next(ends[a], going, amounts[going, a], read[:, a], gap, slope, limit / lengths[a])
-            onward[:, a] = np.where(done, amounts[going, a], np.clip(nxt, -most[a], most[a]))
+            nxt = _next(ends[a], going, amounts[going, a], read[:, a], gap, slope, most[going, a])
+            onward[:, a] = np.where(done, amounts[going, a], np.clip(nxt, -most[going, a], most[going, a]))
         better = off < miss[going]
         chosen = going[better]
         miss[chosen], crops[chosen], best_amounts[chosen] = off[better], made[better], amounts[chosen]
         before[going], read_before[going] = amounts[going], read
-        still = (np.abs(onward - amounts[going]) > 1e-3 * most).any(axis=1)
+        still = (np.abs(onward - amounts[going]) > 1e-3 * most[going]).any(axis=1)
         amounts[going] = onward
         going = going[still]
-    latents = moved(start, best_amounts @ shifts, held)
+    latents = moved(start, _sum(best_amounts, shifts), held)
     final = model.predict_faces(crops)
     reached = np.ones(n, bool)
     for goal in goals[:asked]:
         reached &= goal.reached(final)
     return Walked(latents, crops, final, (best_amounts * lengths)[:, :asked].astype("float32"), reached)
+
+
+def ways_of(directions: LatentDirections, goals: Sequence[Goal], n: int, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """(N, goals, D) float64 shifts, each of which raises the readout of its goal by 1, and (N, goals) their lengths.
+
+    Lengths are in standard deviations of the faces. Raises InputError for a method that is not valid, or what cannot be
+    moved alone.
+    """
+    shifts, lengths = np.zeros((n, len(goals), directions.feature_dim)), np.zeros((n, len(goals)))
+    if goals:
+        shifts[:], lengths[:] = directions.shifts([directions.row(*g.readout) for g in goals], method)
+    for a, goal in enumerate(goals if method == "means" and n else ()):
+        if goal.origin is not None:
+            target = np.full(n, goal.label) if goal.label else goal.target
+            ways, far, there = directions.toward(goal.attribute, goal.origin, target)
+            shifts[there, a], lengths[there, a] = ways[there], far[there]
+    return shifts, lengths
+
+
+def _sum(amounts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """(N, A) amounts of (N, A, D) shifts -> (N, D)."""
+    return np.asarray(np.einsum("na,nad->nd", amounts, shifts))
 
 
 def moved(start: np.ndarray, shift: np.ndarray, held: Mapping[int, float] | None = None) -> np.ndarray:
@@ -216,7 +244,7 @@ def _next(
     read: np.ndarray,
     gap: np.ndarray,
     slope: np.ndarray,
-    most: float,
+    most: np.ndarray,
 ) -> np.ndarray:
     """(n,) the next amounts: between a smaller and a larger one where both are known, else onward."""
     small = gap > 0

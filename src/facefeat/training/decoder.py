@@ -215,8 +215,8 @@ def _moves(classifier: Classifier, train_set: FaceDataset, recipe: DecoderRecipe
 
     crops = train_set.crops(classifier.image_size)
     features = _features(classifier, crops, np.arange(len(crops)))
-    ways, often = ways_of(features, train_set.labels(), train_set.years(), classifier.schema)
-    return RandomMoves(ways, often, most, seed=recipe.seed + 2)
+    ways = ways_of(features, train_set.labels(), train_set.years(), classifier.schema)
+    return RandomMoves(ways, most, seed=recipe.seed + 2)
 
 
 def _inputs(batches: Any, epoch: int) -> Iterator[tuple[Any]]:

@@ -70,8 +70,8 @@ class DecoderTraining:
     and nothing is to be read from a face before it is one. adversarial_from: with a critic, the share of the
     epochs that pass before the decoder is trained to please it, 0 to 1; until then the critic learns alone.
     moves: standard deviations that the features are moved at most before they are read again (swap, features): each
-    time along one attribute's direction, drawn at random, as an edit moves them (`training.moves`); what the head reads
-    from the moved features is then what it is to read from the face. 0 leaves them as they are.
+    time towards another class of one attribute, drawn at random, as an edit moves them (`training.moves`); what the
+    head reads from the moved features is then what it is to read from the face. 0 leaves them as they are.
     start_share: of the weights in the end, the share of those that the run started from: a mean of the two keeps much
     of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). The best epoch is scored again.
     """
