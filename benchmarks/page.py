@@ -13,6 +13,7 @@ import argparse
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def plan(given: Given) -> dict[str, list[str] | str]:
     data = [given.data] if given.data else []
     splits = ["--splits", given.splits] if given.splits else []
     no_data = "no data set was given"
+    no_chip = _missing("jax") or ("" if shutil.which("nvidia-smi") else "no GPU here")
     deepface = _missing("deepface", "tf_keras") or ("" if given.photos else "no photos were given")
     return {
         "accuracy": ["accuracy.py", *data, *splits] if data else no_data,
@@ -50,6 +52,7 @@ def plan(given: Given) -> dict[str, list[str] | str]:
         "memory": _missing("pyarrow") or ["memory.py"],
         "frozen": ["frozen.py"],
         "plugins": ["plugins.py"],
+        "accelerator": no_chip or ["accelerator.py", *data, *splits],
         "demo": _missing("gradio", "playwright") or ["demo.py"],
     }
 

@@ -37,7 +37,18 @@ def test_every_block_of_the_page_has_a_script_and_every_script_a_block() -> None
     assert all((SCRIPTS / c[0]).is_file() for c in commands)
     assert planned["accuracy"] == ["accuracy.py", "UTKFace.tar", "--splits", "splits.csv"]
     shown = PAGE.read_text("utf-8")
-    for name in ("accuracy", "speed", "peers", "search", "input_pipeline", "memory", "frozen", "plugins", "profiles"):
+    for name in (
+        "accuracy",
+        "speed",
+        "peers",
+        "search",
+        "input_pipeline",
+        "memory",
+        "frozen",
+        "plugins",
+        "profiles",
+        "accelerator",
+    ):
         assert f"python benchmarks/{name}.py" in shown
 
 
@@ -125,6 +136,17 @@ def test_the_crops_that_memory_is_measured_on_can_be_read(tmp_path: Path, monkey
         memory.write(tmp_path / name, made, 520)
         items, opener = list(list_items(look([str(tmp_path / name)]))), Opener()
         assert len(items) == 520 and {opener.open(i).shape for i in items[510:]} == {(96, 96, 3)}
+
+
+def test_the_roofline_says_what_bounds_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    verdict = load("accelerator").verdict
+    chip = "NVIDIA H100 80GB HBM3"  # 989.4 TFLOP/s of bfloat16, 3.35 TB/s
+    assert verdict(chip, 1, 989.4e12, 1e9, 1.25) == ("80.0% of 989 TFLOP/s", "arithmetic")
+    assert verdict(chip, 1, 1e12, 3.35e12, 1.5)[1] == "memory"
+    told, bound = verdict(chip, 0, 494.7e12, 1e9, 10.0)
+    assert told == "10.0% of 495 TFLOP/s" and bound.startswith("launches and small layers: 10.0 times what arithmetic")
+    assert verdict("cpu", 0, 8e9, 1e9, 1.0) == ("unknown peak", "8 operations a byte")
 
 
 def test_where_a_part_is_narrow_the_simulation_agrees_with_the_formula() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -238,7 +239,7 @@ def test_a_slider_raises_what_is_read_of_its_attribute_alone(host: Host, start: 
     assert change["age", ""] > 0.5 and change["gender", "Female"] > 0.1
     assert all(abs(v) < 0.05 for (name, _), v in change.items() if name == "race")
     far = editing.moved(host.model, start, [Wishes({"age": ("", v)}) for v in (5000, 9000)])
-    assert (far[0] == far[1]).all()
+    assert np.allclose(far[0], far[1], atol=0.2) and np.abs(far[0] - start.latent).max() > 1  # neither goes on for ever
 
 
 def test_the_walk_says_how_far_it_came(host: Host, start: Start) -> None:
