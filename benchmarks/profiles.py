@@ -133,7 +133,12 @@ def changes(model: Any, photos: list[Path], crops: np.ndarray) -> Iterator[tuple
     )  # fmt: skip
     singly = _seconds(lambda: [model.predict_faces(c[None]) for c in crops])
     yield "64 crops classified at once, not one by one", singly, _seconds(lambda: model.predict_faces(crops)), "ms"
-    yield "rotation, shift, shear and zoom of 64 crops in one resampling, not four", *_moves(crops), "ms"
+    yield "rotation, shift, shear and zoom of 64 crops in one resampling, not four", *_augmented(crops, _moves()), "ms"
+    yield (
+        "brightness, contrast, saturation and hue of 64 crops in one pass, not four",
+        *_augmented(crops, _colours()),
+        "ms",
+    )
 
 
 def _resized(image: np.ndarray, side: int) -> Any:
@@ -144,27 +149,51 @@ def _resized(image: np.ndarray, side: int) -> Any:
     return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
 
 
-def _moves(crops: np.ndarray) -> tuple[float, float]:
-    import keras
-    import tensorflow as tf
+def _moves() -> tuple[list[Any], Any]:
+    """Keras's layers, and ours."""
+    from keras import layers
 
     from facefeat.training.augment_layers import RandomAffine
 
     four = [
-        keras.layers.RandomRotation(10 / 360),
-        keras.layers.RandomTranslation(0.06, 0.06),
-        keras.layers.RandomShear(0.05, 0.05),
-        keras.layers.RandomZoom(0.12),
+        layers.RandomRotation(10 / 360),
+        layers.RandomTranslation(0.06, 0.06),
+        layers.RandomShear(0.05, 0.05),
+        layers.RandomZoom(0.12),
     ]
-    ours = RandomAffine(rotation=10.0, zoom=0.12, shear=0.05, shift=0.06, seed=0)
+    return four, RandomAffine(rotation=10.0, zoom=0.12, shear=0.05, shift=0.06, seed=0)
+
+
+def _colours() -> tuple[list[Any], Any]:
+    """Keras's layers, and ours."""
+    from keras import layers
+
+    from facefeat.training.augment_layers import RandomColour
+
+    pixels = {"value_range": (0, 255)}
+    light = [layers.RandomBrightness(0.2, **pixels), layers.RandomContrast((0.25, 0.25), **pixels)]
+    # Keras counts saturation in pixels of 0..1.
+    colour = [
+        layers.Rescaling(1 / 255),
+        layers.RandomSaturation((0.44, 0.55), value_range=(0, 1)),
+        layers.Rescaling(255.0),
+    ]
+    return [*light, *colour, layers.RandomHue(0.1, **pixels)], RandomColour(0.2, 0.25, 0.2, 0.1, seed=0)
+
+
+def _augmented(crops: np.ndarray, either: tuple[list[Any], Any]) -> tuple[float, float]:
+    """Seconds of several layers one after the other, and of one."""
+    import tensorflow as tf
+
+    several, one = either
     batch = tf.constant(crops.astype("float32"))
 
     def chained(x: Any) -> Any:
-        for layer in four:
+        for layer in several:
             x = layer(x, training=True)
         return x
 
-    before, after = tf.function(chained), tf.function(lambda x: ours(x, training=True))
+    before, after = tf.function(chained), tf.function(lambda x: one(x, training=True))
     return _seconds(lambda: before(batch)), _seconds(lambda: after(batch))
 
 

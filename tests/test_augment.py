@@ -18,6 +18,8 @@ from facefeat.cli import run
 from facefeat.training.recipe import Augment, load_recipe
 from made import dataset, squares, tiny_recipe
 
+LUMA = np.array([0.299, 0.587, 0.114])
+
 ALONE: dict[str, dict[str, Any]] = {
     "flip": {"flip": True},
     "rotation": {"rotation": 20.0},
@@ -96,11 +98,61 @@ def test_contrast_goes_both_ways_by_as_much_as_asked() -> None:
 def test_saturation_goes_both_ways_by_as_much_as_asked_and_leaves_grey_alone() -> None:
     x = np.tile(np.array([100.0, 120.0, 150.0], "float32"), (80, 8, 8, 1))
     out = through(layers_of(saturation=0.5), x)[0][:, 0, 0]
-    saturation = (1 - out.min(axis=1) / out.max(axis=1)) / (1 - 100 / 150)
+    saturation = (out.max(axis=1) - out.min(axis=1)) / (150 - 100)
     assert 0.49 < saturation.min() < 0.6 and 1.4 < saturation.max() < 1.51
-    np.testing.assert_allclose(out.max(axis=1), 150, atol=0.1)
+    np.testing.assert_allclose(out @ LUMA, x[0, 0, 0] @ LUMA, atol=0.1)
     grey = np.full((4, 8, 8, 3), 90, "float32")
     np.testing.assert_allclose(through(layers_of(saturation=0.9), grey)[0], grey, atol=0.1)
+
+
+def test_brightness_goes_both_ways_by_as_much_as_asked() -> None:
+    x = np.full((80, 8, 8, 3), 120, "float32")
+    out = through(layers_of(brightness=0.3), x)[0]
+    added = out[:, 0, 0, 0] - 120
+    assert (out == out[:, :1, :1, :1]).all() and np.abs(added).max() <= 0.3 * 255 + 0.01
+    assert added.min() < -60 and added.max() > 60
+
+
+@settings(max_examples=20)
+@given(st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0, 0.9), st.integers(0, 9))
+def test_one_pass_of_colour_is_brightness_then_contrast_then_saturation(b: float, c: float, s: float, n: int) -> None:
+    from keras import ops, random
+
+    from facefeat.training.augment_layers import RandomColour
+
+    x = 90 + 0.1 * crops(5, 12, seed=n)  # far from black and white, where clipping between the steps would differ
+    layer = RandomColour(0.3 * b, c, s, 0.0, seed=n + 1)
+    out = ops.convert_to_numpy(layer(x, training=True))
+    draw = ops.convert_to_numpy(random.uniform((4, 5, 1), -1.0, 1.0, seed=random.SeedGenerator(n + 1)))
+    light = x + (draw[0] * 255 * 0.3 * b)[:, :, None, None]
+    mean = light.mean(axis=(1, 2), keepdims=True)
+    wide = (light - mean) * (1 + draw[1] * c)[:, :, None, None] + mean
+    grey = wide @ LUMA[:, None]
+    wanted = grey + (wide - grey) * (1 + draw[2] * s)[:, :, None, None]
+    np.testing.assert_allclose(out, np.clip(wanted, 0, 255), atol=0.02)
+
+
+def test_hue_turns_colours_by_as_much_as_asked_and_keeps_grey_and_luma() -> None:
+    x = np.tile(np.array([150.0, 120.0, 100.0], "float32"), (80, 8, 8, 1))
+    out = through(layers_of(hue=0.25), x)[0][:, 0, 0]
+    np.testing.assert_allclose(out @ LUMA, x[0, 0, 0] @ LUMA, atol=0.1)
+    axes = np.array([[0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    colour, was = out @ axes.T, axes @ x[0, 0, 0]
+    np.testing.assert_allclose(np.linalg.norm(colour, axis=1), np.linalg.norm(was), rtol=0.01)
+    angles = np.degrees(np.arctan2(colour[:, 1], colour[:, 0]) - np.arctan2(was[1], was[0]))
+    assert -45.5 < angles.min() < -38 and 38 < angles.max() < 45.5
+    grey = np.full((4, 8, 8, 3), 90, "float32")
+    np.testing.assert_allclose(through(layers_of(hue=0.9), grey)[0], grey, atol=0.1)
+
+
+def test_a_mirror_with_other_moves_mirrors_half_of_the_crops() -> None:
+    ramp = np.broadcast_to(np.linspace(0, 255, 32, dtype="float32")[None, :, None], (200, 32, 32, 3)).copy()
+    layers = layers_of(flip=True, rotation=5.0)
+    assert len(layers) == 1
+    out = through(layers, ramp)[0]
+    mirrored = out[:, :, :8].mean(axis=(1, 2, 3)) > out[:, :, -8:].mean(axis=(1, 2, 3))
+    assert abs(mirrored.mean() - 0.5) < 0.12
+    np.testing.assert_allclose(out[mirrored].mean(axis=0)[:, ::-1], out[~mirrored].mean(axis=0), atol=6)
 
 
 @pytest.mark.parametrize(("key", "share"), [("erase", 0.3), ("jpeg", 0.4)])

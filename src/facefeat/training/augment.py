@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 def augmentation_layers(augment: Augment, seed: int) -> list[Any]:
     """Keras layers that change crops (B, S, S, 3) of 0..255 in training and pass them through otherwise.
 
-    All that moves pixels is one resampling (`RandomAffine`). JPEG comes after all that a camera sees, and what hides
-    pixels comes last.
+    All that moves pixels is one resampling (`RandomAffine`), and what changes light and colour one pass
+    (`RandomColour`). JPEG comes after all that a camera sees, and what hides pixels comes last.
     """
     import keras
     from keras import layers
 
-    from facefeat.training.augment_layers import CoarseDropout, FaceRandAugment, RandomAffine, RandomJpeg
+    from facefeat.training.augment_layers import CoarseDropout, FaceRandAugment, RandomAffine, RandomColour, RandomJpeg
 
     a = augment
     out: list[Any] = []
@@ -37,15 +37,11 @@ def augmentation_layers(augment: Augment, seed: int) -> list[Any]:
         if amount:
             out.append(layer(*args, seed=seed + len(out), **kwargs))
 
-    add(layers.RandomFlip, a.flip, "horizontal")
     moves = (a.rotation, a.zoom, a.shear, a.shift)
-    add(RandomAffine, any(moves), *moves)
-    add(layers.RandomBrightness, a.brightness, a.brightness, **pixels)
-    # Of one number Keras makes 1 to 1 + number: contrast would only grow.
-    add(layers.RandomContrast, a.contrast, (a.contrast, a.contrast), **pixels)
-    if a.saturation:
-        out.extend(_saturation(a.saturation, seed + len(out)))
-    add(layers.RandomHue, a.hue, a.hue, **pixels)
+    add(layers.RandomFlip, a.flip and not any(moves), "horizontal")
+    add(RandomAffine, any(moves), *moves, flip=a.flip)
+    colours = (a.brightness, a.contrast, a.saturation, a.hue)
+    add(RandomColour, any(colours), *colours)
     add(FaceRandAugment, a.randaugment, a.randaugment, a.magnitude)
     add(RandomJpeg, a.jpeg, a.jpeg, a.jpeg_low, a.jpeg_high)
     # A rectangle of noise over at most a fifth of the crop: a face must stay readable. Of one number Keras makes a
@@ -59,17 +55,6 @@ def augmentation_layers(augment: Augment, seed: int) -> list[Any]:
             for part in layer._flatten_layers():
                 part.supports_jit = True
     return out
-
-
-def _saturation(amount: float, seed: int) -> list[Any]:
-    """Saturation times 1 - amount to 1 + amount."""
-    from keras import layers
-
-    # Keras counts 0..1 and multiplies by f / (1 - f). It clips the result to the range of the pixels, which is right
-    # for 0..1 only.
-    low, high = ((1 + s) / (2 + s) for s in (-amount, amount))
-    change = layers.RandomSaturation((low, high), value_range=(0, 1), seed=seed)
-    return [layers.Rescaling(1 / 255), change, layers.Rescaling(255.0)]
 
 
 def mixing_layer(augment: Augment, seed: int) -> Any:

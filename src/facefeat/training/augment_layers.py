@@ -9,24 +9,32 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from keras import KerasTensor, layers, ops, random
 
 from facefeat.training.jpeg import jpeg
 
+_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+"""Luma and the two axes of colour, of red, green and blue (FCC, NTSC 1953)."""
+
 
 class RandomAffine(layers.Layer):
-    """Turns, zooms, shears and shifts every crop about its centre, in one bilinear resampling.
+    """Turns, zooms, shears, shifts and mirrors every crop about its centre, in one bilinear resampling.
 
     The same changes as Keras's RandomRotation, RandomZoom, RandomShear and RandomTranslation one after the other, but
     those resample each time: four times the cost, and each blurs what a small crop can't spare.
 
     rotation: degrees either way. zoom: fraction of the size either way. shear, shift: fractions of the side either way.
-    Beyond the border the nearest pixel goes on: a black wedge would tell the model the angle.
+    flip: mirror half of the crops. Beyond the border the nearest pixel goes on: a black wedge would tell the model the
+    angle.
     """
 
-    def __init__(self, rotation: float, zoom: float, shear: float, shift: float, *, seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self, rotation: float, zoom: float, shear: float, shift: float, *, flip: bool = False, seed: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.rotation, self.zoom, self.shear, self.shift = math.radians(rotation), zoom, shear, shift
+        self.flip = flip
         self.generator = random.SeedGenerator(seed)
 
     def call(self, crops: Any, training: bool = False) -> Any:
@@ -34,13 +42,16 @@ class RandomAffine(layers.Layer):
         if not training:
             return crops
         height, width = crops.shape[1:3]
-        draw = random.uniform((6, ops.shape(crops)[0]), -1.0, 1.0, seed=self.generator)
+        draw = random.uniform((7, ops.shape(crops)[0]), -1.0, 1.0, seed=self.generator)
         angle, size = draw[0] * self.rotation, 1.0 + draw[1] * self.zoom
         # Output pixel -> input pixel, about the centre: rotation, then shear, over the size.
         cos, sin = ops.cos(angle) / size, ops.sin(angle) / size
         lean, tilt = draw[2] * self.shear, draw[3] * self.shear
         a, b = cos - sin * tilt, cos * lean - sin
         c, d = sin + cos * tilt, sin * lean + cos
+        if self.flip:
+            side = ops.where(draw[6] < 0, -1.0, 1.0)  # which way the columns of the output run
+            a, c = a * side, c * side
         x, y = (width - 1) / 2, (height - 1) / 2
         dx, dy = draw[4] * self.shift * width, draw[5] * self.shift * height
         zero = ops.zeros_like(a)
@@ -49,6 +60,47 @@ class RandomAffine(layers.Layer):
             crops, ops.stack(matrix, axis=1), interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
         )
         return ops.cast(moved, crops.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """As the input."""
+        return input_shape
+
+
+class RandomColour(layers.Layer):
+    """Brightness, contrast, saturation and hue of every crop, in one pass over its pixels.
+
+    As Keras's RandomBrightness and RandomContrast one after the other, then torchvision's `adjust_saturation`, which
+    blends with the grey of the same luma (ITU-R BT.601), then the colours turned in the plane of YIQ with that luma;
+    clipped to 0..255 once, at the end. Keras's four take several times as long, most of it for the way of its
+    RandomSaturation and RandomHue to HSV and back (`benchmarks/profiles.py`).
+
+    brightness: fraction of 255 that is added or taken. contrast, saturation: fraction either way; contrast is about
+    each channel's mean. hue: fraction of half a turn either way.
+    """
+
+    def __init__(
+        self, brightness: float, contrast: float, saturation: float, hue: float, *, seed: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.reach = (255.0 * brightness, contrast, saturation, math.pi * hue)
+        self.generator = random.SeedGenerator(seed)
+
+    def call(self, crops: Any, training: bool = False) -> Any:
+        """crops (B, S, S, 3) -> (B, S, S, 3)."""
+        if not training:
+            return crops
+        draw = random.uniform((4, ops.shape(crops)[0], 1), -1.0, 1.0, seed=self.generator)  # (4, B, 1)
+        added, contrast, saturation, angle = (draw[i] * r for i, r in enumerate(self.reach))
+        # x -> c (x - mean) + mean + b, then s x + (1 - s) grey, then turned: one matrix and one shift for each crop.
+        mean = ops.mean(ops.cast(crops, "float32"), axis=(1, 2))  # (B, 3)
+        shift = mean + added - (1.0 + contrast) * mean
+        grey, plane, across = (ops.convert_to_tensor(m) for m in _turns())
+        turned = ops.cos(angle)[:, :, None] * plane + ops.sin(angle)[:, :, None] * across
+        matrix = grey + (1.0 + saturation)[:, :, None] * turned  # saturation leaves the grey, and turning as well
+        shift = ops.matmul(shift[:, None, :], matrix)  # (B, 1, 3)
+        pixels = ops.reshape(ops.cast(crops, "float32"), (-1, crops.shape[1] * crops.shape[2], 3))
+        changed = ops.matmul(pixels, (1.0 + contrast)[:, :, None] * matrix) + shift
+        return ops.cast(ops.reshape(ops.clip(changed, 0.0, 255.0), ops.shape(crops)), crops.dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """As the input."""
@@ -230,3 +282,13 @@ class CarryMix(layers.Layer):
 def _like(mask: Any, other: Any) -> Any:
     """(B,) -> (B, 1, ..., 1) with as many axes as `other`."""
     return ops.reshape(mask, (-1, *([1] * (len(other.shape) - 1))))
+
+
+def _turns() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(3, 3) float32 each, for rows of RGB: the grey alone, the colours alone, and these a quarter turned."""
+    to = np.array(_YIQ)
+    parts = np.zeros((3, 3, 3))
+    parts[0, 0, 0] = parts[1, 1, 1] = parts[1, 2, 2] = parts[2, 1, 2] = 1
+    parts[2, 2, 1] = -1
+    grey, plane, across = (to.T @ part @ np.linalg.inv(to).T for part in parts)
+    return grey.astype("float32"), plane.astype("float32"), across.astype("float32")
