@@ -27,7 +27,7 @@ PORTRAIT = Path(__file__).resolve().parent.parent / "docs" / "assets" / "portrai
 CHUNK, ROUNDS = 64, 3
 
 STAGES = {
-    ("opening.py", "open_images"): "decoding, upright and in RGB, in threads",
+    ("opening.py", "open_image"): "decoding, upright and in RGB",
     ("mtcnn.py", "_shrink"): "scaling photos down for the detector",
     ("mtcnn.py", "_propose"): "detector: the first network, over the pyramid",
     ("mtcnn.py", "_look"): "detector: the other two, over boxes",
@@ -113,11 +113,8 @@ def of_the_graph(classifier: Any, crops: np.ndarray, rows: int = 8) -> Iterator[
 
 def changes(model: Any, photos: list[Path], crops: np.ndarray) -> Iterator[tuple[str, float, float, str]]:
     """What was done, and seconds of the unit before and after."""
-    from facefeat.image import open_image, open_images
+    from facefeat.image import open_image
 
-    names = ([str(p) for p in photos] * 16)[:16]
-    before = _seconds(lambda: [open_image(n) for n in names])
-    yield "16 photos decoded in threads", before / 16, _seconds(lambda: open_images(names)) / 16, "ms a photo"
     images = ([open_image(p) for p in photos] * 16)[:16]
     one, all_at_once = (
         _seconds(lambda: [model.detector.detect(i) for i in images]),

@@ -18,7 +18,6 @@ from facefeat.errors import ImageError
 from facefeat.image import (
     MAX_PIXELS,
     open_image,
-    open_images,
 )
 from test_image import smooth
 
@@ -254,27 +253,3 @@ def test_damage_never_leaks_another_error() -> None:
         read += 1
         assert opened.dtype == np.uint8 and opened.ndim == 3
     assert 20 < read < 380
-
-
-# ---------------------------------------------------------------- several
-
-
-def test_several_are_opened_in_order_and_a_bad_one_is_its_reason(tmp_path: Path) -> None:
-    pixels = [smooth(20 + i, 30) for i in range(12)]
-    sources: list[Any] = [encoded(Image.fromarray(p), "PNG") for p in pixels]
-    sources[3] = tmp_path / "absent.jpg"
-    sources[7] = b"no picture"
-    for given in (sources, [*sources[:6], Image.fromarray(pixels[6]), *sources[7:]]):  # in threads, and not
-        opened = open_images(given)
-        for i, (image, wanted) in enumerate(zip(opened, pixels, strict=True)):
-            if i in (3, 7):
-                assert isinstance(image, ImageError)
-            else:
-                assert isinstance(image, np.ndarray) and (image == wanted).all()
-    assert "absent.jpg" in str(open_images(sources)[3])
-
-
-def test_one_picture_object_may_be_given_twice() -> None:
-    picture = Image.open(io.BytesIO(encoded(Image.fromarray(smooth(20, 30)), "PNG")))  # not loaded yet
-    first, second = open_images([picture, picture])
-    assert isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and (first == second).all()

@@ -18,7 +18,6 @@ from facefeat.opening import (
     is_picture_name,
     name_of,
     open_image,
-    open_images,
 )
 from facefeat.types import Alignment
 
@@ -42,7 +41,6 @@ __all__ = [
     "is_picture_name",
     "name_of",
     "open_image",
-    "open_images",
     "resize_crop",
     "resize_crops",
     "similarity",

@@ -9,7 +9,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,6 @@ _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error),
     *(LookupError, ArithmeticError, TypeError, AttributeError),
 )
-
-THREADS = 4
-"""That decode at most; Pillow decodes without Python's lock."""
 
 _open_lock = threading.Lock()  # warnings.catch_warnings swaps a global list
 
@@ -98,25 +95,6 @@ def open_image(source: ImageLike) -> UInt8Array:
         "not a picture. Valid: a path, bytes, a PIL image or an (H, W, 3) uint8 array. "
         f"Received: {type(source).__name__}."
     )
-
-
-def open_images(images: Sequence[ImageLike]) -> list[UInt8Array | ImageError]:
-    """What `open_image` gives for each, or the ImageError that it raises; files and bytes are decoded in threads."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    # PIL images and arrays are the caller's own: several may be one, and Pillow does not load one in two threads.
-    apart = [i for i in images if isinstance(i, str | bytes | bytearray | os.PathLike)]
-    if len(apart) < 2 or len(apart) < len(images):
-        return [_opened(i) for i in images]
-    with ThreadPoolExecutor(min(THREADS, len(images), os.cpu_count() or 1)) as pool:
-        return list(pool.map(_opened, images))
-
-
-def _opened(image: ImageLike) -> UInt8Array | ImageError:
-    try:
-        return open_image(image)
-    except ImageError as e:
-        return e
 
 
 def _from_path(path: str) -> UInt8Array:

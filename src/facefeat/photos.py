@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facefeat.errors import FacefeatError, ImageError
-from facefeat.image import align_face, is_one_image, name_of, open_images
+from facefeat.image import align_face, is_one_image, name_of, open_image
 from facefeat.readout import face_result
 from facefeat.types import Face, ImageResult
 
@@ -67,11 +67,11 @@ def read_photos(images: Sequence[ImageLike], detector: Detector, classifier: Rea
 def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, classifier: Reader) -> list[ImageResult]:
     opened: dict[int, UInt8Array] = {}
     errors: dict[int, str] = {}
-    for i, image in enumerate(open_images(images)):
-        if isinstance(image, ImageError):
-            errors[i] = str(image)
-        else:
-            opened[i] = image
+    for i, image in enumerate(images):
+        try:
+            opened[i] = open_image(image)
+        except ImageError as e:
+            errors[i] = str(e)
     found: dict[int, list[Face]] = {}
     for i, faces in zip(opened, faces_of(list(opened.values()), detector, classifier), strict=True):
         if isinstance(faces, str):
@@ -81,8 +81,8 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
     crops = [face.crop for faces in found.values() for face in faces if face.crop is not None]
     batch = classifier.predict(np.stack(crops)) if crops else None
     results, row = [], 0
-    for i, given in enumerate(images):
-        source = name_of(given, first + i)
+    for i, image in enumerate(images):
+        source = name_of(image, first + i)
         if i in errors:
             results.append(ImageResult(source, error=errors[i]))
             continue
@@ -135,15 +135,9 @@ def largest_faces(
     crops = []
     listed: list[Any] = [images] if is_one_image(images) else list(images)  # type: ignore[arg-type]
     for start in range(0, len(listed), AT_ONCE):
-        opened = [_or_raise(i) for i in open_images(listed[start : start + AT_ONCE])]
+        opened = [open_image(i) for i in listed[start : start + AT_ONCE]]
         for image, faces in zip(opened, detector.detect_batch(opened), strict=True):
             height, width = image.shape[:2]
             face = faces[0] if faces else Face((0, 0, width, height))
             crops.append(align_face(image, face, alignment, size))
     return np.stack(crops) if crops else np.zeros((0, size, size, 3), "uint8")
-
-
-def _or_raise(image: UInt8Array | ImageError) -> UInt8Array:
-    if isinstance(image, ImageError):
-        raise image
-    return image
