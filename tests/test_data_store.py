@@ -55,7 +55,8 @@ def test_splits_and_rows_of_a_data_set(tmp_path: Path) -> None:
 # -- on disk ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_import_survives_the_disk(tmp_path: Path) -> None:
+def test_an_import_survives_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FACEFEAT_CACHE", raising=False)
     raw = tar(tmp_path / "UTKFace.tar", [f"UTKFace/{n}" for n in [*UTK, *BROKEN]])
     found = read_raw(raw)
     written = write_dataset(found, tmp_path / "data")
