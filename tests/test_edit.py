@@ -173,6 +173,17 @@ def test_a_way_between_means_leaves_the_other_attributes(ages: list[tuple[float,
         assert (raised[np.arange(len(own)), own] > 0).all()
 
 
+def test_there_is_no_way_from_or_to_a_class_that_the_data_did_not_have() -> None:
+    race = _MODEL.schema["race"]
+    labels = {k: v.copy() for k, v in _MODEL.labels.items()}
+    labels["race"][labels["race"] == 2] = -1
+    d = directions_of(_MODEL.latents, labels, _MODEL.years, _MODEL.schema, FEATURES)
+    _, lengths, there = d.toward(race, np.array(["C", "A", "A"]), np.array(["A", "B", "A"]))
+    assert list(there) == [False, True, False] and (lengths > 0).all()
+    with pytest.raises(InputError, match="had no race C"):
+        d.toward(race, np.array(["A"]), np.array(["C"]))
+
+
 def test_the_way_of_an_age_bends_where_the_means_do() -> None:
     # The young differ by coordinate 0 and the old by coordinate 1, as a child grows and a grown face wrinkles.
     rng = np.random.default_rng(0)

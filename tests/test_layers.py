@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "facefeat"
 # From the bottom up. A room may import those of lower rows, and its own row's (but see the tests below).
 LAYERS = (
     ("errors", "types", "schema", "record", "opening", "image", "download", "annotate", "drawing", "folders", "linear",
-     "search"),
+     "search", "stderr"),
     ("component", "hookspecs"),
     ("builtin",),
     ("plugins", "registry"),

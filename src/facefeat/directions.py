@@ -86,7 +86,8 @@ class LatentDirections:
         stand at their middles, the way is interpolated, beyond the last it goes straight on. Otherwise (N,) names of
         classes.
         A shift raises an ordered attribute by 1, counted along the means, else the readout of the target by 1. Lengths
-        are in standard deviations of the faces along the shift.
+        are in standard deviations of the faces along the shift. There is no way between equal classes, or from one that
+        the data did not have. Raises InputError for a target class that they did not have.
         """
         means = self.group_means[:, : self.feature_dim].astype("float64")
         place = {c: i for i, (a, c) in enumerate(self.groups) if a == attribute.name}
@@ -100,15 +101,15 @@ class LatentDirections:
             if len(knots) > 1:
                 way = _between(knots, means[list(place.values())], np.asarray(origin, "float64"), far) / far[:, None]
         else:
-            zero = np.zeros(self.feature_dim)
-            at = {c: means[i] for c, i in place.items()}
-            way = np.stack([at.get(str(b), zero) - at.get(str(a), zero) for a, b in zip(origin, target, strict=True)])
+            known = np.array([str(a) in place and str(b) in place for a, b in zip(origin, target, strict=True)])
+            ends = [[place.get(str(c), 0) for c in side] for side in (origin, target)]
+            way = (means[ends[1]] - means[ends[0]]) * known[:, None]
         others = [i for i, (a, _) in enumerate(self.readouts) if a != attribute.name]
         w, follow = self.weights[others].astype("float64"), self.follow[:, others].astype("float64")
         way = way - (way @ w.T) @ np.linalg.pinv(w @ follow, rcond=1e-9).T @ follow.T
         raised = np.ones(len(way))
         if not attribute.ordered:
-            rows = [self.readouts.index((attribute.name, str(c))) for c in target]
+            rows = [self.row(attribute.name, str(c)) for c in target]
             raised = np.einsum("nd,nd->n", way, self.weights[rows].astype("float64"))
         size = np.linalg.norm(way, axis=1)
         there = (size > 1e-9) & (raised > 1e-9)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from facefeat.batch.chunks import ChunkReader, Settings, backend_in_use
 from facefeat.batch.inputs import Chunk
 from facefeat.errors import FacefeatError, InputError
+from facefeat.stderr import native_stderr_held
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -159,10 +160,12 @@ def _start(address: str | None) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters comes as an exception
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a program that runs offline tells nobody that it ran
-        ray.init(address="local", include_dashboard=False, **quiet)
+        with native_stderr_held():  # its native code says at every start that it has read the variable above
+            ray.init(address="local", include_dashboard=False, **quiet)
         return
     try:
-        ray.init(address=address, **quiet)
+        with native_stderr_held():
+            ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as e:
         raise InputError(
             f"no Ray cluster answers at {address!r} ({_last_line(e)}) Valid: host:port, ray://host:10001, or auto on a "
