@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=300, help="of these, faces that are edited; 0 for none")
     parser.add_argument("--methods", default="means", help="means, least, orthogonal; several with commas")
     parser.add_argument("--stretch", type=float, default=4.0, help="standard deviations at most (`limit` of edit)")
+    parser.add_argument(
+        "--residual", default="yes,no", help="whether what decoding loses is put back: yes, no, or both"
+    )
     args = parser.parse_args()
 
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
@@ -60,9 +63,11 @@ def main() -> None:
         print(f"{name} | {value}")
 
     some = crops[: args.edits]
-    for method in args.methods.split(",") if len(some) else ():
-        print(f"\nedits, {method}, {len(some)} faces | faces | own head | judge | " + " | ".join(_others(was)))
-        for line in edits(model, judge, some, method, args.stretch):
+    ways = [(m, r) for m in args.methods.split(",") for r in args.residual.split(",")] if len(some) else []
+    for method, residual in ways:
+        named = method if residual == "yes" else f"{method}, nothing put back"
+        print(f"\nedits, {named}, {len(some)} faces | faces | own head | judge | " + " | ".join(_others(was)))
+        for line in edits(model, judge, some, method, args.stretch, residual == "yes"):
             print(line)
 
     seconds = median_seconds(lambda: model.morph(crops[0], crops[1], steps=500), 3)
@@ -117,7 +122,7 @@ def _others(batch: Any) -> list[str]:
     return [*(f"{n} kept" for n in batch.classes), *years]
 
 
-def edits(model: Any, judge: Any, crops: np.ndarray, method: str, limit: float) -> Iterator[str]:
+def edits(model: Any, judge: Any, crops: np.ndarray, method: str, limit: float, residual: bool = True) -> Iterator[str]:
     """A line for each change that is asked for, and one of all together.
 
     Asked of faces that the judge does not read so already. It happened where the judge reads the class, or at least
@@ -140,7 +145,7 @@ def edits(model: Any, judge: Any, crops: np.ndarray, method: str, limit: float) 
             rows = np.flatnonzero((goal >= grid[0] + 3) & (goal <= min(grid[-1], 85)))  # ages that faces have
         if not len(rows):
             continue
-        parts = [model.edit(crops[r], method=method, limit=limit, **{name: value})
+        parts = [model.edit(crops[r], method=method, limit=limit, residual=residual, **{name: value})
                  for r in np.array_split(rows, -(-len(rows) // AT_ONCE))]  # fmt: skip
         now = judge.predict_faces(np.concatenate([p.crops for p in parts]))
         if isinstance(value, str):

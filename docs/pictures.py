@@ -14,12 +14,13 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel
 from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
+from facefeat.photos import largest_faces
 
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "docs" / "assets"
 PHOTOS = [ROOT / "demo" / "facefeat_demo" / "examples" / f"{name}.jpg" for name in ("astronaut", "admiral")]
 SIDE = 144
-"""Pixels that a face is drawn with: the preset's 96, enlarged by half."""
+"""Pixels that a face is drawn with: the preset's 96, enlarged by half; of an edit, those of the photo."""
 YEARS = (8, 18, 30, 45, 60, 75)
 
 
@@ -36,9 +37,10 @@ def main() -> None:
     edits: list[dict[str, object]] = [
         {}, {"age": -15}, {"age": +20}, {"gender": "Male"}, {"race": "Asian"}, {"race": "Black"}, {"race": "Indian"},
     ]  # fmt: skip
-    rows = [model.edit(crops, **changes).crops if changes else made for changes in edits]
-    texts = ["decoded", "age -15", "age +20", "Male", "Asian", "Black", "Indian"]
-    faces = np.stack(rows, axis=1).reshape(-1, *made.shape[1:])
+    large = largest_faces(PHOTOS, model.detector, model.alignment, SIDE)
+    rows = [large if not changes else edited(model, crops, large, changes) for changes in edits]
+    texts = ["photo", "age -15", "age +20", "Male", "Asian", "Black", "Indian"]
+    faces = np.stack(rows, axis=1).reshape(-1, *large.shape[1:])
     save("edited", faces, texts * len(crops), columns=len(edits))
 
     composed, texts = [], []
@@ -52,6 +54,13 @@ def main() -> None:
     composed.append(model.compose().crops)
     texts.append("the mean of all")
     save("composed", np.concatenate(composed), texts, columns=len(YEARS))
+
+
+def edited(model: FaceFeatureModel, crops: np.ndarray, large: np.ndarray, changes: dict[str, object]) -> np.ndarray:
+    """The faces changed, as large as `large`."""
+    found = model.edit(crops, **changes)
+    decoded = model.decode(found.latents)
+    return np.concatenate([found.draw(i, decoded[i : i + 1], face) for i, face in enumerate(large)])
 
 
 def read(model: FaceFeatureModel, crops: np.ndarray) -> list[str]:

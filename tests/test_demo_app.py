@@ -224,10 +224,23 @@ def start(host: Host) -> Start:
 
 def test_a_slider_moves_the_face_at_once(host: Host, start: Start) -> None:
     still = editing.move(host.model, start, Wishes())
-    assert (still.crop == start.kept).all()
+    assert (still.crop == start.crop).all()  # nothing changed: all that decoding loses is put back
     for wishes in (Wishes({"age": ("", 30)}), Wishes({"gender": ("Female", 3)}), Wishes({}, (0, 3))):
         made = editing.move(host.model, start, wishes)
-        assert made.crop.shape == (32, 32, 3) and len(made.read) == 1 and (made.crop != start.kept).any()
+        assert made.crop.shape == (32, 32, 3) and len(made.read) == 1 and (made.crop != start.crop).any()
+
+
+def test_a_photo_is_edited_as_sharp_as_it_is_shown(host: Host, start: Start) -> None:
+    large = np.asarray(Image.fromarray(toy_crops(1, 32)[0]).resize((64, 64)))
+    sharp = editing.begin(host.model, start.crop, large)
+    assert (editing.move(host.model, sharp, Wishes()).crop == large).all()
+    for made in (
+        editing.move(host.model, sharp, Wishes({"age": ("", 30)})),
+        editing.walk(host.model, sharp, Wishes({"age": ("", 10)}, (1,))),
+    ):
+        assert made.crop.shape == (64, 64, 3) and (made.crop != large).any()
+    nobody = editing.nobody(host.model, 1)
+    assert not nobody.real and (editing.move(host.model, nobody, Wishes()).crop == nobody.kept).all()
 
 
 def test_a_slider_raises_what_is_read_of_its_attribute_alone(host: Host, start: Start) -> None:

@@ -119,6 +119,7 @@ def test_a_face_that_was_begun_with_another_model_is_not_moved(presets: Path) ->
     start = editing.begin(mine.model, toy_crops(1, 32)[0])
     _, _, state = picking.find(jpeg(toy_image(60, 80)), mine)
     assert picking.crop_of(state, mine).shape == (32, 32, 3)
+    assert picking.crop_of(state, mine, "large").shape == (256, 256, 3)
     point = mine.atlas.stamp if mine.atlas else ""
     assert "The mean of" in explore.at_point(mine, 0, point)
 
@@ -135,7 +136,7 @@ def test_a_face_that_was_begun_with_another_model_is_not_moved(presets: Path) ->
         assert str(said.value) == CHANGED
     assert "The model was changed" in explore.at_point(mine, 0, point)
     again = editing.begin(mine.model, start.crop)
-    assert (editing.move(mine.model, again, Wishes()).crop == again.kept).all()
+    assert (editing.move(mine.model, again, Wishes()).crop == again.crop).all()
 
 
 def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> None:

@@ -257,3 +257,19 @@ def test_what_the_model_lacks_is_said(model: FakeModel) -> None:
     )
     with pytest.raises(InputError, match="had no race B"):
         edit(some, crops, {"race": "B"})
+
+
+def test_the_mean_of_a_class_that_is_often_mistaken_is_of_the_faces_that_are_not() -> None:
+    # Seven in ten faces of C look like A's, so the mean of all of them is an A.
+    rng = np.random.default_rng(0)
+    race = np.repeat([0, 1, 2], [1000, 1000, 500])
+    middle = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])[np.where((race == 2) & (rng.random(2500) < 0.7), 0, race)]
+    z = rng.normal(0, 0.5, (2500, LATENT))
+    z[:, :2] += middle
+    labels = {n: np.full(2500, -1) for n in _MODEL.schema.attributes} | {"race": race}
+    d = directions_of(z, labels, np.full(2500, np.nan, "float32"), _MODEL.schema, FEATURES)
+    assert z[race == 2, 1].mean() < 1.5 < 3 < d.group_mean("race", "C")[1]
+    rows = [d.row("race", c) for c in "ABC"]
+    assert np.argmax(d.read(d.group_mean("race", "C")[None])[:, rows]) == 2
+    for k, name in enumerate("AB"):
+        assert np.allclose(d.group_mean("race", name)[:2], z[race == k, :2].mean(axis=0), atol=0.2)

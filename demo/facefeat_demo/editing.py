@@ -12,6 +12,7 @@ import numpy as np
 
 from facefeat import InputError, PresetError
 from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
+from facefeat.latent.residual import Residual
 from facefeat.latent.walk import LIMIT, Goal, value_of, ways_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Wishes:
 class Start:
     """A face to edit. crop: (S, S, 3) uint8; kept: (S, S, 3), its reconstruction. latent: (L,). read: of the crop.
 
-    of: the stamp of the model whose latent it is. real: whether it comes from a photo.
+    of: the stamp of the model whose latent it is. large: (T, T, 3), the crop as it is shown; None for a face of nobody.
     """
 
     crop: UInt8Array = field(repr=False)
@@ -70,12 +71,27 @@ class Start:
     latent: FloatArray = field(repr=False)
     read: FaceBatch = field(repr=False)
     of: str
-    real: bool = True
+    large: UInt8Array | None = field(default=None, repr=False)
+
+    @property
+    def real(self) -> bool:
+        """Whether it comes from a photo."""
+        return self.large is not None
+
+    def draw(self, decoded: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
+        """(N, S, S, 3) decoded of this face changed -> what is to be read, and what is to be shown, (N, T, T, 3) uint8.
+
+        What decoding lost of a photo is put back, as `FaceFeatureModel.edit` does.
+        """
+        if self.large is None:
+            return decoded, decoded
+        many = Residual(self.crop[None], self.kept[None]).of(np.zeros(len(decoded), int))
+        return many.put_back(decoded), many.put_back(decoded, np.stack([self.large] * len(decoded)))
 
 
 @dataclass(frozen=True)
 class Edited:
-    """A face that was moved, what the model reads of it, and a sentence on it where there is one to say."""
+    """A face that was moved, (T, T, 3), what the model reads of it, and a sentence on it where there is one to say."""
 
     crop: UInt8Array = field(repr=False)
     read: FaceBatch = field(repr=False)
@@ -135,24 +151,25 @@ def wish(control: Control, amount: float | None, label: str | None = None) -> tu
     return "", amount
 
 
-def begin(model: FaceFeatureModel, crop: UInt8Array) -> Start:
-    """Start from a crop of a photo. Raises PresetError without a decoder."""
+def begin(model: FaceFeatureModel, crop: UInt8Array, large: UInt8Array | None = None) -> Start:
+    """Start from a crop of a photo. large: the same, cut for showing. Raises PresetError without a decoder."""
     latents = model.encode(crop[None])
-    return Start(crop, model.decode(latents)[0], latents[0], model.predict_faces(crop[None]), stamp(model))
+    large = crop if large is None else large
+    return Start(crop, model.decode(latents)[0], latents[0], model.predict_faces(crop[None]), stamp(model), large)
 
 
 def nobody(model: FaceFeatureModel, seed: int) -> Start:
     """Start from a face of nobody, another one for each seed. Raises PresetError without decoder or directions."""
     made = model.compose(count=2, seed=seed)  # the first is the mean of all
     crop = made.crops[1]
-    return Start(crop, crop, made.latents[1], model.predict_faces(crop[None]), stamp(model), real=False)
+    return Start(crop, crop, made.latents[1], model.predict_faces(crop[None]), stamp(model))
 
 
 def move(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
     """The face as the sliders say: one decoding, one reading. Raises InputError for what cannot be moved alone."""
     check(model, start)
-    crops = model.decode(moved(model, start, [wishes]))
-    return Edited(crops[0], model.predict_faces(crops))
+    read, shown = start.draw(model.decode(moved(model, start, [wishes])))
+    return Edited(shown[0], model.predict_faces(read))
 
 
 def walk(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
@@ -161,11 +178,12 @@ def walk(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
     changes: dict[str, Any] = {name: label or amount for name, (label, amount) in wishes.attributes.items()}
     if not changes:
         raise InputError("Move a slider first: then the model can be asked whether it reads that.")
-    crops = start.crop[None]
+    crops, shown = start.crop[None], None if start.large is None else start.large[None]
     if any(wishes.along):
-        crops = model.decode(moved(model, start, [wishes.only_along()]))
-    edited = model.edit(crops, **changes)
-    return Edited(edited.crops[0], edited.read["after"], edited.sentence(0))
+        crops, shown = start.draw(model.decode(moved(model, start, [wishes.only_along()])))
+    edited = model.edit(crops, residual=start.real, **changes)
+    drawn = edited.draw(0, model.decode(edited.latents), None if shown is None else shown[0])
+    return Edited(drawn[0], edited.read["after"], edited.sentence(0))
 
 
 def moved(model: FaceFeatureModel, start: Start, all_wishes: Sequence[Wishes]) -> FloatArray:
@@ -205,10 +223,10 @@ def grid(model: FaceFeatureModel, start: Start, wishes: Wishes, across: Control,
         raise InputError("Choose two different attributes for the grid.")
     columns = stops(across)
     cells = [_with(wishes, {down.name: v, across.name: h}) for v in stops(down) for h in columns]
-    crops = model.decode(moved(model, start, cells))
+    crops, shown = start.draw(model.decode(moved(model, start, cells)))
     read = model.predict_faces(crops)
     texts = ["\n".join(short(read, i)) for i in range(len(crops))]
-    return contact_sheet(with_text_below(enlarge(crops, _GRID_FACE), texts), columns=len(columns))
+    return contact_sheet(with_text_below(enlarge(shown, _GRID_FACE), texts), columns=len(columns))
 
 
 def stops(control: Control) -> list[tuple[str, float] | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facefeat.latent.frames import enlarge
 from facefeat_demo.cards import bars, percent
-from facefeat_demo.photos import data_uri
+from facefeat_demo.photos import FACE, data_uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from facefeat import FaceBatch, FaceFeatureModel
     from facefeat.types import UInt8Array
 
-_SHOWN = 256
 _LACKS = {
     "decoder": (
         "This model cannot draw faces",
@@ -43,8 +42,8 @@ def figure(crop: UInt8Array, caption: str, alt: str = "", under: Sequence[str] =
     """One (S, S, 3) face with its caption, and lines of text under it. alt: the caption where it is empty."""
     lines = "".join(f"<span>{escape(line)}</span>" for line in under)
     return (
-        f'<figure class="ff-face"><img src="{data_uri(enlarge(crop[None], _SHOWN)[0], quality=88)}" '
-        f'width="{_SHOWN}" height="{_SHOWN}" alt="{escape(alt or caption)}">'
+        f'<figure class="ff-face"><img src="{data_uri(enlarge(crop[None], FACE)[0], quality=88)}" '
+        f'width="{FACE}" height="{FACE}" alt="{escape(alt or caption)}">'
         f"<figcaption><b>{escape(caption)}</b>{lines}</figcaption></figure>"
     )
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat import FacefeatError, FaceFeatureModel, InputError
+from facefeat.image import align_face
 from facefeat_demo import editing
 from facefeat_demo.exploring import Atlas, atlas_of
-from facefeat_demo.photos import EXAMPLES, PORTRAITS, open_photo, shrink
+from facefeat_demo.photos import EXAMPLES, FACE, PORTRAITS, open_photo, shrink
 from facefeat_demo.saying import without_paths
 
 if TYPE_CHECKING:
@@ -205,8 +206,9 @@ class Host:
                 look[attribute] = picture
         return out
 
-    def faces(self, photo: bytes) -> tuple[tuple[FaceResult, ...], int]:
-        """The faces of one photo, the largest first, and by how many degrees it was turned, as of `Reading`.
+    def faces(self, photo: bytes) -> tuple[tuple[FaceResult, ...], UInt8Array, int]:
+        """The faces of one photo, the largest first, for MAX_CARDS of them (N, FACE, FACE, 3) uint8 crops to be shown,
+        and by how many degrees it was turned, as of `Reading`.
 
         Raises InputError with a sentence for the page.
         """
@@ -219,7 +221,9 @@ class Host:
                 "No face was found in this photo. Try one in which the face is larger and seen from the front. "
                 f"{NO_FACE}"
             )
-        return found.faces, found.turned
+        assert found.photo is not None
+        cut = [align_face(found.photo, f.face, self.model.alignment, FACE) for f in found.faces[:MAX_CARDS]]
+        return found.faces, np.stack(cut), found.turned
 
     def morph(self, crops: Sequence[UInt8Array], steps: int, path: str = "linear") -> Morph:
         """From face to face through all (S, S, 3) crops, in one batch. Raises PresetError without a decoder."""

@@ -21,6 +21,8 @@ from facefeat_demo.limits import MEGABYTE, check_room
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
 
+FACE = 256
+"""Side of a face as the page shows it, in pixels."""
 MAX_MEGAPIXELS = 64
 """Larger photos are turned away before they are decoded: a visitor must not fill the memory of the machine."""
 SHOWN = 1280

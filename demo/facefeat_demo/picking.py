@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """state: None, or {"crops": (N, S, S, 3), "chosen": int, "turned": degrees, "of": the stamp of the model}.
+    """state: None, or {"crops": (N, S, S, 3), "large": (N, FACE, FACE, 3), "chosen": int, "turned": degrees, "of": the
+    stamp of the model}.
 
     events: after which the state may be another.
     """
@@ -66,12 +67,12 @@ def find(data: bytes | None, host: Host) -> tuple[Any, ...]:
     if data is None:
         return "", hidden, None
     try:
-        faces, degrees = host.faces(data)
+        faces, large, degrees = host.faces(data)
     except FacefeatError as e:
         return notice("That did not work", host.said(e)), hidden, None
     found = faces[:MAX_CARDS]
     crops = np.stack([f.face.crop for f in found if f.face.crop is not None])
-    state = {"crops": crops, "chosen": 0, "turned": degrees, "of": stamp(host.model)}
+    state = {"crops": crops, "large": large, "chosen": 0, "turned": degrees, "of": stamp(host.model)}
     choices = [(f"Face {i}", i) for i in range(1, len(found) + 1)]
     return strip(state), gr.update(visible=len(found) > 1, choices=choices, value=1), state
 
@@ -84,11 +85,14 @@ def choose(number: int | None, state: dict[str, Any] | None) -> tuple[str, dict[
     return strip(state), state
 
 
-def crop_of(state: dict[str, Any], host: Host) -> UInt8Array:
-    """(S, S, 3), the chosen face. Raises InputError where it was cut out for another model than the one in use."""
+def crop_of(state: dict[str, Any], host: Host, which: str = "crops") -> UInt8Array:
+    """(S, S, 3), the chosen face. which: or "large", as it is shown.
+
+    Raises InputError where it was cut out for another model than the one in use.
+    """
     if state["of"] != stamp(host.model):
         raise InputError(CHANGED)
-    crop: UInt8Array = state["crops"][state["chosen"]]
+    crop: UInt8Array = state[which][state["chosen"]]
     return crop
 
 

@@ -34,7 +34,8 @@ class LatentDirections:
     readouts: R names. weights: (R, D), offsets: (R,): what is read of a latent z is `weights @ z[:D] + offsets`: years
     or classes of an ordered attribute, else the log-odds of a class (those of one attribute sum to zero).
     follow: (D, R) covariance of the features with what is read.
-    groups: G names of classes. group_means: (G, L) the mean latent of each. faces: how many it was fitted on.
+    groups: G names of classes. group_means: (G, L) the mean latent of each, of an attribute without order only of those
+    faces that are also read as it. faces: how many it was fitted on.
     """
 
     mean: np.ndarray

@@ -253,14 +253,16 @@ class FaceFeatureModel:
 
         return morph(self, (a, b, *more), steps=steps, path=path, easing=easing, bounce=bounce)
 
-    def edit(self, crops: UInt8Array, *, method: str = "means", limit: float = 4.0, **changes: Any) -> Edited:
+    def edit(
+        self, crops: UInt8Array, *, method: str = "means", limit: float = 4.0, residual: bool = True, **changes: Any
+    ) -> Edited:
         """(N, H, W, 3) uint8 crops, changed until the head reads what is asked: `age=+20, gender="Female"`.
 
-        For what may be asked, method and limit see `latent.edit.edit`. Raises InputError, PresetError.
+        For what may be asked and the options see `latent.edit.edit`. Raises InputError, PresetError.
         """
         from facefeat.latent.edit import edit
 
-        return edit(self, self._crops(crops), changes, method=method, limit=limit)
+        return edit(self, self._crops(crops), changes, method=method, limit=limit, residual=residual)
 
     def compose(
         self, *, coordinates: Mapping[int, float] | None = None, count: int = 1, seed: int = 0, **attributes: Any

@@ -78,7 +78,7 @@ def _content(host: Host, kept: Kept) -> list[Any]:
         """The chosen face, as the model keeps it."""
         if state is None:
             return [None, *_nothing(host)]
-        made = _tell(host, lambda: editing.begin(host.model, crop_of(state, host)))
+        made = _tell(host, lambda: editing.begin(host.model, *(crop_of(state, host, k) for k in ("crops", "large"))))
         return [made, *opened(made, host)]
 
     def other() -> list[Any]:
@@ -127,9 +127,9 @@ def _content(host: Host, kept: Kept) -> list[Any]:
 
 def opened(start: Start, host: Host) -> list[Any]:
     """A face before anything is changed: what stands before, after, what is read, and every slider where it began."""
-    first = figure(start.crop, "Photo", "The face in the photo") if start.real else ""
+    first = "" if start.large is None else figure(start.large, "Photo", "The face in the photo")
     kept = figure(start.kept, "What the model keeps" if start.real else "A face of nobody")
-    after, reads = changed(start, editing.Edited(start.kept, start.read), host)
+    after, reads = changed(start, editing.Edited(start.kept if start.large is None else start.large, start.read), host)
     values = (_FAR if c.kind == "towards" else 0 for c in controls(host.model)[:ATTRIBUTES])
     numbers = [*values, *[0] * ATTRIBUTES][:ATTRIBUTES]
     at_first = [v for number in numbers for v in (number, _AS_IT_IS)]

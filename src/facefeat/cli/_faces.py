@@ -8,7 +8,7 @@ from facefeat.cli._show import warn
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
-    from facefeat.types import UInt8Array
+    from facefeat.types import Face, UInt8Array
 
 
 def check_photos(*photos: str) -> None:
@@ -24,6 +24,13 @@ def face_crop(model: FaceFeatureModel, photo: str, number: int) -> UInt8Array:
 
     Raises ImageError for a photo that cannot be read, InputError for one without a face, or without that face.
     """
+    crop: Any = the_face(model, photo, number).crop
+    assert crop is not None
+    return crop
+
+
+def the_face(model: FaceFeatureModel, photo: str, number: int) -> Face:
+    """The face that `face_crop` is of. Raises as it does."""
     from facefeat.errors import InputError
 
     found = model.predict(photo).faces
@@ -33,6 +40,4 @@ def face_crop(model: FaceFeatureModel, photo: str, number: int) -> UInt8Array:
         raise InputError(f"{photo!r} has {len(found)} face{'s' * (len(found) > 1)}. Received: --face {number}.")
     if not number and len(found) > 1:
         warn(f"{photo!r} has {len(found)} faces; the largest is taken. Another: --face N")
-    crop: Any = found[max(0, number - 1)].face.crop
-    assert crop is not None
-    return crop
+    return found[max(0, number - 1)].face

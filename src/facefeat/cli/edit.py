@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from facefeat.cli._changes import asked_of, attribute_options, read_below
-from facefeat.cli._faces import check_photos, face_crop
+from facefeat.cli._faces import check_photos, the_face
 from facefeat.cli._inputs import Finite, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import warn
@@ -26,6 +26,8 @@ from facefeat.errors import InputError
 @click.option("--method", type=click.Choice(["means", "least", "orthogonal"]), default="means", show_default=True,
               help="How the way is found: between the means of classes; the others are one direction for all, for "
               "comparison.")  # fmt: skip
+@click.option("--residual/--no-residual", default=True, show_default=True, help="Put back what decoding loses of the "
+              "face, where the edit changes little.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
               "`facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
@@ -41,6 +43,7 @@ def edit(
     steps: int | None,
     limit: float,
     method: str,
+    residual: bool,
     face: int | None,
     preset: str | None,
     size: int,
@@ -60,24 +63,30 @@ def edit(
     check_model(preset)
     check_photos(photo)
     start_keras()
+    from facefeat.image import align_face, open_image
     from facefeat.model import FaceFeatureModel
 
     model = FaceFeatureModel.from_preset(preset)
     changes = asked_of(model.schema, {"age": age, "gender": gender, "race": race}, others)
     check_changes(model.schema, changes)
     model.require_decoder()
-    crop = face_crop(model, photo, face or 0)
-    found = model.edit(crop[None], method=method, limit=limit, **changes)
+    found_face = the_face(model, photo, face or 0)
+    crop = found_face.crop
+    assert crop is not None
+    found = model.edit(crop[None], method=method, limit=limit, residual=residual, **changes)
     if not found.reached[0]:
         warn("the model does not read all that was asked; a larger --limit goes on.")
+    steps = (steps or 4) if grid else 1
+    way = model.decode(found.path(0, steps + 1))
+    large = align_face(open_image(photo), found_face, model.alignment, size)
+    frames = enlarge(found.draw(0, way[1:], large), size)
     if grid:
-        steps = steps or 4
-        way = model.decode(found.path(0, steps + 1))
-        frames = np.concatenate([crop[None], way[:-1], found.crops])
-        read = model.predict_faces(frames)
+        shown = found.draw(0, way[1:-1])
+        read = model.predict_faces(np.concatenate([crop[None], way[:1], shown, found.crops]))
         names = ["photo", "reconstruction", *(f"step {i}" for i in range(1, steps)), "edited"]
         texts = ["\n".join([name, *read_below(read, i)]) for i, name in enumerate(names)]
-        write_picture(contact_sheet(with_text_below(enlarge(frames, size), texts), columns=len(frames)), output)
+        drawn = np.concatenate([large[None], enlarge(way[:1], size), frames])
+        write_picture(contact_sheet(with_text_below(drawn, texts), columns=len(drawn)), output)
     else:
-        write_picture(enlarge(found.crops, size)[0], output)
+        write_picture(frames[0], output)
     click.echo(f"{found.sentence(0)}: written to {output}")

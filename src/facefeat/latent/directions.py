@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from facefeat.linear import fit_classes, fit_value, scale_of
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
+    from facefeat.linear import Plane
     from facefeat.schema import Attribute, Schema
 
 LEAST = 10
@@ -58,9 +59,9 @@ def directions_of(
         index = labels[name]
         known = np.flatnonzero(index >= 0)
         present = np.unique(index[known])
-        for k in present:
-            groups.append((name, attribute.classes[k]))
-            group_means.append(z[index == k].mean(axis=0))
+        groups += [(name, attribute.classes[k]) for k in present]
+        if attribute.ordered or len(present) < 2:
+            group_means += [z[index == k].mean(axis=0) for k in present]
         if len(present) < 2:
             continue
         if attribute.ordered:
@@ -69,6 +70,7 @@ def directions_of(
             planes.append((plane.weights, plane.offset))
             continue
         fitted = fit_classes(x[known], np.searchsorted(present, index[known]), len(present))
+        group_means += _typical(z, x, index, present, fitted)
         # Of two classes one plane is 0: less their mean, all classes are treated alike.
         centre = np.mean([p.weights for p in fitted], axis=0), float(np.mean([p.offset for p in fitted]))
         for k, p in zip(present, fitted, strict=True):
@@ -90,6 +92,22 @@ def directions_of(
     }  # fmt: skip
     kept: dict[str, Any] = {k: np.asarray(v, "float32") for k, v in arrays.items()}
     return LatentDirections(readouts=tuple(readouts), groups=tuple(groups), faces=len(z), **kept)
+
+
+def _typical(
+    z: np.ndarray, x: np.ndarray, index: np.ndarray, present: np.ndarray, fitted: Sequence[Plane]
+) -> list[np.ndarray]:
+    """The mean latent (L,) of each class, of the faces that are read as what they are labelled.
+
+    Of a class that is mostly mistaken for others, the mean of all faces is a face of the others: no goal for an edit.
+    """
+    read = present[np.argmax([plane(x) for plane in fitted], axis=0)]
+    made = []
+    for k in present:
+        mine = index == k
+        right = mine & (read == k)
+        made.append(z[right if right.any() else mine].mean(axis=0))
+    return made
 
 
 def values_of(attribute: Attribute, index: np.ndarray, years: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from facefeat.directions import check_method
 from facefeat.errors import InputError
 from facefeat.latent.paths import latent_path
+from facefeat.latent.residual import Residual
 from facefeat.latent.walk import ENOUGH, KEPT_LIKELY, LIKELY, LIMIT, Goal, Walked, value_of, walk
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Edited:
     read: "before" and "after" -> what the head reads from the given crops, and from the edited.
     values: of each ordered attribute that was asked: (2, N) float32 years or positions, before and after.
     start, latents: (N, L) float32, of the given faces and of the edited.
+    residual: what was put back into what the latents decode to; None where it was not asked.
     """
 
     crops: UInt8Array
@@ -40,6 +42,7 @@ class Edited:
     values: Mapping[str, FloatArray]
     start: FloatArray
     latents: FloatArray
+    residual: Residual | None = None
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -47,6 +50,16 @@ class Edited:
     def path(self, row: int, steps: int) -> FloatArray:
         """(steps, L) latents from the reconstruction of one face to what it became."""
         return latent_path(np.stack([self.start[row], self.latents[row]]), steps)
+
+    def draw(self, row: int, decoded: UInt8Array, crop: UInt8Array | None = None) -> UInt8Array:
+        """What the latents of a path of one face decode to, (M, S, S, 3) uint8 -> what the edit shows of them.
+
+        crop: the same face cut larger, (T, T, 3) uint8: then (M, T, T, 3), where the residual is put back.
+        """
+        if self.residual is None:
+            return decoded
+        many = self.residual.of(np.full(len(decoded), row))
+        return many.put_back(decoded, None if crop is None else np.stack([crop] * len(decoded)))
 
     def sentence(self, row: int) -> str:
         """What became of one face, such as "age 31 to 50 (asked 51): reached at +1.9 standard deviations"."""
@@ -75,7 +88,13 @@ class Edited:
 
 
 def edit(
-    model: Any, crops: UInt8Array, changes: Mapping[str, Any], *, method: str = "means", limit: float = LIMIT
+    model: Any,
+    crops: UInt8Array,
+    changes: Mapping[str, Any],
+    *,
+    method: str = "means",
+    limit: float = LIMIT,
+    residual: bool = True,
 ) -> Edited:
     """Change (N, S, S, 3) uint8 crops until the head of the model (a FaceFeatureModel) reads what is asked.
 
@@ -88,6 +107,8 @@ def edit(
     method: "means", each face's own way between the means of faces, see `LatentDirections.toward`; or "least" or
     "orthogonal", one direction for all, see `LatentDirections.shifts`. limit: standard deviations that a face may be
     moved along each way; where that is not enough, `reached` says so and `read` how far it got.
+    residual: whether what decoding loses of a face is put back into its edit where that changes little (`Residual`), so
+    that it stays as sharp as it was, and who it was; else the edited faces are what their latents decode to.
 
     Raises InputError for an unknown attribute or class, or a value that does not fit it; PresetError where the model
     has no decoder or no directions.
@@ -108,7 +129,8 @@ def edit(
         grid = attribute.grid or range(len(attribute.classes))
         goals.append(Goal(attribute, np.clip(now + value, grid[0], grid[-1]), origin=now))
     start = model.encode(crops)
-    found = _walk_keeping(model, directions, start, goals, before, method=method, limit=limit)
+    lost = Residual(crops, model.decode(start)) if residual else None
+    found = _walk_keeping(model, directions, start, goals, before, lost, method=method, limit=limit)
     names = [g.attribute.name for g in goals]
     return Edited(
         crops=found.crops,
@@ -123,6 +145,7 @@ def edit(
         },
         start=start,
         latents=found.latents,
+        residual=lost,
     )
 
 
@@ -149,6 +172,7 @@ def _walk_keeping(
     start: FloatArray,
     goals: list[Goal],
     before: FaceBatch,
+    residual: Residual | None,
     *,
     method: str,
     limit: float,
@@ -175,7 +199,8 @@ def _walk_keeping(
             Goal(a, years[rows], origin=years[rows]) for a in kept if a.ordered for years in (value_of(a, before),)
         ]
         mine = [g.of(rows) for g in goals]
-        parts.append(walk(model, directions, start[rows], mine, keep=keep, method=method, limit=limit))
+        lost = None if residual is None else residual.of(rows)
+        parts.append(walk(model, directions, start[rows], mine, keep=keep, residual=lost, method=method, limit=limit))
     order = np.argsort(np.concatenate(list(together.values())))
     whole = {n: np.concatenate([getattr(p, n) for p in parts])[order] for n in ("latents", "crops", "steps", "reached")}
     return Walked(read=model.predict_faces(whole["crops"]), **whole)

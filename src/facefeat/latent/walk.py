@@ -13,6 +13,7 @@ from facefeat.errors import InputError
 
 if TYPE_CHECKING:
     from facefeat.directions import LatentDirections
+    from facefeat.latent.residual import Residual
     from facefeat.schema import Attribute
     from facefeat.types import FaceBatch, UInt8Array
 
@@ -138,14 +139,15 @@ def walk(
     limit: float = LIMIT,
     held: Mapping[int, float] | None = None,
     keep: Sequence[Goal] = (),
+    residual: Residual | None = None,
 ) -> Walked:
     """Move (N, L) latents along the directions of the goals, each as far as the head needs. model: a FaceFeatureModel.
 
     Each round decodes and reads all faces that are still on their way together, then brackets and interpolates the
     amount of each goal; the best of what was seen is given back. Only attribute features are moved. held: coordinate ->
     what it stays at. keep: goals of second rank, for what is to stay as it was read: they are gone for like the others,
-    but a face is reached without them. Raises InputError for a method or limit that is not valid, or what cannot be
-    moved alone.
+    but a face is reached without them. residual: put back into what is decoded, before it is read.
+    Raises InputError for a method or limit that is not valid, or what cannot be moved alone.
     """
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= 20:
         raise InputError(f"limit must be standard deviations over 0, at most 20. Received: {limit!r}.")
@@ -163,6 +165,8 @@ def walk(
         if not len(going):
             break
         made = model.decode(moved(start[going], _sum(amounts[going], shifts[going]), held))
+        if residual is not None:
+            made = residual.of(going).put_back(made)
         batch = model.predict_faces(made)
         read = np.stack([g.read(batch) for g in goals], axis=1) if goals else np.zeros((len(going), 0))
         off = np.zeros(len(going))
