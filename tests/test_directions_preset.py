@@ -165,6 +165,14 @@ def test_edit_draws_a_picture_and_a_strip(folder: Path, repo: Path, tmp_path: Pa
     assert done.exit_code == 0 and "age " in done.stdout and "reached at" in done.stdout, done.output
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (64, 64)
+    whole = ask(
+        "edit", portrait, "--age", "+10", "--whole", "--no-residual", "-o", tmp_path / "w.png", "--preset", preset
+    )
+    assert whole.exit_code == 0, whole.output
+    with Image.open(tmp_path / "w.png") as picture, Image.open(portrait) as photo:
+        assert picture.size == photo.size
+        changed = np.asarray(picture).astype(int) != np.asarray(photo.convert("RGB"))
+        assert changed.any() and not changed[:5].any() and not changed[:, :5].any()
     strip = ask("edit", portrait, "--age", "+10", "--gender", "Female:0.6", "--attribute", "race=Asian", "--grid",
                 "-o", tmp_path / "s.jpg", "--preset", preset, "--size", 64, "--method", "orthogonal")  # fmt: skip
     assert strip.exit_code == 0, strip.output
@@ -178,6 +186,8 @@ def test_edit_draws_a_picture_and_a_strip(folder: Path, repo: Path, tmp_path: Pa
         (("--attribute", "hair"), "NAME=VALUE"),
         (("--age", "1", "--attribute", "age=2"), "asked for twice"),
         (("--age", "1", "--face", "2"), "has 1 face"),
+        (("--age", "1", "--whole", "--grid"), "leave --grid out"),
+        (("--age", "1", "--whole", "--size", "64"), "leave --size out"),
     ):
         failed = ask("edit", portrait, *args, "-o", tmp_path / "n.png", "--preset", preset)
         assert isinstance(failed.exception, InputError) and said in str(failed.exception), failed.output

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from facefeat import InputError
+from facefeat import Face, InputError
+from facefeat.image import ALIGNMENTS, align_face, crop_transform
 from facefeat.latent.edit import edit
 from facefeat.latent.frames import enlarge
-from facefeat.latent.residual import FADE, Residual
+from facefeat.latent.residual import FADE, Residual, into_photo
 from latent_fake import LATENT, FakeModel
 
 FACES = arrays("uint8", (2, 16, 16, 3))
@@ -101,3 +103,47 @@ def test_the_way_of_an_edit_is_drawn_with_what_was_lost() -> None:
     assert found.draw(1, way, large).shape == (4, 24, 24, 3)
     plain = edit(model, crops, {"age": 15}, residual=False)
     assert (plain.draw(1, way, large) == way).all() and way.shape[1] == 8 and LATENT == 10
+
+
+UTKFACE = ALIGNMENTS["utkface"]
+
+
+def a_face(x: float, y: float, scale: float, turn: float) -> Face:
+    """A face with the landmarks of the alignment, so large, turned and placed."""
+    marks = np.asarray(UTKFACE.landmarks) - 0.5
+    c, s = np.cos(turn), np.sin(turn)
+    return Face((0, 0, 1, 1), landmarks=marks @ np.array([[c, s], [-s, c]]) * scale + (x, y))
+
+
+@settings(max_examples=25)
+@given(st.floats(-40, 240), st.floats(-40, 200), st.floats(20, 200), st.floats(-3, 3), st.integers(32, 128))
+def test_a_face_that_did_not_change_leaves_the_photo(x: float, y: float, scale: float, turn: float, size: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 255, (160, 200, 3)).astype("uint8")
+    face = a_face(x, y, scale, turn)
+    crop = align_face(photo, face, UTKFACE, size)
+    to_crop = crop_transform(face, UTKFACE, size, (200, 160))
+    assert (into_photo(photo, crop, crop, to_crop) == photo).all()
+    made = into_photo(photo, crop, np.full_like(crop, 255), to_crop)
+    assert made.shape == photo.shape and (made >= photo).all()
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.5])
+def test_a_changed_face_lies_in_the_photo_where_it_was(turn: float) -> None:
+    photo = np.full((200, 240, 3), 100, "uint8")
+    face = a_face(130, 90, 90, turn)
+    crop = align_face(photo, face, UTKFACE, 64)
+    after = crop.copy()
+    after[20:30, 36:46, 0] += np.uint8(80)
+    made = into_photo(photo, crop, after, crop_transform(face, UTKFACE, 64, (240, 200)))
+    again = align_face(made, face, UTKFACE, 64)
+    assert again[22:28, 38:44, 0].min() > 170 and again[:16].max() <= 101 and (made[..., 1:] == 100).all()
+    assert (made[:20] == 100).all() and (made[:, :60] == 100).all()
+
+
+def test_a_photo_that_is_one_whole_face_is_changed_in_its_central_square() -> None:
+    photo = np.full((60, 100, 3), 100, "uint8")
+    face = Face((0, 0, 100, 60))
+    crop = align_face(photo, face, UTKFACE, 30)
+    made = into_photo(photo, crop, crop + np.uint8(50), crop_transform(face, UTKFACE, 30, (100, 60)))
+    assert (made[:, :20] == 100).all() and (made[:, 80:] == 100).all() and (made[10:50, 30:70] == 150).all()
+    assert 100 < made[0, 50, 0] < 150  # it begins softly

@@ -36,6 +36,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "align_face",
     "check_crops",
+    "crop_transform",
     "get_alignment",
     "is_one_image",
     "is_picture_name",
@@ -167,14 +168,10 @@ def align_face(image: UInt8Array, face: Face, alignment: Alignment, size: int) -
     from PIL import Image
 
     height, width = image.shape[:2]
-    marks: NDArray[Any] | None = face.landmarks
-    if marks is None:
-        if np.allclose(face.box, (0, 0, width, height), atol=0.5):
-            side = min(width, height)
-            top, left = (height - side) // 2, (width - side) // 2
-            return resize_crop(np.ascontiguousarray(image[top : top + side, left : left + side]), size)
-        marks = _marks_in_box(face.box)
-    to_crop = similarity(marks, np.asarray(alignment.landmarks) * size)
+    if _is_whole(face, width, height):
+        left, top, side = _central_square(width, height)
+        return resize_crop(np.ascontiguousarray(image[top : top + side, left : left + side]), size)
+    to_crop = crop_transform(face, alignment, size, (width, height))
     to_image = np.linalg.inv(np.vstack([to_crop, [0, 0, 1]]))
 
     # 1. The part of the image that the crop shows, with two pixels more for the interpolation.
@@ -197,6 +194,34 @@ def align_face(image: UInt8Array, face: Face, alignment: Alignment, size: int) -
     coefficients = (*linear[0], shift[0], *linear[1], shift[1])
     turned = part.transform((2 * size, 2 * size), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
     return resize_crop(turned, size)
+
+
+def crop_transform(face: Face, alignment: Alignment, size: int, image_size: tuple[int, int]) -> NDArray[np.float64]:
+    """(2, 3) float64 M that takes points of the image to those of `align_face`'s crop: `points @ M[:, :2].T + M[:, 2]`.
+
+    image_size: (width, height). Raises InputError as `align_face`.
+    """
+    import numpy as np
+
+    if _is_whole(face, *image_size):
+        left, top, side = _central_square(*image_size)
+        scale = size / side
+        return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+    marks = _marks_in_box(face.box) if face.landmarks is None else face.landmarks
+    return similarity(marks, np.asarray(alignment.landmarks) * size)
+
+
+def _is_whole(face: Face, width: int, height: int) -> bool:
+    """Whether a face is the whole image: no landmarks, and its box."""
+    import numpy as np
+
+    return face.landmarks is None and np.allclose(face.box, (0, 0, width, height), atol=0.5)
+
+
+def _central_square(width: int, height: int) -> tuple[int, int, int]:
+    """(left, top, side) of the largest one."""
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, side
 
 
 def _marks_in_box(box: tuple[float, float, float, float]) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ FADE = 20.0
 not go with what was there."""
 AROUND = 16
 """A place is a square of one 16th of the crop's side."""
+SOFT = 0.08
+"""Share of the crop's side, from each edge, over which a change begins when a face is put back into its photo."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,37 @@ class Residual:
         changed = np.abs(decoded.astype("float32") - self.made).mean(axis=3)
         square = max(1, changed.shape[1] // AROUND)
         return np.asarray(np.exp(-uniform_filter(changed, (0, square, square), mode="nearest") / FADE))
+
+
+def into_photo(photo: UInt8Array, before: UInt8Array, after: UInt8Array, to_crop: np.ndarray) -> UInt8Array:
+    """(H, W, 3) uint8 photo with a face changed: the difference of two crops of it is added, softly at their edges.
+
+    before, after: (T, T, 3) uint8, the face as it was cut from the photo, and changed.
+    to_crop: (2, 3), takes points of the photo to pixels of the crop (`image.crop_transform`).
+    """
+    from PIL import Image
+
+    side = len(before)
+    height, width = photo.shape[:2]
+    ends = np.array([[0, 0], [side, 0], [0, side], [side, side]], "float64")
+    corners = (ends - to_crop[:, 2]) @ np.linalg.inv(to_crop[:, :2]).T
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, [width, height]).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, [width, height]).astype(int)
+    out = np.array(photo)
+    if right <= left or bottom <= top:
+        return out
+    inward = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / (SOFT * side)
+    ramp = np.minimum(inward, 1).astype("float32")
+    change = (after.astype("float32") - before) * (ramp[:, None] * ramp)[..., None]
+    shift = to_crop[:, :2] @ (left, top) + to_crop[:, 2]
+    how = (*to_crop[0, :2], shift[0], *to_crop[1, :2], shift[1])
+    place = (int(right - left), int(bottom - top))
+    turned = [
+        np.asarray(
+            Image.fromarray(change[..., c]).transform(place, Image.Transform.AFFINE, how, Image.Resampling.BILINEAR)
+        )
+        for c in range(3)
+    ]
+    part = out[top:bottom, left:right]
+    part[:] = np.rint(np.clip(part + np.stack([np.asarray(t) for t in turned], axis=-1), 0, 255))
+    return out
