@@ -158,6 +158,9 @@ def test_a_morph_from_photos_to_files(host: Host, photo: Path, tmp_path: Path) -
     assert shown.count("<img") == 1 and choice["visible"] is False and state["chosen"] == 0
     made = host.morph([state["crops"][0], state["crops"][0][::-1]], 12)
     assert made.frames.shape == (12, 32, 32, 3) and len(made.batch) == 12
+    assert (made.frames[0] == state["crops"][0]).all()
+    larger = host.morph([state["crops"][0], state["crops"][0][::-1]], 12, large=[state["large"][0]] * 2)
+    assert larger.frames.shape == (12, 160, 160, 3)
     film, animation = morph.write_files(made.frames, tmp_path)
     assert film and Path(film).suffix == ".mp4" and Path(film).stat().st_size > 0
     assert animation

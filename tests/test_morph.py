@@ -12,7 +12,9 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, InputError, PresetError
 from facefeat.cli import cli
-from facefeat.cli.morph import shown
+from facefeat.cli.morph import Lost, shown
+from facefeat.latent.frames import enlarge
+from facefeat.latent.residual import Residual
 from facefeat.testing import toy_crops
 from facefeat.training.decoder_recipe import decoder_recipe_from_dict
 from latent_fake import FakeModel
@@ -69,6 +71,17 @@ def test_a_morph_begins_and_ends_with_the_reconstructions(model: FaceFeatureMode
         for at, end in zip((0, 4, 8), ends, strict=True):
             assert np.abs(frames[at].astype(int) - end).max() <= 1
     assert len(model.morph(a, b, steps=5, bounce=True)) == 8
+
+
+def test_with_what_decoding_loses_it_begins_and_ends_with_the_faces(model: FaceFeatureModel) -> None:
+    faces = toy_crops(3, 32)
+    frames = model.morph(*faces, steps=201, residual=True, easing="smooth", bounce=True)
+    plain = model.morph(*faces, steps=201, easing="smooth", bounce=True)
+    assert frames.shape == plain.shape == (400, 32, 32, 3)
+    for at, face in ((0, 0), (100, 1), (200, 2), (300, 1)):
+        assert np.abs(frames[at].astype(int) - faces[face]).max() <= 2
+    step = np.abs(np.diff(frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert step.max() < 6  # no frame jumps: faces differ by some 60 shades
 
 
 def test_photos_are_aligned_first(model: FaceFeatureModel, photos: list[str]) -> None:
@@ -139,6 +152,10 @@ def test_frames_are_made_as_they_are_taken() -> None:
     assert len(list(made)) == 149 and asked == [64, 64, 22]
     small = np.stack(list(shown(fake, latents, 8, False)))  # type: ignore[arg-type]
     assert (small == decode(latents)).all()
+    ends = decode(latents[:2])
+    lost = Lost(Residual(ends, ends), enlarge(ends, 16), np.tile(np.float32(0.5), (150, 2)))
+    whole = np.stack(list(shown(fake, latents, 16, False, lost)))  # type: ignore[arg-type]
+    assert whole.shape == (150, 16, 16, 3)
 
 
 def test_mistakes_are_answered_before_the_work(preset: Path, photos: list[str], tmp_path: Path) -> None:

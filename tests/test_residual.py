@@ -105,6 +105,23 @@ def test_the_way_of_an_edit_is_drawn_with_what_was_lost() -> None:
     assert (plain.draw(1, way, large) == way).all() and way.shape[1] == 8 and LATENT == 10
 
 
+@settings(max_examples=30)
+@given(FACES, FACES, st.floats(0, 1))
+def test_near_a_face_a_blend_is_that_face(crops: np.ndarray, made: np.ndarray, t: float) -> None:
+    both = Residual(crops, made)
+    ends = both.blend(made, np.eye(2, dtype="float32"))
+    assert (ends == crops).all() and (both.put_back(made) == ends).all()
+    between = np.rint((1 - t) * made[:1] + t * made[1:]).astype("uint8")
+    weights = np.array([[1 - t, t]], "float32")
+    out = both.blend(between, weights).astype(float)
+    lost = np.abs(crops.astype(float) - made)
+    assert (np.abs(out - between) <= (1 - t) * lost[0] + t * lost[1] + 1).all()
+    large = both.blend(between, weights, enlarge(crops, 24))
+    assert large.shape == (1, 24, 24, 3)
+    with pytest.raises(InputError, match="weights must be one for each of 2 faces"):
+        both.blend(between, weights[:, :1])
+
+
 UTKFACE = ALIGNMENTS["utkface"]
 
 

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat import FacefeatError, FaceFeatureModel, InputError
-from facefeat.image import align_face
+from facefeat.image import align_face, resize_crops
+from facefeat.latent.morph import nearness
+from facefeat.latent.paths import check_morph, latent_path
+from facefeat.latent.residual import Residual
 from facefeat_demo import editing
 from facefeat_demo.exploring import Atlas, atlas_of
 from facefeat_demo.photos import EXAMPLES, FACE, PORTRAITS, open_photo, shrink
@@ -29,6 +32,8 @@ MAX_CARDS = 24
 """Faces of a photo that get a card, the largest first; the others get their box."""
 NO_FACE = "It may need to be turned: faces are found upright. That was tried, too, with a smaller copy of it."
 _LOOK_SIZE = 160
+_FRAME = 160
+_EASING = "smooth"
 _GROUP_PIXELS = 64_000_000  # of photos that are read together, and one photo more: 192 MB each
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one
 
@@ -60,7 +65,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Morph:
-    """Frames (T, S, S, 3) uint8, and what the model reads from each."""
+    """Frames (T, W, W, 3) uint8, and what the model reads from each."""
 
     frames: UInt8Array = field(repr=False)
     batch: FaceBatch = field(repr=False)
@@ -225,10 +230,21 @@ class Host:
         cut = [align_face(found.photo, f.face, self.model.alignment, FACE) for f in found.faces[:MAX_CARDS]]
         return found.faces, np.stack(cut), found.turned
 
-    def morph(self, crops: Sequence[UInt8Array], steps: int, path: str = "linear") -> Morph:
-        """From face to face through all (S, S, 3) crops, in one batch. Raises PresetError without a decoder."""
-        frames = self.model.morph(*crops, steps=steps, path=path, easing="smooth")
-        return Morph(frames, self.model.predict_faces(frames))
+    def morph(
+        self, crops: Sequence[UInt8Array], steps: int, path: str = "linear", large: Sequence[UInt8Array] | None = None
+    ) -> Morph:
+        """From face to face through all (S, S, 3) crops, with what decoding loses put back, in one batch.
+
+        large: the same faces, cut for showing. Raises InputError, PresetError without a decoder.
+        """
+        check_morph(len(crops), steps, path, _EASING)
+        ends = np.stack(crops)
+        latents = self.model.encode(ends)
+        decoded = self.model.decode(latent_path(latents, steps, path=path, easing=_EASING))
+        lost, near = Residual(ends, self.model.decode(latents)), nearness(len(ends), steps, _EASING, False)
+        read = lost.blend(decoded, near)
+        shown = read if large is None else lost.blend(decoded, near, resize_crops(np.stack(large), _FRAME))
+        return Morph(shown, self.model.predict_faces(read))
 
     def choices(self) -> list[str]:
         """Names of the preset folders that visitors may change to."""

@@ -223,10 +223,7 @@ class FaceFeatureModel:
         return self.decoder.latents(features, checked) if self.has_decoder else features
 
     def decode(self, latents: FloatArray) -> UInt8Array:
-        """(N, D) latents -> (N, S, S, 3) uint8 crops.
-
-        Raises InputError for latents of another width, NaN or infinity; PresetError where there is no decoder.
-        """
+        """(N, D) latents -> (N, S, S, 3) uint8. Raises InputError for another width, NaN or infinity; PresetError."""
         return self.decoder.draw(latents)
 
     def reconstruct(self, crops: UInt8Array) -> UInt8Array:
@@ -243,15 +240,17 @@ class FaceFeatureModel:
         path: str = "linear",
         easing: str = "none",
         bounce: bool = False,
+        residual: bool = False,
     ) -> UInt8Array:
         """(steps, S, S, 3) uint8 frames from face `a` to `b`, and on through `more`; the ends are the reconstructions.
 
         An array is an aligned (H, W, 3) uint8 crop; of another image the largest face is aligned, as in `align`.
-        path, easing, bounce: see `latent.paths.latent_path`. Raises InputError, ImageError, PresetError.
+        path, easing, bounce: see `latent.paths.latent_path`. residual: whether what decoding loses is put back, so that
+        the ends are the faces themselves. Raises InputError, ImageError, PresetError.
         """
         from facefeat.latent.morph import morph
 
-        return morph(self, (a, b, *more), steps=steps, path=path, easing=easing, bounce=bounce)
+        return morph(self, (a, b, *more), steps=steps, path=path, easing=easing, bounce=bounce, residual=residual)
 
     def edit(
         self, crops: UInt8Array, *, method: str = "means", limit: float = 4.0, residual: bool = True, **changes: Any

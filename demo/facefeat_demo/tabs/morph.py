@@ -75,7 +75,8 @@ def _content(host: Host, kept: Kept) -> None:
         if len(chosen) < 2:
             raise gr.Error("Choose at least two photos with a face in each.", print_exception=False)
         try:
-            result = host.morph([crop_of(s, host) for s in chosen], min(max(int(count), 12), 120), way)
+            crops, large = ([crop_of(s, host, which) for s in chosen] for which in ("crops", "large"))
+            result = host.morph(crops, min(max(int(count), 12), 120), way, large)
         except FacefeatError as e:
             raise sorry(e, host) from None
         return viewer(result), result, gr.update(visible=False)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._faces import check_photos, face_crop
+from facefeat.cli._faces import check_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
 if TYPE_CHECKING:
+    from facefeat.latent.residual import Residual
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 
@@ -31,6 +33,8 @@ BATCH = 64
 @click.option("--easing", type=click.Choice(["smooth", "none"]), default="smooth", show_default=True,
               help="Slow near each photo, or even.")  # fmt: skip
 @click.option("--bounce", is_flag=True, help="And back again, for an endless loop.")
+@click.option("--residual/--no-residual", default=True, show_default=True, help="Put back what decoding loses of the "
+              "faces, the more the nearer a frame is to one.")  # fmt: skip
 @click.option("--face", "faces", multiple=True, type=click.IntRange(1), metavar="N",
               help="Which face of a photo, by the numbers of `facefeat predict`: once for all photos, or once a photo. "
               "[default: the largest]")  # fmt: skip
@@ -45,6 +49,7 @@ def morph(
     way: str,
     easing: str,
     bounce: bool,
+    residual: bool,
     faces: tuple[int, ...],
     attributes: bool,
     fps: float,
@@ -69,26 +74,52 @@ def morph(
     check_model(preset)
     check_photos(*photos)
     start_keras()
+    from facefeat.image import align_face, open_image
+    from facefeat.latent.morph import nearness
+    from facefeat.latent.residual import Residual
     from facefeat.model import FaceFeatureModel
 
     model = FaceFeatureModel.from_preset(preset)
     model.require_decoder()
     chosen = faces if len(faces) == len(photos) else (faces or (0,)) * len(photos)
-    crops = [face_crop(model, photo, number) for photo, number in zip(photos, chosen, strict=True)]
-    latents = latent_path(model.encode(np.stack(crops)), steps, path=way, easing=easing, bounce=bounce)
-    write_frames(shown(model, latents, size, attributes), output, fps=fps, count=count)
+    crops, large = [], []
+    for photo, number in zip(photos, chosen, strict=True):
+        face = the_face(model, photo, number)
+        crops.append(align_face(open_image(photo), face, model.alignment, model.image_size))
+        large.append(align_face(open_image(photo), face, model.alignment, size) if residual else crops[-1])
+    ends = model.encode(np.stack(crops))
+    latents = latent_path(ends, steps, path=way, easing=easing, bounce=bounce)
+    near = nearness(len(crops), steps, easing, bounce)
+    lost = Lost(Residual(np.stack(crops), model.decode(ends)), np.stack(large), near) if residual else None
+    write_frames(shown(model, latents, size, attributes, lost), output, fps=fps, count=count)
     click.echo(f"Written to {output}: {count} frames of {width} x {size} pixels")
 
 
-def shown(model: FaceFeatureModel, latents: FloatArray, size: int, attributes: bool) -> Iterator[UInt8Array]:
+@dataclass(frozen=True)
+class Lost:
+    """What decoding lost of K faces. large: (K, T, T, 3) uint8, their crops as they are shown. near: (frames, K)."""
+
+    residual: Residual
+    large: UInt8Array
+    near: FloatArray
+
+
+def shown(
+    model: FaceFeatureModel, latents: FloatArray, size: int, attributes: bool, lost: Lost | None = None
+) -> Iterator[UInt8Array]:
     """The frames, one at a time: all of a long morph would not fit into memory."""
     from facefeat.latent.frames import enlarge, with_text
 
     for start in range(0, len(latents), BATCH):
-        frames = model.decode(latents[start : start + BATCH])
-        texts = captions(model, frames) if attributes else []
+        some = slice(start, start + BATCH)
+        frames = model.decode(latents[some])
+        read = frames if lost is None or not attributes else lost.residual.blend(frames, lost.near[some])
+        texts = captions(model, read) if attributes else []
         for i in range(len(frames)):
-            large = enlarge(frames[i : i + 1], size)
+            one = frames[i : i + 1]
+            if lost is not None:
+                one = lost.residual.blend(one, lost.near[[start + i]], lost.large)
+            large = enlarge(one, size)
             yield (with_text(large, texts[i : i + 1]) if attributes else large)[0]
 
 

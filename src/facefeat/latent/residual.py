@@ -12,7 +12,7 @@ from facefeat.errors import InputError
 from facefeat.latent.frames import enlarge
 
 if TYPE_CHECKING:
-    from facefeat.types import UInt8Array
+    from facefeat.types import FloatArray, UInt8Array
 
 FADE = 20.0
 """Shades of 255: where an edit changes so much, 1 / e of what was lost is put back, since what is drawn anew there does
@@ -49,22 +49,41 @@ class Residual:
             raise InputError(f"decoded faces must be {self.made.shape}, and as many crops. Received: {decoded.shape}.")
         if not len(decoded):
             return np.asarray(crops)
-        share = self._share(decoded)[..., None]  # (N, S, S, 1)
-        now, before = decoded, self.made
-        side = crops.shape[1]
-        if side != decoded.shape[1]:
-            now, before = enlarge(now, side), enlarge(before, side)
-            share = enlarge(np.rint(np.repeat(share, 3, axis=3) * 255).astype("uint8"), side) / np.float32(255)
-        lost = crops.astype("float32") - before
-        return np.asarray(np.rint(np.clip(now + share * lost, 0, 255)), "uint8")
+        return _rounded(enlarge(decoded, crops.shape[1]) + _lost(decoded, self.made, crops))
 
-    def _share(self, decoded: UInt8Array) -> np.ndarray:
-        """(N, S, S) float32 in 0..1: how much of what was lost goes with each place."""
-        from scipy.ndimage import uniform_filter
+    def blend(self, decoded: UInt8Array, weights: FloatArray, crops: UInt8Array | None = None) -> UInt8Array:
+        """(M, S, S, 3) uint8, decoded between the N faces -> uint8, with what was lost of each, by its weight.
 
-        changed = np.abs(decoded.astype("float32") - self.made).mean(axis=3)
-        square = max(1, changed.shape[1] // AROUND)
-        return np.asarray(np.exp(-uniform_filter(changed, (0, square, square), mode="nearest") / FADE))
+        weights: (M, N), rows of sum 1. crops: as of `put_back`. Raises InputError for other shapes.
+        """
+        crops = self.crops if crops is None else crops
+        n = len(self.made)
+        if decoded.shape[1:] != self.made.shape[1:] or weights.shape != (len(decoded), n) or len(crops) != n:
+            raise InputError(f"weights must be one for each of {n} faces, in rows. Received: {weights.shape}.")
+        out = enlarge(decoded, crops.shape[1]).astype("float32") if len(decoded) else np.asarray(decoded, "float32")
+        for k in range(n):
+            rows = np.flatnonzero(weights[:, k])
+            if len(rows):
+                out[rows] += weights[rows, k, None, None, None] * _lost(decoded[rows], self.made[[k]], crops[[k]])
+        return _rounded(out)
+
+
+def _lost(decoded: UInt8Array, made: UInt8Array, crops: UInt8Array) -> np.ndarray:
+    """(M, T, T, 3) float32: what is to be put back into decoded (M, S, S, 3), of made (S) and crops (T), M or one."""
+    from scipy.ndimage import uniform_filter
+
+    changed = np.abs(decoded.astype("float32") - made).mean(axis=3)  # (M, S, S)
+    square = max(1, changed.shape[1] // AROUND)
+    share = np.exp(-uniform_filter(changed, (0, square, square), mode="nearest") / FADE)[..., None]
+    side = crops.shape[1]
+    if side != made.shape[1]:
+        made = enlarge(made, side)
+        share = enlarge(np.repeat(np.rint(share * 255).astype("uint8"), 3, axis=3), side) / np.float32(255)
+    return np.asarray(share * (crops.astype("float32") - made), "float32")
+
+
+def _rounded(pixels: np.ndarray) -> UInt8Array:
+    return np.asarray(np.rint(np.clip(pixels, 0, 255)), "uint8")
 
 
 def into_photo(photo: UInt8Array, before: UInt8Array, after: UInt8Array, to_crop: np.ndarray) -> UInt8Array:
