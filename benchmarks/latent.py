@@ -62,6 +62,10 @@ def main() -> None:
     for name, value in kept(was, now):
         print(f"{name} | {value}")
 
+    print("\nreal faces that the model reads as a class | faces | read so by the judge, too")
+    for line in agreement(model.predict_faces(crops), was, model.schema):
+        print(line)
+
     some = crops[: args.edits]
     ways = [(m, r) for m in args.methods.split(",") for r in args.residual.split(",")] if len(some) else []
     for method, residual in ways:
@@ -115,6 +119,15 @@ def kept(was: Any, now: Any) -> Iterator[tuple[str, str]]:
     if was.age_years is not None:
         apart = np.abs(was.age_years - now.age_years)
         yield "years between, by the judge: median, mean", f"{np.median(apart):.1f}, {apart.mean():.1f}"
+
+
+def agreement(model: Any, judge: Any, schema: Any) -> Iterator[str]:
+    """A line for each class without order: what an edit could reach by this judge. model, judge: FaceBatch."""
+    for name, attribute in schema.attributes.items():
+        for label in () if attribute.ordered else attribute.classes:
+            rows = model.labels[name] == label
+            if rows.any():
+                yield f"{name} {label} | {rows.sum()} | {np.mean(judge.labels[name][rows] == label):.1%}"
 
 
 def _others(batch: Any) -> list[str]:

@@ -14,6 +14,8 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel
 from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
+from facefeat.latent.morph import nearness
+from facefeat.latent.residual import Residual
 from facefeat.photos import largest_faces
 
 ROOT = Path(__file__).parent.parent
@@ -31,13 +33,14 @@ def main() -> None:
     faces = np.concatenate([np.stack([c, m]) for c, m in zip(crops, made, strict=True)])
     save("reconstructed", faces, ["photo", "decoded"] * len(crops))
 
-    frames = model.morph(crops[0], crops[1], steps=8)
-    save("morph", frames, read(model, frames), columns=8)
+    large = largest_faces(PHOTOS, model.detector, model.alignment, SIDE)
+    lost, near = Residual(crops, made), nearness(2, 8, "none", False)
+    decoded = model.morph(crops[0], crops[1], steps=8)
+    save("morph", lost.blend(decoded, near, large), read(model, lost.blend(decoded, near)), columns=8)
 
     edits: list[dict[str, object]] = [
         {}, {"age": -15}, {"age": +20}, {"gender": "Male"}, {"race": "Asian"}, {"race": "Black"}, {"race": "Indian"},
     ]  # fmt: skip
-    large = largest_faces(PHOTOS, model.detector, model.alignment, SIDE)
     rows = [large if not changes else edited(model, crops, large, changes) for changes in edits]
     texts = ["photo", "age -15", "age +20", "Male", "Asian", "Black", "Indian"]
     faces = np.stack(rows, axis=1).reshape(-1, *large.shape[1:])

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 FADE = 20.0
 """Shades of 255: where an edit changes so much, 1 / e of what was lost is put back, since what is drawn anew there does
 not go with what was there."""
-AROUND = 16
-"""A place is a square of one 16th of the crop's side."""
 SOFT = 0.08
 """Share of the crop's side, from each edge, over which a change begins when a face is put back into its photo."""
 
@@ -70,11 +68,8 @@ class Residual:
 
 def _lost(decoded: UInt8Array, made: UInt8Array, crops: UInt8Array) -> np.ndarray:
     """(M, T, T, 3) float32: what is to be put back into decoded (M, S, S, 3), of made (S) and crops (T), M or one."""
-    from scipy.ndimage import uniform_filter
-
-    changed = np.abs(decoded.astype("float32") - made).mean(axis=3)  # (M, S, S)
-    square = max(1, changed.shape[1] // AROUND)
-    share = np.exp(-uniform_filter(changed, (0, square, square), mode="nearest") / FADE)[..., None]
+    changed = np.abs(decoded.astype("float32") - made).mean(axis=3, keepdims=True)  # (M, S, S, 1)
+    share = np.exp(-changed / FADE)
     side = crops.shape[1]
     if side != made.shape[1]:
         made = enlarge(made, side)
