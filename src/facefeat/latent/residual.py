@@ -68,12 +68,16 @@ class Residual:
 
 def _lost(decoded: UInt8Array, made: UInt8Array, crops: UInt8Array) -> np.ndarray:
     """(M, T, T, 3) float32: what is to be put back into decoded (M, S, S, 3), of made (S) and crops (T), M or one."""
+    from PIL import Image
+
     changed = np.abs(decoded.astype("float32") - made).mean(axis=3, keepdims=True)  # (M, S, S, 1)
     share = np.exp(-changed / FADE)
     side = crops.shape[1]
     if side != made.shape[1]:
         made = enlarge(made, side)
-        share = enlarge(np.repeat(np.rint(share * 255).astype("uint8"), 3, axis=3), side) / np.float32(255)
+        grey = (Image.fromarray(s) for s in np.rint(share[..., 0] * 255).astype("uint8"))
+        larger = [g.resize((side, side), Image.Resampling.BILINEAR) for g in grey]
+        share = np.stack([np.asarray(g, "float32") for g in larger])[..., None] / np.float32(255)
     return np.asarray(share * (crops.astype("float32") - made), "float32")
 
 
