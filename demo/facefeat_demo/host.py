@@ -32,7 +32,7 @@ MAX_CARDS = 24
 """Faces of a photo that get a card, the largest first; the others get their box."""
 NO_FACE = "It may need to be turned: faces are found upright. That was tried, too, with a smaller copy of it."
 _LOOK_SIZE = 160
-_FRAME = 160
+_FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
 _EASING = "smooth"
 _GROUP_PIXELS = 64_000_000  # of photos that are read together, and one photo more: 192 MB each
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one

@@ -150,7 +150,7 @@ def at_point(host: Host, index: Any, of: Any = None) -> str:
         name = mean_name(point)
         crops = model.decode(atlas.latents[index : index + 1])
         pictures = figure(crops[0], f"The mean of {name}", f"The face of the mean latent of {name}")
-        says = "Nobody: the mean latent of all faces of the class, drawn by the decoder."
+        says = "Nobody: the mean latent of the class, drawn by the decoder."
     else:
         crops = atlas.crops[index : index + 1]
         pictures = figure(crops[0], "Face", f"The face at this point, labelled {point.name}")

@@ -82,15 +82,15 @@ def morph(
     model = FaceFeatureModel.from_preset(preset)
     model.require_decoder()
     chosen = faces if len(faces) == len(photos) else (faces or (0,)) * len(photos)
-    crops, large = [], []
-    for photo, number in zip(photos, chosen, strict=True):
-        face = the_face(model, photo, number)
-        crops.append(align_face(open_image(photo), face, model.alignment, model.image_size))
-        large.append(align_face(open_image(photo), face, model.alignment, size) if residual else crops[-1])
-    ends = model.encode(np.stack(crops))
+    found = [the_face(model, photo, number) for photo, number in zip(photos, chosen, strict=True)]
+    crops = np.stack([f.crop for f in found if f.crop is not None])
+    ends = model.encode(crops)
     latents = latent_path(ends, steps, path=way, easing=easing, bounce=bounce)
-    near = nearness(len(crops), steps, easing, bounce)
-    lost = Lost(Residual(np.stack(crops), model.decode(ends)), np.stack(large), near) if residual else None
+    lost = None
+    if residual:
+        large = [align_face(open_image(p), f, model.alignment, size) for p, f in zip(photos, found, strict=True)]
+        near = nearness(len(crops), steps, easing, bounce)
+        lost = Lost(Residual(crops, model.decode(ends)), np.stack(large), near)
     write_frames(shown(model, latents, size, attributes, lost), output, fps=fps, count=count)
     click.echo(f"Written to {output}: {count} frames of {width} x {size} pixels")
 

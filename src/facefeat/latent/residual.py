@@ -57,7 +57,10 @@ class Residual:
         crops = self.crops if crops is None else crops
         n = len(self.made)
         if decoded.shape[1:] != self.made.shape[1:] or weights.shape != (len(decoded), n) or len(crops) != n:
-            raise InputError(f"weights must be one for each of {n} faces, in rows. Received: {weights.shape}.")
+            raise InputError(
+                f"decoded faces must be (M, {', '.join(map(str, self.made.shape[1:]))}), weights (M, {n}), crops {n}. "
+                f"Received: {decoded.shape}, {weights.shape}, {len(crops)}."
+            )
         out = enlarge(decoded, crops.shape[1]).astype("float32") if len(decoded) else np.asarray(decoded, "float32")
         for k in range(n):
             rows = np.flatnonzero(weights[:, k])
@@ -89,7 +92,8 @@ def into_photo(photo: UInt8Array, before: UInt8Array, after: UInt8Array, to_crop
     """(H, W, 3) uint8 photo with a face changed: the difference of two crops of it is added, softly at their edges.
 
     before, after: (T, T, 3) uint8, the face as it was cut from the photo, and changed.
-    to_crop: (2, 3), takes points of the photo to pixels of the crop (`image.crop_transform`).
+    to_crop: (2, 3) float64, takes points of the photo to pixels of the crop (`image.crop_transform`).
+    A face that lies outside the photo leaves it as it is.
     """
     from PIL import Image
 
