@@ -60,7 +60,7 @@ def main() -> None:
     for policy in POLICIES:
         print(f"{policy} | {training(policy, args.crops):,.0f}", flush=True)
     print("\nwhat | value")
-    print(f"500 morph frames of 96 pixels | {morphing():.2f} s", flush=True)
+    print(f"500 morph frames of 112 pixels | {morphing():.2f} s", flush=True)
     if args.data:
         for name, value in from_nothing(args.data, args.splits):
             print(f"{name} | {value}", flush=True)

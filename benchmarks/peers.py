@@ -67,7 +67,7 @@ def measured(photos: list[str]) -> Iterator[str]:
     from facefeat import FaceFeatureModel
 
     model, peer = FaceFeatureModel.from_preset(), untrained_deepface()
-    crops = np.random.default_rng(0).integers(0, 256, (64, 96, 96, 3), dtype="uint8")
+    crops = np.random.default_rng(0).integers(0, 256, (64, model.image_size, model.image_size, 3), dtype="uint8")
     few = [np.ascontiguousarray(c) for c in crops[:CROPS]]
 
     def analyze(images: object, detector: str) -> object:

@@ -119,7 +119,7 @@ def starts(only: list[str], rounds: int) -> Iterator[tuple[str, str]]:
         yield f"`facefeat {name} --help`", took(name, "--help")
     with tempfile.TemporaryDirectory() as folder:
         crop, exported = str(Path(folder) / "crop.png"), str(Path(folder) / "model.onnx")
-        pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype="uint8")
+        pixels = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype="uint8")
         Image.fromarray(pixels).save(crop)
         command = ["predict", crop, "--detector", "whole-image"]
         yield "`facefeat predict` on one crop", took(*command)

@@ -21,8 +21,8 @@ from facefeat.photos import largest_faces
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "docs" / "assets"
 PHOTOS = [ROOT / "demo" / "facefeat_demo" / "examples" / f"{name}.jpg" for name in ("astronaut", "admiral")]
-SIDE = 144
-"""Pixels that a face is drawn with: the preset's 96, enlarged by half; of an edit, those of the photo."""
+SIDE = 168
+"""Pixels that a face is drawn with: the preset's 112, enlarged by half; of an edit, those of the photo."""
 YEARS = (8, 18, 30, 45, 60, 75)
 
 

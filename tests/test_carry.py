@@ -71,6 +71,18 @@ def test_larger_crops_are_drawn_as_the_smaller_ones_were() -> None:
     assert np.abs(new.latents(few, large) - latents).mean() < 0.7 * np.abs(coded - latents).mean()
 
 
+def test_larger_crops_with_faces_as_large_as_before_are_the_same_faces() -> None:
+    rng = np.random.default_rng(4)
+    old, new = detail(5), detail(5, size=64, side=32)
+    features = rng.normal(0, 1, (300, 5)).astype("float32")
+    for kind, weights in carry.carry(old, features, new, features).items():
+        new.parts[kind].set_weights(weights)
+    crops = rng.uniform(0, 255, (20, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2).astype("uint8")
+    latents, large = old.latents(features[:20], crops), crops.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_allclose(new.latents(features[:20], large), latents, atol=0.01)
+    np.testing.assert_allclose(_coarse(new.decode(latents)), _coarse(old.decode(latents)), atol=0.03)
+
+
 @pytest.mark.parametrize("changed", [{"code": 5}, {"filters": [8, 7]}, {"filters": [8, 6, 4]}, {"encoder": [4, 5]}])
 def test_another_architecture_cannot_be_carried(changed: dict[str, Any]) -> None:
     assert carry.can_carry(detail(5), detail(7))

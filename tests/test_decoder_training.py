@@ -209,7 +209,7 @@ def test_the_shipped_recipes_fit_the_bundled_preset(name: str) -> None:
     bundled = FaceFeatureModel.from_preset(shipped.preset)
     decoder = build_decoder(bundled._classifier, shipped)
     weights = sum(part.count_params() for part in decoder.parts.values())
-    assert decoder.image_size == 96 and weights * 2 < 15e6  # two bytes each in a preset
+    assert decoder.image_size == 112 and weights * 2 < 15e6  # two bytes each in a preset
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
 from facefeat import Component, DetailDecoder, InputError
@@ -25,7 +27,7 @@ def test_upsampling_keeps_the_contract() -> None:
 @pytest.mark.backend
 def test_detail_keeps_the_contract_with_its_encoder() -> None:
     component = get_registry().get("decoder", "detail").component
-    changed = {"code": 3, "filters": [6, 6], "encoder": [6], "activation": "relu"}
+    changed = {"code": 3, "filters": [6, 6], "encoder": [6], "activation": "relu", "side": 16}
     model = check_decoder(
         component, config=SMALL["detail"], changed=changed, module="facefeat.builtin.decoders"
     )  # fmt: skip
@@ -38,6 +40,26 @@ def test_crops_of_every_size(name: str, size: int) -> None:
     made = get_registry().build("decoder", name, latent_dim=4, image_size=size, **SMALL[name])
     model = made.decoder if isinstance(made, DetailDecoder) else made
     assert model.output_shape == (None, size, size, 3)
+
+
+def test_detail_draws_smaller_faces_and_shows_them_larger() -> None:
+    config = {"latent_dim": 4, **SMALL["detail"]}
+    small, large = (get_registry().build("decoder", "detail", **config, **c) for c in (
+        {"image_size": 32}, {"image_size": 48, "side": 32},
+    ))  # fmt: skip
+    crops = np.random.default_rng(0).uniform(0, 255, (2, 48, 48, 3)).astype("float32")
+    half = keras.ops.convert_to_numpy(keras.ops.image.resize(crops, (32, 32), data_format="channels_last"))
+    for ours, theirs, seen in (
+        (large.decoder, small.decoder, np.ones((2, 9), "float32")), (large.detail_encoder, small.detail_encoder, crops),
+    ):  # fmt: skip
+        theirs.set_weights([np.full(w.shape, 0.02, "float32") for w in theirs.get_weights()])
+        ours.set_weights(theirs.get_weights())
+        made = keras.ops.convert_to_numpy(ours(seen))
+        want = keras.ops.convert_to_numpy(theirs(half if seen is crops else seen))
+        if seen is not crops:
+            want = keras.ops.convert_to_numpy(keras.ops.image.resize(want, (48, 48), data_format="channels_last"))
+        np.testing.assert_allclose(made, want, atol=1e-5)
+    assert large.decoder.output_shape == (None, 48, 48, 3) and large.detail_encoder.input_shape == (None, 48, 48, 3)
 
 
 def test_the_original_has_the_filters_of_the_original() -> None:
@@ -55,6 +77,9 @@ def test_the_original_has_the_filters_of_the_original() -> None:
         ("detail", {"code": 0}, "code"),
         ("detail", {"encoder": "deep"}, "encoder"),
         ("detail", {"activation": "sine"}, "activation"),
+        ("detail", {"side": 33}, "'side' must be a whole number from 16 to 32"),
+        ("detail", {"side": 8}, "'side' must be a whole number from 16 to 32"),
+        ("detail", {"side": True}, "side"),
     ],
 )
 def test_what_does_not_fit_is_said(name: str, config: dict[str, Any], message: str) -> None:

@@ -25,7 +25,7 @@ def model() -> FaceFeatureModel:
 def test_size_and_parameters(model: FaceFeatureModel) -> None:
     assert sum(p.stat().st_size for p in find_preset(None).iterdir()) < 20e6
     assert model.parameters < 5e6
-    assert (model.name, model.schema.name, model.image_size) == ("utkface-compact", "utkface", 96)
+    assert (model.name, model.schema.name, model.image_size) == ("utkface-compact", "utkface", 112)
 
 
 def test_the_portrait(model: FaceFeatureModel, repo: Path) -> None:
@@ -34,7 +34,7 @@ def test_the_portrait(model: FaceFeatureModel, repo: Path) -> None:
     assert face.attributes["race"].label == "White"
     assert face.age_years == pytest.approx(43, abs=12)  # Eileen Collins in 1999
     assert sum(face.attributes["age"].probabilities.values()) == pytest.approx(1, abs=1e-4)
-    assert face.face.crop is not None and face.face.crop.shape == (96, 96, 3)
+    assert face.face.crop is not None and face.face.crop.shape == (112, 112, 3)
 
 
 def test_it_draws_faces_when_asked_and_only_then(repo: Path) -> None:
@@ -44,7 +44,7 @@ def test_it_draws_faces_when_asked_and_only_then(repo: Path) -> None:
     assert model.has_decoder and model._slots.decoder is None  # predicting does not wait for it
     assert model.latent_dim == 256 + 128 == model.directions.latent_dim
     made = model.reconstruct(crops)
-    assert made.shape == (1, 96, 96, 3) and made.dtype == np.uint8
+    assert made.shape == (1, 112, 112, 3) and made.dtype == np.uint8
     assert np.mean((made.astype(float) - crops) ** 2) / 255**2 < 0.02
     edited = model.edit(crops, gender="Male")
     assert edited.reached.all() and edited.read["before"].labels["gender"][0] == "Female"
@@ -66,7 +66,7 @@ def test_a_batch_is_what_single_images_are_and_a_bad_one_costs_only_itself(model
 
 
 def test_predictions_do_not_depend_on_the_batch(model: FaceFeatureModel) -> None:
-    crops = np.random.default_rng(0).integers(0, 256, (70, 96, 96, 3), dtype="uint8")
+    crops = np.random.default_rng(0).integers(0, 256, (70, 112, 112, 3), dtype="uint8")
     whole = model.predict_faces(crops)
     for rows in (slice(0, 1), slice(3, 9), slice(60, 70)):
         part = model.predict_faces(crops[rows])

@@ -133,7 +133,7 @@ class FaceDecoder:
             inputs = keras.Input(inner.input_shape[1:])
             model = keras.Model(inputs, inner(inputs))
             model.compile(jit_compile=use_jit(model))
-            self._runners[part] = padded(model)
+            self._runners[part] = padded(model.predict_on_batch)
         return self._runners[part]
 
 

@@ -154,7 +154,7 @@ def _check_sums(folder: Path, required: Iterable[str]) -> None:
 
 
 def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
-    """The classifier of a preset folder, and its configuration.
+    """The classifier of a preset folder, and its configuration. Its weights are `fixed`.
 
     Raises PresetError for a folder that is incomplete, altered, of a newer format, or whose plugin is not installed.
     """
@@ -184,6 +184,7 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
         raise PresetError(f"preset {str(folder)!r}: config.json is incomplete or has a wrong type: {e!r}") from None
     for kind, name in _WEIGHTS.items():
         _load_weights(getattr(classifier, f"{kind}_model"), folder, name, kind)
+    classifier.fixed = True
     return classifier, config
 
 

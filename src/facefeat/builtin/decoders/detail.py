@@ -35,6 +35,7 @@ def build(
     filters: Sequence[int] = (256, 160, 96, 48),
     encoder: Sequence[int] = (32, 64, 128, 192),
     activation: str = "silu",
+    side: int | None = None,
 ) -> DetailDecoder:
     """Latents (B, D + code) float32 -> crops (B, S, S, 3) float32 in 0..1, and crops 0..255 -> codes in -REACH..REACH.
 
@@ -42,16 +43,20 @@ def build(
     2 ** the number of the encoder's stages. code: width of the detail code.
     filters: of the first map, then of the blocks, each of which doubles the side; the pixels double it once more.
     encoder: of the detail encoder's stages, each of which halves the side.
+    side: pixels of the faces that are drawn and that the detail encoder sees, at most S; S where it is not given.
+    Smaller ones are resized bilinearly: what a code has no room for need not be drawn, either.
     Raises InputError for a size or configuration that is not valid.
     """
     filters = checks.wholes(WHAT, "filters", filters, 1, 8192)
     encoder = checks.wholes(WHAT, "encoder", encoder, 1, 8192)
     checks.choice(WHAT, "activation", activation, checks.ACTIVATIONS)
     dim, width = checks.whole(WHAT, "latent_dim", latent_dim, 1), checks.whole(WHAT, "code", code, 1, 8192)
-    size = checks.size_of(WHAT, image_size, 2 ** max(len(encoder), len(filters)))
+    least = 2 ** max(len(encoder), len(filters))
+    size = checks.size_of(WHAT, image_size, least)
+    inner = size if side is None else checks.whole(WHAT, "side", side, least, size)
     return DetailDecoder(
-        decoder=_decoder(dim, width, size, filters, activation),
-        detail_encoder=_encoder(size, encoder, width, activation),
+        decoder=_decoder(dim, width, inner, size, filters, activation),
+        detail_encoder=_encoder(size, inner, encoder, width, activation),
     )
 
 
@@ -69,7 +74,17 @@ def _conv(x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1,
     )(x)
 
 
-def _decoder(dim: int, code: int, size: int, filters: Sequence[int], activation: str) -> keras.Model:
+def _resized(x: Any, before: int, after: int) -> Any:
+    """(B, before, before, 3) -> (B, after, after, 3)."""
+    from keras import ops
+
+    if before == after:
+        return x
+    # No layer Resizing: one of Keras 3.15 puts the layers after it into training mode where nothing is said of it.
+    return ops.image.resize(x, (after, after), interpolation="bilinear", data_format=common.FORMAT)
+
+
+def _decoder(dim: int, code: int, size: int, shown: int, filters: Sequence[int], activation: str) -> keras.Model:
     import keras
     from keras import layers
 
@@ -98,15 +113,16 @@ def _decoder(dim: int, code: int, size: int, filters: Sequence[int], activation:
             x = _conv(x, width, f"block{i}_shortcut", kernel=1)
         x = layers.Add(name=f"block{i}_add")([common.double(x, f"block{i}_wide"), y])
     x = layers.Activation(activation, name="last_act")(x)
-    return keras.Model(latents, common.shuffled_pixels(x, size), name="detail_decoder")
+    faces = _resized(common.shuffled_pixels(x, size), size, shown)
+    return keras.Model(latents, faces, name="detail_decoder")
 
 
-def _encoder(size: int, widths: Sequence[int], code: int, activation: str) -> keras.Model:
+def _encoder(shown: int, size: int, widths: Sequence[int], code: int, activation: str) -> keras.Model:
     import keras
     from keras import layers
 
-    crops = keras.Input((size, size, 3), name="crops")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(crops)
+    crops = keras.Input((shown, shown, 3), name="crops")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(_resized(crops, shown, size))
     for i, width in enumerate(widths, start=1):
         x = _conv(x, width, f"stage{i}_conv", strides=2)  # (B, S / 2**i, same, width)
         x = layers.BatchNormalization(axis=-1, momentum=0.95, name=f"stage{i}_bn")(x)
