@@ -192,8 +192,7 @@ def load_decoder(folder: str | Path) -> FaceDecoder | None:
     """The decoder of a preset folder; None where it has none. Raises PresetError as `load_classifier` does."""
     from facefeat.decoding import WEIGHTS, FaceDecoder
 
-    folder = Path(folder)
-    config = read_config(folder)
+    config = read_config(folder := Path(folder))
     part = config.get("decoder")
     if part is None:
         return None
