@@ -3,7 +3,7 @@
 The last layer of one attribute is fitted anew on the latents of the training faces, so that each group of another
 attribute weighs the same (Kirichenko et al., "Last layer re-training is sufficient for robustness to spurious
 correlations", ICLR 2023): by default gender's, with the races as groups. It must be linear in the latent, as that of
-the head `three-head` without a trunk is. The strength of its L2 penalty is the one with the best worst group of the
+the head `mlp` without a trunk is. The strength of its L2 penalty is the one with the best worst group of the
 validation split, on which the new layer is calibrated, too; a table shows what each gave. On a group of 150 faces one
 face is 0.7 points, so a better worst group may be chance.
 """

@@ -43,7 +43,7 @@ import numpy as np
 
 from facefeat.data import Batches, FaceDataset, load_dataset
 from facefeat.data.sources import open_source
-from facefeat.preset import DEFAULT_PRESET
+from facefeat.presets.store import DEFAULT_PRESET
 
 OURS = "facefeat, cached"
 CHANGED = "facefeat, cached, a recipe's layers for the same changes"
@@ -244,7 +244,7 @@ def augmenting(changes: dict[str, Any], size: int) -> Callable[[np.ndarray], Any
 
     They stay on the device: what comes back is a number for each, which is there when all of its crop is.
     """
-    from facefeat.classifier import use_jit
+    from facefeat.networks.classifier import use_jit
     from facefeat.training.augment import augmentation_layers
     from facefeat.training.recipe import Augment
 

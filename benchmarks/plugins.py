@@ -29,7 +29,7 @@ def facefeat_backbones():
     return [Component("net-{i}", build, "a backbone")]
 """
 LOAD = """
-from facefeat.registry import get_registry
+from facefeat.plugins.registry import get_registry
 r = get_registry()
 print(len([i for i in r.all() if i.distribution != "facefeat"]), len(r.problems))
 """

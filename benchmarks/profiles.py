@@ -113,7 +113,7 @@ def of_the_graph(classifier: Any, crops: np.ndarray, rows: int = 8) -> Iterator[
 
 def changes(model: Any, photos: list[Path], crops: np.ndarray) -> Iterator[tuple[str, float, float, str]]:
     """What was done, and seconds of the unit before and after."""
-    from facefeat.image import open_image
+    from facefeat.image.align import open_image
 
     images = ([open_image(p) for p in photos] * 16)[:16]
     one, all_at_once = (

@@ -63,7 +63,7 @@ def measure(photos: list[Path]) -> Times:
     import pyarrow.parquet as pq
 
     from facefeat import FaceFeatureModel
-    from facefeat.image import open_image
+    from facefeat.image.align import open_image
 
     model = FaceFeatureModel.from_preset()
     chosen = [photos[i % len(photos)] for i in range(CHUNK)]

@@ -1,9 +1,10 @@
 """Nearest faces among many: `python benchmarks/search.py [ROWS] [WIDTH] [FOLDER]`. Wants an idle machine.
 
 By default 1,000,000 made latents of 256 numbers, in the system's folder for temporary files (3 GB). The latents are
-random, with the spread of real ones: of those of `utkface-compact` on UTKFace, the first principal component has 27 %
-of the variance, the first 8 have 85 %, the first 32 have 97 %, and so have these. Prints the machine and versions, then
-one row per figure of docs/benchmarks.md; the CPU time tells of a busy machine where it differs much from the other.
+random, with the spread of real ones: of those of `mobilenet-112-utkface` on UTKFace, the first principal component
+has 27 % of the variance, the first 8 have 85 %, the first 32 have 97 %, and so have these. Prints the machine and
+versions, then one row per figure of docs/benchmarks.md; the CPU time tells of a busy machine where it differs much
+from the other.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def fill(folder: Path, rows: int, width: int) -> float:
     """Writes an index of made latents; how many seconds the approximate index took."""
     import pyarrow as pa
 
-    from facefeat.index import store
+    from facefeat.index import database as store
 
     rng, schema = np.random.default_rng(0), store.schema_of(width, ())
     table = store.connect(folder).create_table(store.TABLE, schema=schema)

@@ -66,7 +66,7 @@ def of_the_model(rounds: int) -> Iterator[tuple[str, str]]:
     import numpy as np
 
     from facefeat import FaceFeatureModel
-    from facefeat.preset import find_preset
+    from facefeat.presets.store import find_preset
 
     model = FaceFeatureModel.from_preset()
     size = model.image_size
@@ -93,7 +93,7 @@ def of_the_model(rounds: int) -> Iterator[tuple[str, str]]:
 def of_photos(given: list[Path], rounds: int) -> Iterator[tuple[str, str]]:
     """From file to labels. given: files, or folders of .jpg."""
     from facefeat import FaceFeatureModel
-    from facefeat.image import open_image
+    from facefeat.image.align import open_image
 
     model = FaceFeatureModel.from_preset()
     for path in [p for g in given for p in (sorted(g.glob("*.jpg")) if g.is_dir() else [g])]:

@@ -1,4 +1,6 @@
-"""The teacher of `utkface-taught`: `python benchmarks/teacher.py DATA PRESET[=SHARE]... [--splits CSV] [-o FILE]`.
+"""The teacher of `utkface-mobilenet-distilled`.
+
+    python benchmarks/teacher.py DATA PRESET[=SHARE]... [--splits CSV] [-o FILE]
 
 For each face of the train split, embeddings and probabilities of gender and race that the recipe's `[teacher]` learns.
 
@@ -31,8 +33,8 @@ from sklearn.preprocessing import StandardScaler
 
 from facefeat.builtin.backbones import mobilenet
 from facefeat.data import load_dataset
-from facefeat.download import cache_dir, fetch
-from facefeat.preset import find_preset, load_classifier
+from facefeat.presets.store import find_preset, load_classifier
+from facefeat.utils.download import cache_dir, fetch
 
 BASE = "https://cdn.jsdelivr.net/npm/@vladmandic/face-api@1.7.15/model/"
 FILES = {

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from facefeat import FaceFeatureModel
-from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
+from facefeat.image.video import contact_sheet, enlarge, with_text_below
 from facefeat.latent.morph import nearness
 from facefeat.latent.residual import Residual
-from facefeat.photos import largest_faces
+from facefeat.pipeline import largest_faces
 
 ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "docs" / "assets"

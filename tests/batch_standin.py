@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from facefeat.image import ALIGNMENTS
-from facefeat.readout import Calibration, IntervalLevels, read_logits
+from facefeat.image.align import ALIGNMENTS
+from facefeat.networks.postprocess import Calibration, IntervalLevels, read_logits
 from facefeat.testing import toy_schema
 from facefeat.types import Face, FaceBatch
 

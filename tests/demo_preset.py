@@ -14,10 +14,10 @@ def preset_with_decoder(folder: Path, size: int = 32, *, decoder: bool = True, d
     """Write a tiny untrained preset of the utkface schema with a decoder, and directions; gives its folder."""
     from keras.utils import set_random_seed
 
-    from facefeat.classifier import Classifier
-    from facefeat.decoding import FaceDecoder
-    from facefeat.image import ALIGNMENTS
-    from facefeat.preset import save_preset
+    from facefeat.image.align import ALIGNMENTS
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.decoder import FaceDecoder
+    from facefeat.presets.store import save_preset
     from facefeat.schema import get_schema
 
     set_random_seed(3)
@@ -26,7 +26,7 @@ def preset_with_decoder(folder: Path, size: int = 32, *, decoder: bool = True, d
         image_size=size,
         alignment=ALIGNMENTS["utkface"],
         backbone="compact",
-        head="three-head",
+        head="mlp",
         backbone_config=TINY,
         head_config={"trunk": []},
     )
@@ -43,7 +43,7 @@ def preset_with_decoder(folder: Path, size: int = 32, *, decoder: bool = True, d
 
 def made_directions(width: int) -> Any:
     """Directions of latents that are drawn at random: each attribute is read from coordinates of its own."""
-    from facefeat.latent.directions import directions_of
+    from facefeat.latent.fit_directions import directions_of
     from facefeat.schema import get_schema
 
     z = np.random.default_rng(0).normal(size=(300, width)) * 2 + 1

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from facefeat.directions import LatentDirections
 from facefeat.errors import PresetError
-from facefeat.latent.directions import directions_of
-from facefeat.readout import read_logits
+from facefeat.latent.fit_directions import directions_of
+from facefeat.networks.postprocess import read_logits
+from facefeat.presets.latent_directions import LatentDirections
 from facefeat.schema import Attribute, Schema
 
 SCHEMA = Schema(

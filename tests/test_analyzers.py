@@ -14,7 +14,7 @@ from facefeat import FaceFeatureModel, InputError
 from facefeat.builtin.analyzers import COMPONENTS
 from facefeat.builtin.analyzers.masks import blanked, landmark_mask
 from facefeat.builtin.analyzers.statistics import bootstrap_mean, correlation, holm, sign_flips, two_sided
-from facefeat.image import ALIGNMENTS
+from facefeat.image.align import ALIGNMENTS
 from facefeat.schema import get_schema
 from facefeat.testing import check_analyzer, toy_crops, toy_preset
 from facefeat.types import FaceSet

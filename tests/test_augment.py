@@ -60,7 +60,7 @@ def through(layers: list[Any], x: np.ndarray, training: bool = True, epoch: int 
     """Crops, and partner and own share where something is mixed; seeded as the trainer does it."""
     import keras
 
-    from facefeat.training.graph import seed_layers
+    from facefeat.training.classifier_graph import seed_layers
 
     if epoch is not None:
         seed_layers(SimpleNamespace(variables=[v for layer in layers for v in layer.variables]), 1, epoch)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from facefeat.builtin.backbones import COMPONENTS, applications, compact, squeezenet, vggface
-from facefeat.component import Component
 from facefeat.errors import DownloadError, InputError
-from facefeat.registry import Registered, get_registry
+from facefeat.plugins.contracts import Component
+from facefeat.plugins.registry import Registered, get_registry
 from facefeat.testing import check_backbone
 
 NAMES = [

@@ -24,7 +24,7 @@ from facefeat.batch import BatchSummary, run_batch
 from facefeat.batch import chunks as chunks_room
 from facefeat.batch import parts as parts_room
 from facefeat.batch import run as run_room
-from facefeat.batch.rows import NO_FACE
+from facefeat.batch.answers import NO_FACE
 
 pq = pytest.importorskip("pyarrow.parquet")
 

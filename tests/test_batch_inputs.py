@@ -19,7 +19,7 @@ from batch_standin import album, picture
 from facefeat import ImageError, InputError, MissingExtraError
 from facefeat.batch import files
 from facefeat.batch.inputs import Item, Witness, chunks, list_items, look, needs_order, shards_in
-from facefeat.batch.opening import Opener
+from facefeat.batch.reading import Opener
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

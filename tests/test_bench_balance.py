@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facefeat import FaceFeatureModel
-from facefeat.preset import load_classifier
+from facefeat.presets.store import load_classifier
 from made import dataset, tiny_recipe
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from facefeat.image import open_image
-from facefeat.registry import Registered, get_registry
+from facefeat.image.align import open_image
+from facefeat.plugins.registry import Registered, get_registry
 from facefeat.testing import check_detector, check_preset
 
 BUILTIN = [i for i in get_registry().all() if i.distribution == "facefeat"]

@@ -211,7 +211,7 @@ def test_an_unknown_preset_is_wrong_usage_and_said_at_once(
     (tmp_path / "data").mkdir()
     assert run([*args, "--preset", "utkface-compat"]) == 2
     shown = capsys.readouterr().err
-    assert "no such preset" in shown and "Did you mean 'utkface-compact'" in shown
+    assert "no such preset" in shown and "Did you mean 'mobilenet-112-utkface'" in shown
 
 
 @pytest.mark.parametrize("key", ["preset", "start"])
@@ -221,7 +221,7 @@ def test_an_unknown_preset_in_a_recipe_is_said_at_once(
     (tmp_path / "mine.toml").write_text(f'{key} = "utkface-compat"\n', "utf-8")
     paths = ["--data", str(tmp_path), "--output", str(tmp_path / "out")]
     assert run(["train-decoder", "--recipe", str(tmp_path / "mine.toml"), *paths]) == 2
-    assert "Did you mean 'utkface-compact'" in capsys.readouterr().err
+    assert "Did you mean 'mobilenet-112-utkface'" in capsys.readouterr().err
 
 
 def test_similar_and_the_card_take_no_unknown_preset_either(no_keras: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from facefeat.cli import COMMANDS, run
 from facefeat.cli._inputs import Finite
 from made import squares
 
-PRESETS = Path(importlib.import_module("facefeat").__file__ or "").parent / "presets"
+PRESETS = Path(importlib.import_module("facefeat").__file__ or "").parent / "assets" / "presets"
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("empty").mkdir()
     Path("folder.png").mkdir()
     squares(tmp_path / "data", 4)
-    shutil.copytree(PRESETS / "utkface-compact", tmp_path / "run" / "preset")
+    shutil.copytree(PRESETS / "mobilenet-112-utkface", tmp_path / "run" / "preset")
 
     def started() -> None:
         raise AssertionError("TensorFlow was started")
@@ -72,10 +72,10 @@ def test_faces_are_counted_from_one_everywhere() -> None:
 
 def test_the_choices_are_those_of_the_library() -> None:
     from facefeat.batch.run import ENGINES
-    from facefeat.directions import METHODS
-    from facefeat.index.store import METRICS
+    from facefeat.index.database import METRICS
     from facefeat.latent.explain import METHODS as EXPLAINS
-    from facefeat.latent.paths import EASINGS, PATHS
+    from facefeat.latent.interpolate import EASINGS, PATHS
+    from facefeat.presets.latent_directions import METHODS
 
     offered = {f"{name} {p.opts[0]}": set(p.type.choices) for name, p in OPTIONS if isinstance(p.type, click.Choice)}
     assert offered["edit --method"] == set(METHODS) and offered["explain --method"] == set(EXPLAINS)
@@ -116,7 +116,7 @@ def test_a_mistyped_preset_is_answered_with_the_nearest(
 ) -> None:
     before = sorted(here.rglob("*"))
     assert run(line.format("utkface-compct").split()) == 2
-    assert "Did you mean 'utkface-compact'?" in capsys.readouterr().err
+    assert "Did you mean 'mobilenet-112-utkface'?" in capsys.readouterr().err
     assert run(line.format("run").split()) == 1
     assert (
         "'run' is no preset: the file 'config.json' is missing. Did you mean 'run/preset'?" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from facefeat.data import Import, load_dataset, read_raw
-from facefeat.data.rows import hashed_split
+from facefeat.data.collect import hashed_split
 from facefeat.errors import DataError, InputError, SchemaError
 from facefeat.schema import get_schema
 from made_data import BROKEN, UTK, fill, jpeg, table, tar, zipped

@@ -299,7 +299,7 @@ def test_the_classifier_looks_from_its_epoch_on(faces: FaceDataset) -> None:
 
 @pytest.mark.backend
 def test_moves_go_along_the_ways_of_the_attributes(faces: FaceDataset) -> None:
-    from facefeat.training.moves import RandomMoves, ways_of
+    from facefeat.training.random_traverse import RandomMoves, ways_of
 
     made, train = model(), faces.split("train")
     features = made.encode(train.crops(32)[:])
@@ -336,7 +336,7 @@ def test_moves_go_along_the_ways_of_the_attributes(faces: FaceDataset) -> None:
 def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset) -> None:
     from facefeat.training.decoder import build_decoder
     from facefeat.training.decoder_graph import decoder_model
-    from facefeat.training.moves import RandomMoves, Ways
+    from facefeat.training.random_traverse import RandomMoves, Ways
 
     made, chosen = model(), recipe(SMALLEST, {"pixels": 1.0, "swap": 1.0})
     way = np.linspace(-1, 1, 8, dtype="float32")[None]

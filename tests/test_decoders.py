@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facefeat import Component, DetailDecoder, InputError
-from facefeat.registry import get_registry
+from facefeat.plugins.registry import get_registry
 from facefeat.testing import TOYS, ContractError, check_decoder
 
 SMALL = {"upsampling": {"filters": [8, 6]}, "detail": {"code": 5, "filters": [8, 8, 6], "encoder": [6, 8]}}

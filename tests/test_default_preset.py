@@ -13,7 +13,7 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, ImageError
 from facefeat.data import load_dataset
-from facefeat.preset import find_preset
+from facefeat.presets.store import find_preset
 from test_detectors import scene
 
 
@@ -25,7 +25,7 @@ def model() -> FaceFeatureModel:
 def test_size_and_parameters(model: FaceFeatureModel) -> None:
     assert sum(p.stat().st_size for p in find_preset(None).iterdir()) < 20e6
     assert model.parameters < 5e6
-    assert (model.name, model.schema.name, model.image_size) == ("utkface-compact", "utkface", 112)
+    assert (model.name, model.schema.name, model.image_size) == ("mobilenet-112-utkface", "utkface", 112)
 
 
 def test_the_portrait(model: FaceFeatureModel, repo: Path) -> None:

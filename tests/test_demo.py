@@ -287,7 +287,7 @@ def test_a_model_card_runs_nothing() -> None:
 
 
 def test_errors_per_group_come_from_the_card() -> None:
-    from facefeat.preset import find_preset
+    from facefeat.presets.store import find_preset
 
     header, rows = text.group_rows((find_preset(None) / "model_card.md").read_text("utf-8"))
     assert header == ["Group", "Faces", "Age off by", "Gender wrong", "Race wrong"]
@@ -342,7 +342,7 @@ def test_an_unknown_preset_is_said_before_keras_is_started(
 ) -> None:
     monkeypatch.setattr("facefeat.cli.demo.start_keras", lambda: pytest.fail("Keras was started first"))
     assert run(["demo", "--preset", "utkface-compat"]) == 2
-    assert "Did you mean 'utkface-compact'" in capsys.readouterr().err
+    assert "Did you mean 'mobilenet-112-utkface'" in capsys.readouterr().err
 
 
 def test_without_the_extra_the_line_to_type_is_said(

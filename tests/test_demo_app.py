@@ -208,12 +208,12 @@ def test_a_damaged_model_leaves_the_one_in_use(presets: Path, tmp_path: Path) ->
 
 
 def test_the_models_tab_lists_every_component(host: Host) -> None:
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
 
     with registered({"decoder": [TOYS["decoder"]]}):
         shown = models.components()
         assert all(item.name in shown for item in get_registry().all()) and "facefeat-test 0.0.0" in shown
-    assert "<h2>utkface-compact</h2>" in models.card_of("utkface-compact", host)
+    assert "<h2>mobilenet-112-utkface</h2>" in models.card_of("mobilenet-112-utkface", host)
     assert "No model card" in models.card_of("../../etc", host)
 
 

@@ -22,8 +22,8 @@ from facefeat import InputError
 from facefeat.cli import run
 from facefeat_demo import limits, photos, server
 from facefeat_demo.limits import FULL, MEGABYTE, Gate
-from facefeat_demo.private import private_folder, sweep
-from facefeat_demo.saying import without_paths
+from facefeat_demo.redaction import without_paths
+from facefeat_demo.session_dir import private_folder, sweep
 from witness import witness
 
 DEMO = Path(server.__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ def test_nohup_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_killed_demo_left_is_deleted_by_the_next(temporary: Path) -> None:
     killed = """
 import os
-from facefeat_demo.private import private_folder
+from facefeat_demo.session_dir import private_folder
 with private_folder() as folder:
     (folder / "photo.jpg").write_bytes(b"x")
     print(folder, flush=True)

@@ -16,9 +16,9 @@ from PIL import Image
 from facefeat.builtin.detectors import COMPONENTS, mtcnn
 from facefeat.builtin.detectors.mtcnn import Mtcnn
 from facefeat.builtin.detectors.whole_image import WholeImage
-from facefeat.component import Detector
 from facefeat.errors import InputError, PluginError
-from facefeat.image import ALIGNMENTS, align_face, open_image, resize_crop, similarity
+from facefeat.image.align import ALIGNMENTS, align_face, open_image, resize_crop, similarity
+from facefeat.plugins.contracts import Detector
 from facefeat.types import LANDMARK_NAMES, Face
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from facefeat.errors import DataError, InputError
 from facefeat.evaluation import calibrate, expected_calibration_error
 from facefeat.evaluation.metrics import score_batch
 from facefeat.evaluation.report import predict_dataset, report_on
-from facefeat.folders import check_folder, whole_folder
-from facefeat.readout import class_probabilities, median_years, read_logits, softmax
+from facefeat.networks.postprocess import class_probabilities, median_years, read_logits, softmax
 from facefeat.schema import get_schema
+from facefeat.utils.atomic import check_folder, whole_folder
 
 UTK, FAIR = get_schema("utkface"), get_schema("fairface")
 
@@ -158,7 +158,7 @@ def test_a_folder_is_checked_as_it_is_written(tmp_path: Path) -> None:
     [
         ("evaluate --data {none} --report {folder}", "is not a report"),
         ("analyze pca --data {none} --preset {none} --output {folder}", "is not an analysis"),
-        ("fit-directions --data {none} --preset utkface-compact --output {folder}", "is not a preset"),
+        ("fit-directions --data {none} --preset mobilenet-112-utkface --output {folder}", "is not a preset"),
     ],
 )
 def test_a_folder_of_other_things_is_refused_before_the_work(

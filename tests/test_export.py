@@ -20,9 +20,9 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginError
 from facefeat.cli import cli
-from facefeat.export.graph import _interval, _median
 from facefeat.export.metadata import ExportMetadata, format_of
-from facefeat.readout import Calibration, IntervalLevels, interval_of, median_of
+from facefeat.export.network import _interval, _median
+from facefeat.networks.postprocess import Calibration, IntervalLevels, interval_of, median_of
 from facefeat.schema import Attribute, get_schema
 from facefeat.testing import toy_crops, toy_schema
 from made import TINY
@@ -263,8 +263,8 @@ def test_litert_answers_as_the_model_and_carries_its_metadata(model: FaceFeature
 
 def test_a_latent_has_the_detail_code_of_a_decoder(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="running ONNX needs onnxruntime: pip install 'facefeat[export]'")
-    from facefeat.decoding import FaceDecoder
     from facefeat.export import OnnxModel
+    from facefeat.networks.decoder import FaceDecoder
 
     model = tiny()
     config = {"code": 3, "filters": [6, 6], "encoder": [6]}

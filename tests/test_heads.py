@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facefeat.builtin.heads import COMPONENTS, attention, single, three_head
-from facefeat.component import Component
+from facefeat.builtin.heads import COMPONENTS, attention, mlp, single
 from facefeat.errors import InputError, SchemaError
-from facefeat.registry import Registered, get_registry
+from facefeat.plugins.contracts import Component
+from facefeat.plugins.registry import Registered, get_registry
 from facefeat.schema import Schema, get_schema
 from facefeat.testing import check_head
 
@@ -27,10 +27,10 @@ OWN = get_schema(
 )
 CHANGED: dict[str, dict[str, Any]] = {
     "single": {"dropout": 0.3, "spread": 0.1},
-    "three-head": {"trunk": [{"units": 7, "activation": "tanh", "dropout": 0.1}, {"units": 5}], "dropout": 0.2},
+    "mlp": {"trunk": [{"units": 7, "activation": "tanh", "dropout": 0.1}, {"units": 5}], "dropout": 0.2},
     "attention": {"heads": 2, "head_dim": 3, "dropout": 0.1},
 }
-SMALL: dict[str, dict[str, Any]] = {"three-head": {"trunk": []}, "attention": {"heads": 1, "head_dim": 4}}
+SMALL: dict[str, dict[str, Any]] = {"mlp": {"trunk": []}, "attention": {"heads": 1, "head_dim": 4}}
 
 
 def name_of(thing: Registered | Component | Schema) -> str:
@@ -83,12 +83,12 @@ def test_bad_configurations(component: Component, config: dict[str, Any], messag
 
 def test_missing_and_unknown_schema() -> None:
     with pytest.raises(InputError, match="'schema' is missing"):
-        three_head.COMPONENT.build(feature_shape=(1, 1, 1))
+        mlp.COMPONENT.build(feature_shape=(1, 1, 1))
     with pytest.raises(SchemaError, match="Did you mean 'utkface'"):
-        build(three_head.COMPONENT, schema="utkfac")
+        build(mlp.COMPONENT, schema="utkfac")
 
 
-# three-head
+# mlp
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_missing_and_unknown_schema() -> None:
 )
 def test_bad_trunks(trunk: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build(three_head.COMPONENT, trunk=trunk)
+        build(mlp.COMPONENT, trunk=trunk)
 
 
 def test_the_default_trunk_is_the_original_search_s() -> None:
-    head = build(three_head.COMPONENT)
+    head = build(mlp.COMPONENT)
     dense = [
         (x.units, x.activation.__name__) for x in head.layers if x.name.startswith("trunk_") and "drop" not in x.name
     ]
@@ -118,7 +118,7 @@ def test_the_default_trunk_is_the_original_search_s() -> None:
 
 
 def test_an_empty_trunk_is_linear_in_the_latent() -> None:
-    head = build(three_head.COMPONENT, trunk=[])
+    head = build(mlp.COMPONENT, trunk=[])
     a, b = np.random.normal(size=(2, 1, 2, 3, 4)).astype("float32")
     mean = {k: (np.asarray(head(a)[k]) + np.asarray(head(b)[k])) / 2 for k in OWN.attributes}
     for name, logits in head((a + b) / 2).items():
@@ -195,7 +195,7 @@ def test_positions_let_attention_tell_places_apart() -> None:
 
 
 def test_attention_maps_need_an_attention_head() -> None:
-    head = build(three_head.COMPONENT, trunk=[])
+    head = build(mlp.COMPONENT, trunk=[])
     with pytest.raises(InputError, match="need the head 'attention'"):
         attention.attention_maps(head, np.zeros((1, 2, 3, 4), "float32"))
 

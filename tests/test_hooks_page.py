@@ -12,12 +12,12 @@ import click
 import pluggy
 import pytest
 
-from facefeat import hookspecs
-from facefeat.component import KINDS
-from facefeat.hookspecs import hookimpl
-from facefeat.plugins import Plugin, collect, register
+from facefeat.plugins import hookspecs
+from facefeat.plugins.contracts import KINDS
+from facefeat.plugins.hookspecs import hookimpl
+from facefeat.plugins.loading import Plugin, collect, register
 from facefeat.testing import toy_preset
-from facefeat.testing.whole import CHECKS
+from facefeat.testing.plugin import CHECKS
 from readme_blocks import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +99,7 @@ def test_a_deprecated_hook_warns_and_works(monkeypatch: pytest.MonkeyPatch) -> N
         def facefeat_grown(self, size: int) -> int:
             return size
 
-    monkeypatch.setattr("facefeat.plugins.hookspecs", Specs)
+    monkeypatch.setattr("facefeat.plugins.loading.hookspecs", Specs)
     Specs.PROJECT = hookspecs.PROJECT  # type: ignore[attr-defined]
     with pytest.warns(DeprecationWarning) as seen:
         manager: pluggy.PluginManager = register(Old())

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
+from test_plugins import BROKEN, COMMAND, GOOD, HEAD, Site
 
 import facefeat
-from facefeat.plugins import _plainly_met
-from test_plugins import BROKEN, COMMAND, GOOD, HEAD, Site
+from facefeat.plugins.loading import _plainly_met
 
 # A component of every kind under the name that facefeat itself uses when nobody says anything.
 SHADOWS = HEAD + "".join(
@@ -27,8 +27,8 @@ SHADOWS = HEAD + "".join(
     for kind, name in (
         ("detector", "mtcnn"),
         ("backbone", "compact"),
-        ("head", "three-head"),
-        ("preset", "utkface-compact"),
+        ("head", "mlp"),
+        ("preset", "mobilenet-112-utkface"),
     )
 )
 NEWER = HEAD + "from facefeat import what_is_not_there_yet\n"
@@ -176,7 +176,7 @@ def test_wheels_that_pip_or_uv_installed(tmp_path: Path) -> None:
     says["two-of-two"] = "has the name of one of one-of-two 1.0"
     seen = Site(target).report()
     good = {c[1] for c in seen.components} - {
-        f"shadows:{n}" for n in ("mtcnn", "compact", "three-head", "utkface-compact")
+        f"shadows:{n}" for n in ("mtcnn", "compact", "mlp", "mobilenet-112-utkface")
     }
     assert good == {"good-dist:good-net", "one-of-two:same-net", "two-of-two:same-net"}
     assert {(p["distribution"], p["version"]) for p in seen.problems} == {(name, "6.6.6") for name in says}

@@ -48,7 +48,7 @@ def test_importing_loads_nothing_heavy_and_changes_nothing(tmp_path: Path) -> No
     [
         "from facefeat import Component, hookimpl, Schema, Face, ImageResult, FacefeatError",
         "from facefeat import FaceFeatureModel",
-        "from facefeat.registry import get_registry; get_registry().all()",
+        "from facefeat.plugins.registry import get_registry; get_registry().all()",
         "import facefeat.cli",
         "import facefeat.cli.predict, facefeat.cli.plugins, facefeat.cli.presets",
     ],

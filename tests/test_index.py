@@ -23,7 +23,7 @@ pytest.importorskip("lancedb", reason="the index needs LanceDB: pip install 'fac
 from facefeat.index import DatasetFaces, FaceIndex, PhotoFaces, build_index, store
 from facefeat.index.build import partial
 from facefeat.index.sheet import neighbour_sheet
-from facefeat.search import nearest
+from facefeat.utils.neighbors import nearest
 
 
 def tiny(seed: int = 3) -> FaceFeatureModel:
@@ -242,7 +242,7 @@ def test_photos_are_indexed_and_found_from_the_command_line(model: FaceFeatureMo
     assert by_latent.exit_code == 0, by_latent.output
     lines = by_latent.stdout.splitlines()
     assert len(lines) == 4 and "4.png" in lines[1] and lines[0].split()[0] == "euclidean"
-    refused = ask("similar", query, "--index", tmp_path / "i", "--preset", "utkface-compact", *common)
+    refused = ask("similar", query, "--index", tmp_path / "i", "--preset", "mobilenet-112-utkface", *common)
     assert isinstance(refused.exception, InputError) and "holds latents of the model 'tiny'" in str(refused.exception)
 
 

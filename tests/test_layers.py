@@ -12,20 +12,27 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "facefeat"
 
 # From the bottom up. A room may import those of lower rows, and its own row's (but see the tests below).
 LAYERS = (
-    ("errors", "types", "schema", "record", "opening", "image", "download", "annotate", "drawing", "folders", "linear",
-     "search", "stderr"),
-    ("component", "hookspecs"),
+    ("errors", "_version"),
+    ("utils",),
+    ("types",),
+    ("plugins",),
+    ("schema",),
+    ("image",),
     ("builtin",),
-    ("plugins", "registry"),
     ("data",),
-    ("readout", "classifier", "decoding", "directions", "identity", "preset", "slots"),
-    ("training", "evaluation", "latent", "photos", "export", "index"),
+    ("networks",),
+    ("pipeline",),
+    ("presets",),
+    ("evaluation", "export"),
+    ("latent", "index"),
+    ("training",),
     ("model",),
     ("batch",),
-    ("cli", "__main__", "testing"),
-)  # fmt: skip
+    ("testing",),
+    ("cli", "__main__"),
+)
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-BUILTIN_MAY = {"component", "hookspecs", *LAYERS[0]} - {"annotate", "folders"}
+BUILTIN_MAY = {"plugins", "errors", "utils", "types", "schema", "image"}
 HEAVY = ("keras", "tensorflow", "pandas", "matplotlib", "sklearn", "scipy", "jax", "torch", "mtcnn", "PIL", "h5py")
 
 
@@ -79,8 +86,7 @@ def faults(path: Path, source: str) -> list[str]:
             if target not in BUILTIN_MAY:
                 out.append(f"{where}; a built-in may use only {', '.join(sorted(BUILTIN_MAY))}")
         elif target == "builtin":
-            if room != "plugins":
-                out.append(f"{where}; built-ins are asked for by name, through the registry")
+            out.append(f"{where}; built-ins are asked for by name, through the registry")
         elif LEVEL[target] > LEVEL[room]:
             out.append(f"{where}, which lies above it")
     return out
@@ -95,10 +101,10 @@ def test_imports_go_down_only(path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("errors.py", "from facefeat.types import Face\nfrom facefeat.model import FaceFeatureModel"),
-        ("image.py", "def f():\n    from facefeat.registry import get_registry"),
+        ("errors.py", "from facefeat.errors import InputError\nfrom facefeat.model import FaceFeatureModel"),
+        ("utils/atomic.py", "def f():\n    from facefeat.plugins.registry import get_registry"),
         ("builtin/heads/single.py", "from facefeat.data import FaceDataset"),
-        ("preset.py", "import facefeat.model"),
+        ("presets/store.py", "import facefeat.model"),
         ("training/trainer.py", "from facefeat.builtin.heads import COMPONENTS"),
         ("data/table.py", "from facefeat import FaceFeatureModel"),
         ("data/table.py", "from facefeat.cli import main"),
@@ -106,6 +112,55 @@ def test_imports_go_down_only(path: Path) -> None:
 )
 def test_the_check_itself_sees_an_import_that_goes_up(room: str, source: str) -> None:
     assert len(faults(SOURCE / room, source)) == 1
+
+
+def _module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(("facefeat", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def _edges() -> dict[str, set[str]]:
+    """Module -> the modules of facefeat that it imports, those inside functions too; imports for types do not run."""
+    modules = {_module_of(p): p for p in files()}
+    edges: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text("utf-8"))
+        skipped = {id(n) for block in ast.walk(tree) if _for_types(block) for n in ast.walk(block)}
+        found: set[str] = set()
+        for node in ast.walk(tree):
+            if id(node) in skipped:
+                continue
+            if isinstance(node, ast.Import):
+                found |= {a.name for a in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found |= {f"{node.module}.{a.name}" for a in node.names}
+                found.add(node.module)
+        # A package's own __init__ collects its modules: that a module imports its package is no circle of ideas.
+        edges[name] = {m for m in found & modules.keys() if m != name and not name.startswith(f"{m}.")}
+    return edges
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    edges = _edges()
+    done: set[str] = set()
+
+    def circle_from(name: str, path: tuple[str, ...]) -> tuple[str, ...]:
+        if name in path:
+            return (*path[path.index(name) :], name)
+        if name in done:
+            return ()
+        for other in sorted(edges[name]):
+            found = circle_from(other, (*path, name))
+            if found:
+                return found
+        done.add(name)
+        return ()
+
+    assert [c for c in (circle_from(n, ()) for n in sorted(edges)) if c] == []
+
+
+def test_few_modules_lie_at_the_top() -> None:
+    assert len([p for p in SOURCE.glob("*.py") if p.name != "__init__.py"]) <= 7
 
 
 def test_an_import_for_types_alone_may_go_up() -> None:
@@ -159,10 +214,15 @@ def test_tensorflow_is_imported_on_a_tensorflow_only_path_alone() -> None:
             if any(n.split(".")[0] == "tensorflow" for n in names):
                 found.append(str(path.relative_to(SOURCE)))
     # The detector; LiteRT's interpreter; and, asked only where the backend is TensorFlow, devices and gradients.
-    assert set(found) <= {"builtin/detectors/mtcnn.py", "classifier.py", "export/run.py", "latent/explain.py"}
+    assert set(found) <= {
+        "builtin/detectors/mtcnn.py",
+        "networks/classifier.py",
+        "export/runtimes.py",
+        "latent/explain.py",
+    }
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_no_file_is_longer_than_400_lines(path: Path) -> None:
+def test_no_file_is_longer_than_600_lines(path: Path) -> None:
     length = len(path.read_text("utf-8").splitlines())
-    assert length <= 400, f"{length} lines: two ideas in one file want to be two files"
+    assert length <= 600, f"{length} lines: two ideas in one file want to be two files"

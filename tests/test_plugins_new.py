@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facefeat.cli import run
-from facefeat.component import KINDS
+from facefeat.plugins.contracts import KINDS
 from facefeat.testing import toy_preset
 from sandbox import Sandbox
 

@@ -10,7 +10,7 @@ import pytest
 
 from facefeat import FaceFeatureModel, TrainingError
 from facefeat.data import FaceDataset
-from facefeat.preset import load_classifier
+from facefeat.presets.store import load_classifier
 from facefeat.training import DecoderRecipe
 from facefeat.training.decoder_recipe import decoder_recipe_from_dict
 from made import TINY, dataset

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from facefeat import Analysis, Face, InputError
-from facefeat.component import Component
-from facefeat.registry import get_registry
+from facefeat.plugins.contracts import Component
+from facefeat.plugins.registry import get_registry
 from facefeat.testing import (
     TOYS,
     ContractError,
@@ -30,11 +30,11 @@ from facefeat.testing import (
     toy_latents,
     toy_preset,
 )
+from facefeat.testing.plugin import CHECKS
 from facefeat.testing.toys import ToyDetector, build_backbone, build_decoder, build_head
-from facefeat.testing.whole import CHECKS
 
 CHANGED = {"detector": {"part": 0.3}, "analyzer": {"digits": 2}}
-# What takes a process of its own: test_testing_elsewhere.py is about that.
+# What takes a process of its own: test_testing_subprocess.py is about that.
 HERE = ["import", "backends"]
 
 

@@ -221,8 +221,10 @@ def test_too_many_layers_and_a_start_that_does_not_fit(tmp_path: Path) -> None:
         started._classifier.backbone_model.get_weights(), model._classifier.backbone_model.get_weights(), strict=True
     ):
         np.testing.assert_allclose(a, b, atol=2e-3)
-    other = tiny_recipe(start="utkface-compact")
-    with pytest.raises(TrainingError, match=r"start = 'utkface-compact': its backbone 'mobilenet' .*other weights"):
+    other = tiny_recipe(start="mobilenet-112-utkface")
+    with pytest.raises(
+        TrainingError, match=r"start = 'mobilenet-112-utkface': its backbone 'mobilenet' .*other weights"
+    ):
         FaceFeatureModel.from_recipe(other).fit(*args, other)
 
 
@@ -297,7 +299,7 @@ image_size = 32
 name = "compact"
 config = { widths = [8, 8], blocks = [1, 1], stem = 8 }
 [head]
-name = "three-head"
+name = "mlp"
 config = { trunk = [], dropout = 0.0 }
 [train]
 epochs = 6

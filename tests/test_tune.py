@@ -275,7 +275,7 @@ def test_only_a_loss_that_is_not_finite_is_pruned(tmp_path: Path, monkeypatch: p
         return answer
 
     monkeypatch.setattr("facefeat.training.trainer.train", train)
-    monkeypatch.setattr("facefeat.training.graph.build_classifier", lambda recipe: None)
+    monkeypatch.setattr("facefeat.training.classifier_graph.build_classifier", lambda recipe: None)
     with pytest.raises(TrainingError, match="the disk is full"):
         tune(tiny_recipe(), *DATA, tmp_path, trials=9, space=SPACE)
     states = [t.state.name for t in open_study(tiny_recipe(), tmp_path).trials]

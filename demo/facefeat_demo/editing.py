@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from facefeat import InputError, PresetError
-from facefeat.latent.frames import contact_sheet, enlarge, with_text_below
+from facefeat.image.video import contact_sheet, enlarge, with_text_below
 from facefeat.latent.residual import Residual
-from facefeat.latent.walk import LIMIT, Goal, value_of, ways_of
+from facefeat.latent.traverse import LIMIT, Goal, value_of, ways_of
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch, FaceFeatureModel

@@ -12,7 +12,7 @@ import numpy as np
 
 from facefeat import DataError, FacefeatError, InputError
 from facefeat.data.samples import read_rows, sample_rows
-from facefeat.registry import get_registry
+from facefeat.plugins.registry import get_registry
 from facefeat_demo.editing import lacks
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from facefeat.latent.frames import enlarge
+from facefeat.image.video import enlarge
 from facefeat_demo.cards import bars, percent
 from facefeat_demo.photos import FACE, data_uri
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat import FacefeatError, FaceFeatureModel, InputError
-from facefeat.image import align_face, resize_crops
+from facefeat.image.align import align_face, resize_crops
+from facefeat.latent.interpolate import check_morph, latent_path
 from facefeat.latent.morph import nearness
-from facefeat.latent.paths import check_morph, latent_path
 from facefeat.latent.residual import Residual
 from facefeat_demo import editing
 from facefeat_demo.exploring import Atlas, atlas_of
 from facefeat_demo.photos import EXAMPLES, FACE, PORTRAITS, open_photo, shrink
-from facefeat_demo.saying import without_paths
+from facefeat_demo.redaction import without_paths
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch, FaceResult, ImageResult
@@ -111,7 +111,7 @@ class Host:
         self._load(preset)
 
     def _load(self, preset: str | None) -> None:
-        from facefeat.preset import find_preset, read_config
+        from facefeat.presets.store import find_preset, read_config
 
         folder = find_preset(preset)
         model = FaceFeatureModel.from_preset(preset, detector=self._detector)
@@ -136,7 +136,7 @@ class Host:
     @property
     def device(self) -> str:
         """Where the model runs, in words."""
-        from facefeat.classifier import has_accelerator
+        from facefeat.networks.classifier import has_accelerator
 
         if has_accelerator():
             return "GPU"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat import ImageError
-from facefeat.image import FORMATS, open_image
+from facefeat.image.align import FORMATS, open_image
 from facefeat_demo.limits import MEGABYTE, check_room
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any
 
 from facefeat import FacefeatError, InputError
 from facefeat_demo.limits import MEGABYTE
-from facefeat_demo.private import private_folder
+from facefeat_demo.session_dir import private_folder
 
 FIRST_PORT, PORTS = 7860, 100
 AUTH = "FACEFEAT_DEMO_AUTH"

@@ -14,9 +14,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from facefeat._version import __version__
+
 if TYPE_CHECKING:
-    from facefeat.component import Component as Component
-    from facefeat.component import DetailDecoder as DetailDecoder
     from facefeat.errors import AmbiguousComponentError as AmbiguousComponentError
     from facefeat.errors import DataError as DataError
     from facefeat.errors import DownloadError as DownloadError
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from facefeat.errors import TrainingError as TrainingError
     from facefeat.errors import UnknownComponentError as UnknownComponentError
     from facefeat.errors import UnknownPresetError as UnknownPresetError
-    from facefeat.hookspecs import hookimpl as hookimpl
     from facefeat.model import FaceFeatureModel as FaceFeatureModel
+    from facefeat.plugins.contracts import Component as Component
+    from facefeat.plugins.contracts import DetailDecoder as DetailDecoder
+    from facefeat.plugins.hookspecs import hookimpl as hookimpl
     from facefeat.schema import Attribute as Attribute
     from facefeat.schema import Schema as Schema
     from facefeat.types import Alignment as Alignment
@@ -45,10 +47,9 @@ if TYPE_CHECKING:
     from facefeat.types import FaceResult as FaceResult
     from facefeat.types import ImageResult as ImageResult
 
-__version__ = "0.1.0"
 
 _ROOMS = {
-    "component": ("Component", "DetailDecoder"),
+    "plugins.contracts": ("Component", "DetailDecoder"),
     "errors": (
         "AmbiguousComponentError",
         "DataError",
@@ -67,7 +68,7 @@ _ROOMS = {
         "UnknownComponentError",
         "UnknownPresetError",
     ),
-    "hookspecs": ("hookimpl",),
+    "plugins.hookspecs": ("hookimpl",),
     "model": ("FaceFeatureModel",),
     "schema": ("Attribute", "Schema"),
     "types": ("Alignment", "Analysis", "AttributePrediction", "Face", "FaceBatch", "FaceResult", "ImageResult"),

@@ -7,24 +7,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.record import Record
+from facefeat.presets.metadata import Record
 
 if TYPE_CHECKING:
     import os
 
-    from facefeat.classifier import Classifier
-    from facefeat.component import Detector
     from facefeat.data import FaceDataset
-    from facefeat.decoding import FaceDecoder
-    from facefeat.directions import LatentDirections
     from facefeat.evaluation import Report
     from facefeat.evaluation.audit import Audit
     from facefeat.export.write import Exported
     from facefeat.latent.compose import Composed
     from facefeat.latent.edit import Edited
     from facefeat.latent.explain import Explanation
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.decoder import FaceDecoder
+    from facefeat.plugins.contracts import Detector
+    from facefeat.presets.latent_directions import LatentDirections
+    from facefeat.presets.lazy_parts import Slots
     from facefeat.schema import Schema
-    from facefeat.slots import Slots
     from facefeat.training import DecoderRecipe, Recipe
     from facefeat.training.processes import Processes
     from facefeat.training.trainer import TrainingLog, TrainingReporter
@@ -43,7 +43,7 @@ class FaceFeatureModel:
         self,
         *,
         backbone: str = "compact",
-        head: str = "three-head",
+        head: str = "mlp",
         schema: str | Path | Mapping[str, Any] | Schema = "utkface",
         image_size: int = 96,
         alignment: str | Alignment = "utkface",
@@ -56,14 +56,14 @@ class FaceFeatureModel:
 
         backbone, head, detector: registered names (`facefeat plugins`), with the configuration of each.
         schema: a built-in name, a TOML file, or a table. image_size: side of a crop in pixels.
-        alignment: a name of `facefeat.image.ALIGNMENTS`, or an Alignment.
+        alignment: a name of `facefeat.image.align.ALIGNMENTS`, or an Alignment.
 
         Raises UnknownComponentError, MissingExtraError, SchemaError, or InputError for a value that is not valid.
         """
-        from facefeat.classifier import Classifier
-        from facefeat.image import get_alignment
+        from facefeat.image.align import get_alignment
+        from facefeat.networks.classifier import Classifier
+        from facefeat.presets.lazy_parts import Slots
         from facefeat.schema import get_schema
-        from facefeat.slots import Slots
 
         classifier = Classifier.build(
             schema=get_schema(schema),
@@ -92,8 +92,8 @@ class FaceFeatureModel:
 
         Raises PresetError for an unknown preset, or a folder that is incomplete, altered or of another version.
         """
-        from facefeat.preset import find_preset, load_classifier, read_record
-        from facefeat.slots import Slots
+        from facefeat.presets.lazy_parts import Slots
+        from facefeat.presets.store import find_preset, load_classifier, read_record
 
         folder = find_preset(None if preset is None else str(preset))
         classifier, config = load_classifier(folder)
@@ -109,7 +109,7 @@ class FaceFeatureModel:
         detector_config: Mapping[str, Any] | None = None,
     ) -> FaceFeatureModel:
         """The untrained model that a recipe describes; its initial weights follow from the seed. Raises RecipeError."""
-        from facefeat.slots import Slots
+        from facefeat.presets.lazy_parts import Slots
         from facefeat.training import build_classifier, load_recipe
 
         r = load_recipe(recipe)
@@ -173,7 +173,7 @@ class FaceFeatureModel:
     @property
     def encoder_hash(self) -> str:
         """SHA-256 (hex) of what makes its latents; see `identity.encoder_hash`."""
-        from facefeat.identity import encoder_hash
+        from facefeat.networks.fingerprint import encoder_hash
 
         return encoder_hash(self._classifier, self.decoder if self.has_decoder else None)
 
@@ -193,7 +193,7 @@ class FaceFeatureModel:
         images: a path, bytes, PIL image or (H, W, 3) uint8 RGB array, or a list of such. A bad image in a list is a
         result with `.error` set; alone, it raises ImageError.
         """
-        from facefeat.photos import read_images
+        from facefeat.pipeline import read_images
 
         return read_images(images, self.detector, self._classifier)
 
@@ -202,7 +202,7 @@ class FaceFeatureModel:
 
         Raises ImageError for an image that cannot be read.
         """
-        from facefeat.photos import largest_faces
+        from facefeat.pipeline import largest_faces
 
         return largest_faces(images, self.detector, self.alignment, self.image_size)
 
@@ -275,7 +275,7 @@ class FaceFeatureModel:
         return compose(self, attributes, coordinates or {}, count=count, seed=seed)
 
     def _crops(self, crops: UInt8Array) -> UInt8Array:
-        from facefeat.image import check_crops, resize_crops
+        from facefeat.image.align import check_crops, resize_crops
 
         return resize_crops(check_crops(crops), self.image_size)
 
@@ -329,7 +329,7 @@ class FaceFeatureModel:
 
     def fit_directions(self, dataset: FaceDataset) -> None:
         """Fit the directions that `edit` and `compose` need, after the decoder. Raises PresetError, DataError."""
-        from facefeat.latent.directions import fit_directions
+        from facefeat.latent.fit_directions import fit_directions
 
         self._slots.directions = fit_directions(self, dataset)
 
@@ -380,7 +380,7 @@ class FaceFeatureModel:
 
         Raises InputError for a folder that holds something else or cannot be written.
         """
-        from facefeat.preset import save_preset
+        from facefeat.presets.store import save_preset
 
         told = asdict(self._record) | {"name": name or self.name, "card": card or self._record.card}
         decoder = self.decoder if self.has_decoder else None

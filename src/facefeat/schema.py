@@ -1,6 +1,6 @@
 """Schemas: the attributes of one labelling, their classes by name, and for age the years of each class.
 
-A schema is data: `fairface` and `utkface` are TOML files in `facefeat/schemas`, and a user's own has the same form:
+A schema is data: `fairface` and `utkface` are TOML files in `assets/schemas`, and a user's own has the same form:
 
     name = "office"
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BUILTIN_SCHEMAS = ("fairface", "utkface")
 MAX_YEARS = 150
 """No age lies above it."""
-_FOLDER = Path(__file__).parent / "schemas"
+_FOLDER = Path(__file__).parent / "assets" / "schemas"
 _ATTRIBUTE_KEYS = ("classes", "ordered", "years", "exact", "aliases")
 
 

@@ -242,7 +242,7 @@ class Analysis:
 
         import numpy as np
 
-        from facefeat.folders import whole_folder
+        from facefeat.utils.atomic import whole_folder
 
         out = Path(folder)
         with whole_folder(out, "an analysis", is_analysis_file) as new:

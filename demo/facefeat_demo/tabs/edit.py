@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat import FacefeatError
-from facefeat.latent.frames import write_picture
+from facefeat.image.video import write_picture
 from facefeat_demo import editing
 from facefeat_demo.editing import DIRECTIONS, Control, Start, Wishes, controls, lacks
+from facefeat_demo.face_picker import crop_of, face_slot
 from facefeat_demo.face_view import compared, figure, lacking, sentence
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.photos import data_uri
-from facefeat_demo.picking import crop_of, face_slot
 
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept

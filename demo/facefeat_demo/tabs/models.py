@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from facefeat import FacefeatError
-from facefeat.registry import get_registry
+from facefeat.plugins.registry import get_registry
 from facefeat_demo.cards import notice
 from facefeat_demo.host import QUEUE, Host, read_card
 from facefeat_demo.inputs import fresh, sorry
-from facefeat_demo.saying import without_paths
+from facefeat_demo.redaction import without_paths
 from facefeat_demo.text import to_html
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import gradio as gr
 import numpy as np
 
 from facefeat import FacefeatError, MissingExtraError
-from facefeat.latent.frames import enlarge, write_frames
+from facefeat.image.video import enlarge, write_frames
+from facefeat_demo.face_picker import crop_of, face_slot
 from facefeat_demo.face_view import lacking
 from facefeat_demo.host import QUEUE, Host, Morph
 from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.morph_view import viewer
-from facefeat_demo.picking import crop_of, face_slot
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.batch.answers import Found, arrow_schema, to_rows
 from facefeat.batch.inputs import Chunk
-from facefeat.batch.opening import Opener
-from facefeat.batch.rows import Found, arrow_schema, to_rows
+from facefeat.batch.reading import Opener
 from facefeat.errors import ImageError
-from facefeat.photos import faces_of
+from facefeat.pipeline import faces_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

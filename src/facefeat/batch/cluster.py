@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from facefeat.batch.chunks import ChunkReader, Settings, backend_in_use
 from facefeat.batch.inputs import Chunk
 from facefeat.errors import FacefeatError, InputError
-from facefeat.stderr import native_stderr_held
+from facefeat.utils.stderr import native_stderr_held
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +64,7 @@ class Worker:
 
     def __init__(self, settings: Settings, preset: Any, threads: int | None, version: str, env: dict[str, str]) -> None:
         os.environ.update(env)
-        from facefeat import __version__
+        from facefeat._version import __version__
 
         if __version__ != version:
             raise FacefeatError(f"a worker has facefeat {__version__}, the driver {version}. Install one version.")
@@ -98,7 +98,7 @@ def read_on_cluster(
     import ray
     import ray.data
 
-    from facefeat import __version__
+    from facefeat._version import __version__
 
     ours = not ray.is_initialized()
     if ours:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from facefeat.data.sources import MAX_PICTURE_BYTES
 from facefeat.errors import ImageError, InputError, MissingExtraError
-from facefeat.image import is_picture_name
+from facefeat.image.align import is_picture_name
 
 NO_ACCESS = "no access to "
 """How a reason begins where a permission or the network keeps an address away: nothing is said of the picture."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from facefeat.batch import files
 from facefeat.data.sources import MAX_PICTURE_BYTES, clean_name
 from facefeat.errors import InputError, did_you_mean
-from facefeat.image import is_picture_name
+from facefeat.image.align import is_picture_name
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _PARQUETS = (".parquet", ".pq")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.batch.rows import NO_FACE
+from facefeat.batch.answers import NO_FACE
 from facefeat.errors import DataError, InputError
 
 if TYPE_CHECKING:

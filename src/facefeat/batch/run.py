@@ -62,8 +62,8 @@ def run_batch(
     FacefeatError where it gives up.
     """
     require_extra(engine)
-    from facefeat.preset import find_preset, read_config
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
+    from facefeat.presets.store import find_preset, read_config
 
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1. Received: {threads}.")
@@ -187,7 +187,7 @@ def require_extra(engine: str = "local") -> None:
 
 def _facts(settings: Settings, plan: Witness) -> dict[str, Any]:
     """What the rows depend on, as far as the user decides it; the number of threads and the engine are not among it."""
-    from facefeat import __version__
+    from facefeat._version import __version__
 
     hashes = (Path(settings.preset) / "SHA256SUMS").read_bytes()
     return {

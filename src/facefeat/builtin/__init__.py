@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from facefeat.component import Component
-from facefeat.hookspecs import hookimpl
+from facefeat.plugins.contracts import Component
+from facefeat.plugins.hookspecs import hookimpl
 
 
 @hookimpl
@@ -26,7 +26,7 @@ def facefeat_backbones() -> Iterable[Component]:
 
 @hookimpl
 def facefeat_heads() -> Iterable[Component]:
-    """`single`, `three-head` and `attention`."""
+    """`single`, `mlp` and `attention`."""
     from facefeat.builtin.heads import COMPONENTS
 
     return COMPONENTS

@@ -1,4 +1,4 @@
-"""The presets that ship in the package: every folder in `facefeat/presets` that has a `config.json`."""
+"""The presets that ship in the package: every folder in `facefeat/assets/presets` that has a `config.json`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from functools import partial
 from pathlib import Path
 
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 
-FOLDER = Path(__file__).resolve().parent.parent / "presets"
+FOLDER = Path(__file__).resolve().parent.parent / "assets" / "presets"
 """Where the bundled presets lie."""
 
 

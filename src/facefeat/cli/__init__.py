@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from facefeat import __version__
+from facefeat._version import __version__
 from facefeat.cli._group import Commands, Lazy
 from facefeat.errors import AmbiguousComponentError, FacefeatError, InputError, UnknownComponentError
 

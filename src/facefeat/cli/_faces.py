@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def check_photos(*photos: str) -> None:
     """Call before `start_keras`: a photo that cannot be read is told at once. Raises ImageError."""
-    from facefeat.image import open_image
+    from facefeat.image.align import open_image
 
     for photo in photos:
         open_image(photo)

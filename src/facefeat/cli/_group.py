@@ -13,7 +13,7 @@ import click
 from facefeat.errors import FacefeatError, PluginError, did_you_mean
 
 if TYPE_CHECKING:
-    from facefeat.plugins import Plugin, PluginProblem
+    from facefeat.plugins.loading import Plugin, PluginProblem
 
 _PLUGIN = "facefeat.cli.plugin"
 
@@ -41,7 +41,7 @@ class Commands(click.Group):
 
     @cached_property
     def _plugin_commands(self) -> dict[str, tuple[click.Command, Plugin]]:
-        from facefeat.registry import warn
+        from facefeat.plugins.registry import warn
 
         commands, problems = plugin_commands(self._lazy)
         for problem in problems:
@@ -95,7 +95,7 @@ class Commands(click.Group):
         except Exception as e:
             if _PLUGIN not in ctx.meta:
                 raise
-            from facefeat.plugins import describe
+            from facefeat.plugins.loading import describe
 
             plugin: Plugin = ctx.meta[_PLUGIN]
             name = ctx.invoked_subcommand
@@ -112,11 +112,11 @@ def plugin_commands(
 
     Without an installed plugin nothing is loaded, so that `facefeat --help` stays fast.
     """
-    from facefeat import plugins as loading
+    from facefeat.plugins import loading as loading
 
     if not loading.find()[0]:
         return {}, []
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
 
     out: dict[str, tuple[click.Command, Plugin]] = {}
     problems: list[PluginProblem] = []

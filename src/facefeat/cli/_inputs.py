@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from facefeat.errors import DataError
-from facefeat.image import PICTURE_SUFFIXES, is_picture_name
+from facefeat.image.align import PICTURE_SUFFIXES, is_picture_name
 
 
 class Finite(click.FloatRange):
@@ -40,8 +40,8 @@ def check_model(preset: str | None, detector: str | None = None) -> None:
 
     Raises UnknownPresetError for a preset that is no name and no folder, UnknownComponentError for such a detector.
     """
-    from facefeat.preset import find_preset
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
+    from facefeat.presets.store import find_preset
 
     if detector is not None:
         get_registry().get("detector", detector)

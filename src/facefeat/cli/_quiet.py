@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from facefeat.stderr import native_stderr_held
+from facefeat.utils.stderr import native_stderr_held
 
 
 def start_keras() -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from facefeat.plugins import one_line
+from facefeat.plugins.loading import one_line
 
 if TYPE_CHECKING:
     from facefeat.schema import Schema

@@ -58,7 +58,7 @@ def check_output(output: Path, resume: bool) -> None:
     Raises InputError where the folder of a run cannot be made, or holds one already and this is not to go on with it.
     """
     from facefeat.errors import InputError
-    from facefeat.folders import check_above
+    from facefeat.utils.atomic import check_above
 
     if output.exists() and not output.is_dir():
         raise InputError(f"{str(output)!r} is a file. Give another --output, a folder.")

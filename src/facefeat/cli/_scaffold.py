@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from facefeat import __version__
+from facefeat._version import __version__
 from facefeat.errors import InputError
-from facefeat.registry import get_registry
+from facefeat.plugins.registry import get_registry
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -62,7 +62,7 @@ def names_of(name: str, kind: str) -> Names:
 def write(names: Names, folder: Path) -> Path:
     """Write the project into a new or empty folder, and give it. Raises InputError where that cannot be done."""
     kind = names.kind
-    test = "test_preset.py.txt" if kind == "preset" else "test_contract.py.txt"
+    test = "test_presets_store.py.txt" if kind == "preset" else "test_contract.py.txt"
     files = {
         "pyproject.toml": "pyproject.toml.txt",
         "README.md": "README.md.txt",

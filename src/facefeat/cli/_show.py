@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.plugins import one_line
+from facefeat.plugins.loading import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

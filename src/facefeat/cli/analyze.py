@@ -38,9 +38,9 @@ def analyze(
     """
     from rich.console import Console
 
-    from facefeat.folders import check_folder
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
     from facefeat.types import is_analysis_file
+    from facefeat.utils.atomic import check_folder
 
     # A wrong name, setting or folder is told before the work, not after it.
     config = dict(setting(o) for o in options)

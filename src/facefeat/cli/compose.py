@@ -58,8 +58,8 @@ def compose(
     It starts from the mean of all faces and the means of the classes that are asked for, and is moved until the model
     reads what was asked.
     """
+    from facefeat.image.video import check_picture, contact_sheet, enlarge, with_text_below, write_picture
     from facefeat.latent.compose import check_attributes, check_nearest, coordinates_at
-    from facefeat.latent.frames import check_picture, contact_sheet, enlarge, with_text_below, write_picture
 
     check_picture(output)
     held = coordinates_of(coordinates)
@@ -119,8 +119,8 @@ def beside(
     model: FaceFeatureModel, made: Composed, dataset: FaceDataset, frames: UInt8Array, texts: list[str], size: int
 ) -> tuple[UInt8Array, list[str]]:
     """Each composed face, followed by the nearest faces of a data set with their labels."""
+    from facefeat.image.video import enlarge
     from facefeat.latent.compose import nearest_faces
-    from facefeat.latent.frames import enlarge
 
     near = nearest_faces(model, made.latents, dataset, NEAREST)
     shown, said = [], []

@@ -13,7 +13,7 @@ import click
 from facefeat.cli._show import Bar, progress, rows, warn
 from facefeat.cli.data_download import download
 from facefeat.cli.data_pictures import explore, preview
-from facefeat.plugins import one_line
+from facefeat.plugins.loading import one_line
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset

@@ -31,7 +31,7 @@ def download(name: str, margin: str, output: Path | None, import_too: bool) -> N
     """
     from facefeat.data.fairface_download import LICENCE, download_fairface
     from facefeat.errors import DownloadError, InputError, did_you_mean
-    from facefeat.folders import check_above
+    from facefeat.utils.atomic import check_above
 
     if name in ELSEWHERE:
         raise InputError(ELSEWHERE[name])

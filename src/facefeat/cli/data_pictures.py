@@ -52,7 +52,7 @@ def explore(source: Path, output: Path, schema: str | None, splits: Path | None,
 def _check(path: Path) -> None:
     """Before the work, not after it. Raises DataError where nothing can be written there."""
     from facefeat.errors import DataError
-    from facefeat.folders import check_above
+    from facefeat.utils.atomic import check_above
 
     try:
         check_above(path)

@@ -54,8 +54,8 @@ def edit(
 
     Where the limit comes first, the picture shows how far it got, and a line says so.
     """
+    from facefeat.image.video import check_picture, contact_sheet, enlarge, with_text_below, write_picture
     from facefeat.latent.edit import check_changes
-    from facefeat.latent.frames import check_picture, contact_sheet, enlarge, with_text_below, write_picture
     from facefeat.latent.residual import into_photo
 
     check_picture(output)
@@ -68,7 +68,7 @@ def edit(
     check_model(preset)
     check_photos(photo)
     start_keras()
-    from facefeat.image import align_face, crop_transform, open_image
+    from facefeat.image.align import align_face, crop_transform, open_image
     from facefeat.model import FaceFeatureModel
 
     model = FaceFeatureModel.from_preset(preset)

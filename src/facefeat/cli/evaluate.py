@@ -36,8 +36,8 @@ def evaluate(
     from facefeat.data import load_dataset
     from facefeat.evaluation.audit import require_extra
     from facefeat.evaluation.page import OURS
-    from facefeat.folders import check_folder
     from facefeat.model import FaceFeatureModel
+    from facefeat.utils.atomic import check_folder
 
     if folder is not None:
         # Before the work, not after it.

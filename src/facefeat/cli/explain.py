@@ -34,8 +34,8 @@ def explain(
     size: int,
 ) -> None:
     """Draw the largest face of PHOTO, and beside it what spoke for the answer (orange) and against it (blue)."""
+    from facefeat.image.video import check_picture, write_frames
     from facefeat.latent.explain import check_request
-    from facefeat.latent.frames import check_picture, write_frames
 
     check_picture(output)
     check_model(preset)

@@ -25,7 +25,7 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     from rich.console import Console
 
     from facefeat.errors import InputError
-    from facefeat.folders import check_folder
+    from facefeat.utils.atomic import check_folder
 
     check_model(preset)
     if output is None and not Path(preset).is_dir():

@@ -59,8 +59,8 @@ def morph(
     import numpy as np
 
     from facefeat.errors import InputError
-    from facefeat.latent.frames import check_animation, check_fps, check_output, write_frames
-    from facefeat.latent.paths import check_morph, latent_path
+    from facefeat.image.video import check_animation, check_fps, check_output, write_frames
+    from facefeat.latent.interpolate import check_morph, latent_path
 
     check_morph(len(photos), steps, way, easing)
     check_fps(fps)
@@ -74,7 +74,7 @@ def morph(
     check_model(preset)
     check_photos(*photos)
     start_keras()
-    from facefeat.image import align_face, open_image
+    from facefeat.image.align import align_face, open_image
     from facefeat.latent.morph import nearness
     from facefeat.latent.residual import Residual
     from facefeat.model import FaceFeatureModel
@@ -108,7 +108,7 @@ def shown(
     model: FaceFeatureModel, latents: FloatArray, size: int, attributes: bool, lost: Lost | None = None
 ) -> Iterator[UInt8Array]:
     """The frames, one at a time: all of a long morph would not fit into memory."""
-    from facefeat.latent.frames import enlarge, with_text
+    from facefeat.image.video import enlarge, with_text
 
     for start in range(0, len(latents), BATCH):
         some = slice(start, start + BATCH)

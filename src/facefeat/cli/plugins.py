@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from facefeat.cli._show import rows
-from facefeat.component import KINDS
-from facefeat.plugins import PluginProblem
-from facefeat.registry import get_registry
+from facefeat.plugins.contracts import KINDS
+from facefeat.plugins.loading import PluginProblem
+from facefeat.plugins.registry import get_registry
 
 
 def _problems() -> tuple[PluginProblem, ...]:

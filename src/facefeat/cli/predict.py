@@ -138,7 +138,7 @@ def _load_onnx(file: str, detector: str | None) -> OnnxModel:
 def _read(
     model: FaceFeatureModel | OnnxModel | None, files: Sequence[str], min_score: float, min_confidence: float
 ) -> list[ImageResult]:
-    from facefeat.readout import abstain
+    from facefeat.networks.postprocess import abstain
     from facefeat.types import ImageResult
 
     if model is None:
@@ -192,8 +192,8 @@ class _Annotator:
         """The result, or one with an error where the copy could not be written."""
         from PIL import Image
 
-        from facefeat.annotate import annotate
-        from facefeat.image import open_image
+        from facefeat.image.align import open_image
+        from facefeat.image.draw import annotate
 
         if result.error is not None:
             return result

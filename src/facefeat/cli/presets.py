@@ -10,12 +10,12 @@ import click
 
 from facefeat.cli._show import megabytes, rows, warn
 from facefeat.errors import FacefeatError, PresetError
-from facefeat.registry import Registered, get_registry
+from facefeat.plugins.registry import Registered, get_registry
 
 
 def _about(item: Registered) -> dict[str, Any]:
     """What a preset says of itself. Raises PresetError for a folder that is incomplete or altered."""
-    from facefeat.preset import read_config
+    from facefeat.presets.store import read_config
 
     folder = Path(get_registry().build("preset", item.qualified))
     config = read_config(folder)
@@ -75,7 +75,7 @@ def presets(ctx: click.Context, name: str | None, as_json: bool) -> None:
 
 
 def _card(name: str) -> str:
-    from facefeat.preset import find_preset
+    from facefeat.presets.store import find_preset
 
     path = find_preset(name) / "model_card.md"
     try:

@@ -42,8 +42,8 @@ def similar(
     detector: str | None,
 ) -> None:
     """List the faces of an index that are nearest to the face in PHOTO, or to a latent in a .npy file."""
+    from facefeat.index.database import FaceIndex
     from facefeat.index.sheet import check_sheet, neighbour_sheet
-    from facefeat.index.store import FaceIndex
 
     if output is not None:
         check_sheet(output)
@@ -55,7 +55,7 @@ def similar(
         crop, latent = encode_photo(index, photo, face or 0, preset, detector)
     (found,) = index.nearest(latent, count, exact=exact, crops=output is not None)
     if output is not None:
-        from facefeat.latent.frames import write_frames
+        from facefeat.image.video import write_frames
 
         write_frames(neighbour_sheet(crop, found, index.metric)[None], output)
     if as_json:

@@ -38,8 +38,8 @@ def train(
     from facefeat.data import load_dataset
     from facefeat.evaluation.card import model_card
     from facefeat.model import FaceFeatureModel
-    from facefeat.preset import find_preset
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
+    from facefeat.presets.store import find_preset
     from facefeat.training import load_recipe
     from facefeat.training.checkpoint import CHECKPOINT
     from facefeat.training.processes import ALONE, join_processes

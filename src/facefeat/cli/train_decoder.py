@@ -40,7 +40,7 @@ def train_decoder(
     from facefeat.errors import DataError
     from facefeat.evaluation.card import with_decoder
     from facefeat.model import FaceFeatureModel
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
     from facefeat.training import build_decoder, load_decoder_recipe
     from facefeat.training.checkpoint import CHECKPOINT
     from facefeat.training.decoder import check_named

@@ -9,10 +9,10 @@ for images, targets in Batches(crops, train.labels(), batch_size=64).epoch(0):
 """
 
 from facefeat.data.batches import Batches
+from facefeat.data.collect import Skipped
 from facefeat.data.dataset import FaceDataset
+from facefeat.data.imported import check_dataset_output, check_pictures, load_dataset, write_dataset
 from facefeat.data.importers import FORMATS, Import, read_raw
-from facefeat.data.rows import Skipped
-from facefeat.data.store import check_dataset_output, check_pictures, load_dataset, write_dataset
 
 __all__ = [
     "FORMATS",

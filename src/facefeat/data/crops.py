@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from facefeat.data.decode import cores, decode_all
 from facefeat.data.sources import Source
 from facefeat.errors import DataError, ImageError, InputError
-from facefeat.image import open_image, resize_crop
+from facefeat.image.align import open_image, resize_crop
 
 VERSION = 1
 """Goes up when the pixels that the same file gives change."""

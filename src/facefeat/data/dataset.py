@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facefeat.data.rows import Skipped, fingerprint, split_name
+from facefeat.data.collect import Skipped, fingerprint, split_name
 from facefeat.errors import DataError, did_you_mean
 from facefeat.schema import Schema
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facefeat.data.collect import Collector, Skipped, Splits, hashed_split, split_name
 from facefeat.data.labels import LabelReader, repair_warning
-from facefeat.data.rows import Collector, Skipped, Splits, hashed_split, split_name
 from facefeat.data.sources import (
     PICTURE_SUFFIXES,
     FolderSource,

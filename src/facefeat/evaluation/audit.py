@@ -20,8 +20,8 @@ from facefeat.evaluation.report import Report, predict_dataset, report_on
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facefeat.classifier import Classifier
     from facefeat.data import FaceDataset
+    from facefeat.networks.classifier import Classifier
     from facefeat.schema import Schema
     from facefeat.types import FaceBatch, UInt8Array
 
@@ -134,7 +134,7 @@ def run_audit(
     Raises DataError for a data set that is empty, has no label, or has other classes than the model;
     MissingExtraError without the extra `audit`.
     """
-    from facefeat import __version__
+    from facefeat._version import __version__
 
     require_extra()
     batch = predict_dataset(classifier, dataset)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.evaluation.metrics import expected_calibration_error, perfect_calibration_error
-from facefeat.readout import Calibration, IntervalLevels, interval_of, output_probabilities, softmax
+from facefeat.networks.postprocess import Calibration, IntervalLevels, interval_of, output_probabilities, softmax
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset

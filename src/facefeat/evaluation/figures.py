@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.drawing import COLOURS, empty_figure, plain
+from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facefeat.readout import Calibration, read_logits
+from facefeat.networks.postprocess import Calibration, read_logits
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset

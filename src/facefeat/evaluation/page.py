@@ -14,7 +14,7 @@ import numpy as np
 
 from facefeat.evaluation.figures import FigureFile, draw_all
 from facefeat.evaluation.report import SMALL_GROUP
-from facefeat.folders import whole_folder
+from facefeat.utils.atomic import whole_folder
 
 if TYPE_CHECKING:
     from facefeat.evaluation.audit import Audit

@@ -17,8 +17,8 @@ from facefeat.types import FaceBatch
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facefeat.classifier import Classifier
     from facefeat.data import FaceDataset
+    from facefeat.networks.classifier import Classifier
     from facefeat.schema import Schema
 
 SMALL_GROUP = 50

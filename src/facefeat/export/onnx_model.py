@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.classifier import run_in_batches
 from facefeat.errors import InputError, MissingExtraError
 from facefeat.export.metadata import KEY, LATENT, ExportMetadata
+from facefeat.networks.classifier import run_in_batches
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from facefeat.component import Detector
+    from facefeat.plugins.contracts import Detector
     from facefeat.schema import Schema
     from facefeat.types import Alignment, FaceBatch, FloatArray, ImageLike, UInt8Array
 
@@ -34,7 +34,7 @@ class OnnxModel:
         Raises InputError for a file that is not there, is no ONNX or not facefeat's; UnknownComponentError;
         MissingExtraError without the extra `onnx`.
         """
-        from facefeat.registry import get_registry
+        from facefeat.plugins.registry import get_registry
 
         self._session = open_session(Path(path), threads)
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
@@ -72,7 +72,7 @@ class OnnxModel:
     def detector(self) -> Detector:
         """The face detector, built at first use."""
         if self._detector is None:
-            from facefeat.registry import get_registry
+            from facefeat.plugins.registry import get_registry
 
             self._detector = get_registry().build("detector", self._detector_name)
         return self._detector
@@ -93,12 +93,12 @@ class OnnxModel:
 
     def predict(self, images: ImageLike | Sequence[ImageLike]) -> Any:
         """Every face of an image, with its attributes, as of `FaceFeatureModel.predict`; here the detector runs."""
-        from facefeat.photos import read_images
+        from facefeat.pipeline import read_images
 
         return read_images(images, self.detector, _Reader(self))
 
     def _run(self, names: Sequence[str], crops: UInt8Array) -> dict[str, np.ndarray]:
-        from facefeat.image import check_crops, resize_crops
+        from facefeat.image.align import check_crops, resize_crops
 
         s = self.image_size
         sized = resize_crops(check_crops(crops), s)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import FacefeatError, InputError, MissingExtraError, PluginError
-from facefeat.export.graph import export_graph
 from facefeat.export.metadata import FILE, INTERVAL, KEY, YEARS, ExportMetadata, format_of
-from facefeat.export.run import outputs_of
-from facefeat.folders import check_above, whole_folder
-from facefeat.identity import encoder_hash, model_hash
+from facefeat.export.network import export_graph
+from facefeat.export.runtimes import outputs_of
+from facefeat.networks.fingerprint import encoder_hash, model_hash
+from facefeat.utils.atomic import check_above, whole_folder
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
-    from facefeat.decoding import FaceDecoder
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.decoder import FaceDecoder
 
 TOLERANCE = 1e-3
 """How far a probability of an exported file may be from that of the model."""
@@ -68,7 +68,7 @@ def export_model(
     target = Path(path)
     kind = check_export(target, format)
     _check_model(classifier, decoder if latent else None)
-    from facefeat import __version__
+    from facefeat._version import __version__
 
     graph = export_graph(classifier, latent=latent, decoder=decoder)
     outputs = {n: tuple(o.shape) for n, o in graph.output.items()}
@@ -120,7 +120,7 @@ def _check_model(classifier: Classifier, decoder: FaceDecoder | None) -> None:
             f"models are exported on the TensorFlow backend. Received: KERAS_BACKEND={backend}. A preset is the same "
             "on every backend: save it, and type KERAS_BACKEND=tensorflow facefeat export --preset FOLDER"
         )
-    from facefeat.classifier import can_jit
+    from facefeat.networks.classifier import can_jit
 
     parts = [(classifier.backbone, classifier.backbone_model), (classifier.head, classifier.head_model)]
     if decoder is not None and decoder.detail_encoder is not None:

@@ -9,6 +9,6 @@ found = index.nearest(model.encode(crops), count=8)      # (N, H, W, 3) uint8 ->
 """
 
 from facefeat.index.build import DatasetFaces, PhotoFaces, build_index
-from facefeat.index.store import FaceIndex, Neighbour
+from facefeat.index.database import FaceIndex, Neighbour
 
 __all__ = ["DatasetFaces", "FaceIndex", "Neighbour", "PhotoFaces", "build_index"]

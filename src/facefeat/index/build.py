@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import DataError, InputError, did_you_mean
-from facefeat.index.store import (
+from facefeat.index.database import (
     FACTS,
     METRICS,
     TABLE,
@@ -226,7 +226,7 @@ def partial(target: Path) -> Path:
 def _facts(
     model: Any, faces: DatasetFaces | PhotoFaces, metric: str, crops: bool, preset: str, attributes: tuple[str, ...]
 ) -> dict[str, Any]:
-    from facefeat import __version__
+    from facefeat._version import __version__
 
     return {
         "version": VERSION,

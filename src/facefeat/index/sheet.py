@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facefeat.errors import InputError
-from facefeat.index.store import Neighbour
-from facefeat.latent.frames import SHEET, check_output, contact_sheet, enlarge, with_text
+from facefeat.image.video import SHEET, check_output, contact_sheet, enlarge, with_text
+from facefeat.index.database import Neighbour
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array

@@ -6,15 +6,15 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import DataError, FacefeatError, PluginError
-from facefeat.plugins import BUILTIN, describe
-from facefeat.registry import get_registry
+from facefeat.plugins.loading import BUILTIN, describe
+from facefeat.plugins.registry import get_registry
 from facefeat.types import Analysis, FaceSet
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from facefeat.component import Analyzer
     from facefeat.data import FaceDataset
+    from facefeat.plugins.contracts import Analyzer
 
 
 def run_analyzer(model: Any, dataset: FaceDataset, name: str, config: dict[str, Any]) -> Analysis:

@@ -11,12 +11,12 @@ import numpy as np
 from facefeat.errors import DataError, InputError
 from facefeat.latent.analyze import latents_of
 from facefeat.latent.edit import class_and_probability, class_goal, number
-from facefeat.latent.walk import Goal, walk
-from facefeat.search import nearest
+from facefeat.latent.traverse import Goal, walk
+from facefeat.utils.neighbors import nearest
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
-    from facefeat.directions import LatentDirections
+    from facefeat.presets.latent_directions import LatentDirections
     from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.directions import check_method
 from facefeat.errors import InputError
-from facefeat.latent.paths import latent_path
+from facefeat.latent.interpolate import latent_path
 from facefeat.latent.residual import Residual
-from facefeat.latent.walk import ENOUGH, KEPT_LIKELY, LIKELY, LIMIT, Goal, Walked, value_of, walk
+from facefeat.latent.traverse import ENOUGH, KEPT_LIKELY, LIKELY, LIMIT, Goal, Walked, value_of, walk
+from facefeat.presets.latent_directions import check_method
 
 if TYPE_CHECKING:
-    from facefeat.directions import LatentDirections
+    from facefeat.presets.latent_directions import LatentDirections
     from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import InputError, did_you_mean
-from facefeat.readout import read_logits
+from facefeat.networks.postprocess import read_logits
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
+    from facefeat.networks.classifier import Classifier
     from facefeat.schema import Schema
     from facefeat.types import FloatArray, UInt8Array
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.image import check_crops, resize_crops
-from facefeat.latent.paths import check_morph, latent_path
+from facefeat.image.align import check_crops, resize_crops
+from facefeat.latent.interpolate import check_morph, latent_path
 from facefeat.latent.residual import Residual
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facefeat.errors import InputError
-from facefeat.latent.frames import enlarge
+from facefeat.image.video import enlarge
 
 if TYPE_CHECKING:
     from facefeat.types import FloatArray, UInt8Array

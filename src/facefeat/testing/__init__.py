@@ -21,14 +21,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from facefeat.testing.components import check_analyzer as check_analyzer
+    from facefeat.testing.components import check_detector as check_detector
+    from facefeat.testing.components import check_preset as check_preset
     from facefeat.testing.contract import ContractError as ContractError
     from facefeat.testing.contract import UncheckedWarning as UncheckedWarning
     from facefeat.testing.decoders import check_decoder as check_decoder
     from facefeat.testing.networks import check_backbone as check_backbone
     from facefeat.testing.networks import check_head as check_head
-    from facefeat.testing.others import check_analyzer as check_analyzer
-    from facefeat.testing.others import check_detector as check_detector
-    from facefeat.testing.others import check_preset as check_preset
+    from facefeat.testing.plugin import check_plugin as check_plugin
+    from facefeat.testing.plugin import registered as registered
     from facefeat.testing.toys import TOYS as TOYS
     from facefeat.testing.toys import toy_crops as toy_crops
     from facefeat.testing.toys import toy_image as toy_image
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from facefeat.testing.toys import toy_latents as toy_latents
     from facefeat.testing.toys import toy_preset as toy_preset
     from facefeat.testing.toys import toy_schema as toy_schema
-    from facefeat.testing.whole import check_plugin as check_plugin
-    from facefeat.testing.whole import registered as registered
 
 _ROOMS = {
     "contract": ("ContractError", "UncheckedWarning"),

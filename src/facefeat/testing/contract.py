@@ -17,9 +17,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facefeat.component import Component
 from facefeat.errors import InputError, did_you_mean
-from facefeat.plugins import describe, one_line
+from facefeat.plugins.contracts import Component
+from facefeat.plugins.loading import describe, one_line
 
 ASPECTS = ("batches", "determinism", "round-trip", "precision", "gradients", "import", "files", "backends")
 """What a check looks at beyond shapes and types; `skip` takes these names."""
@@ -315,7 +315,7 @@ def locate(kind: str, component: Component) -> dict[str, Any] | None:
             if isinstance(value, list | tuple) and any(item is component for item in value):
                 index = next(i for i, item in enumerate(value) if item is component)
                 return {"module": module.__name__, "attribute": attribute, "index": index}
-    from facefeat.registry import get_registry
+    from facefeat.plugins.registry import get_registry
 
     for item in get_registry().all(kind):
         if item.component is component:
@@ -324,8 +324,8 @@ def locate(kind: str, component: Component) -> dict[str, Any] | None:
 
 
 def on_backend(backend: str, task: Mapping[str, Any], folder: Path) -> str:
-    """Run `facefeat.testing.elsewhere` on another Keras backend; "" where it went well, else its error."""
+    """Run `facefeat.testing.subprocess` on another Keras backend; "" where it went well, else its error."""
     (folder / "task.json").write_text(json.dumps(dict(task)), "utf-8")
     env = {**_elsewhere_env(), "KERAS_BACKEND": backend}
-    done = run([sys.executable, "-m", "facefeat.testing.elsewhere", str(folder)], env, folder)
+    done = run([sys.executable, "-m", "facefeat.testing.subprocess", str(folder)], env, folder)
     return "" if done.returncode == 0 else last_error(done.stderr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.component import Component, DetailDecoder
+from facefeat.plugins.contracts import Component, DetailDecoder
 from facefeat.testing.contract import BACKENDS, Findings
 from facefeat.testing.networks import Job, Out, check_network
 from facefeat.testing.toys import toy_crops, toy_latents

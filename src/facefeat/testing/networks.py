@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.component import Component
-from facefeat.preset import weights_in_memory
+from facefeat.plugins.contracts import Component
+from facefeat.presets.store import weights_in_memory
 from facefeat.testing import contract
 from facefeat.testing.contract import BACKENDS, Findings
 from facefeat.testing.toys import toy_crops, toy_schema
@@ -381,8 +381,8 @@ def _check_in_classifier(found: Findings, model: Any, size: int) -> None:
 
     An empty batch never reaches the backbone: convolutions of some backends refuse it.
     """
-    from facefeat.classifier import Classifier, ComponentRef
-    from facefeat.image import ALIGNMENTS
+    from facefeat.image.align import ALIGNMENTS
+    from facefeat.networks.classifier import Classifier, ComponentRef
     from facefeat.testing.toys import build_head
 
     shape = tuple(model.output_shape[1:])

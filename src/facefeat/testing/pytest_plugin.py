@@ -28,7 +28,7 @@ CHECKS = (
 @pytest.fixture
 def facefeat_registry() -> Iterator[Any]:
     """The registry, read afresh, and forgotten after the test."""
-    from facefeat.registry import get_registry, reset_registry
+    from facefeat.plugins.registry import get_registry, reset_registry
 
     reset_registry()
     yield get_registry()

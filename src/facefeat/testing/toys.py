@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 from facefeat.schema import Attribute, Schema
 from facefeat.types import Analysis, Face
 
@@ -171,9 +171,9 @@ def toy_preset(folder: str | Path, name: str = "toy") -> Path:
     """Write a preset of the smallest `compact` and a linear head, untrained; gives its folder."""
     from keras.utils import set_random_seed
 
-    from facefeat.classifier import Classifier
-    from facefeat.image import ALIGNMENTS
-    from facefeat.preset import save_preset
+    from facefeat.image.align import ALIGNMENTS
+    from facefeat.networks.classifier import Classifier
+    from facefeat.presets.store import save_preset
 
     set_random_seed(0)
     classifier = Classifier.build(
@@ -181,7 +181,7 @@ def toy_preset(folder: str | Path, name: str = "toy") -> Path:
         image_size=16,
         alignment=ALIGNMENTS["utkface"],
         backbone="facefeat:compact",
-        head="facefeat:three-head",
+        head="facefeat:mlp",
         backbone_config={"widths": [8], "blocks": [1], "stem": 4},
         head_config={"trunk": []},
     )

@@ -13,15 +13,15 @@ import numpy as np
 
 from facefeat.errors import InputError, TrainingError
 from facefeat.training.checkpoint import Checkpoints
+from facefeat.training.classifier_graph import seed_layers
 from facefeat.training.decoder_graph import decoder_model
 from facefeat.training.freezing import freeze
-from facefeat.training.graph import seed_layers
 from facefeat.training.trainer import TrainingLog, Watch, describe, not_finite, one_epoch, run_key, versions, worker_of
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
     from facefeat.data import FaceDataset
-    from facefeat.decoding import FaceDecoder
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.decoder import FaceDecoder
     from facefeat.training.decoder_recipe import DecoderRecipe
     from facefeat.training.trainer import TrainingReporter
 
@@ -50,7 +50,7 @@ def build_decoder(classifier: Classifier, recipe: DecoderRecipe) -> FaceDecoder:
     """
     from keras.utils import set_random_seed
 
-    from facefeat.decoding import FaceDecoder
+    from facefeat.networks.decoder import FaceDecoder
 
     set_random_seed(recipe.seed)
     return FaceDecoder.build(
@@ -157,8 +157,8 @@ def _weights_of(
 
     Raises PresetError, TrainingError where it cannot be.
     """
-    from facefeat.preset import find_preset, load_classifier, load_decoder
-    from facefeat.training import carry
+    from facefeat.presets.store import find_preset, load_classifier, load_decoder
+    from facefeat.training import weight_transfer as carry
 
     folder = find_preset(preset)
     other = load_decoder(folder)
@@ -181,7 +181,7 @@ def _second(recipe: DecoderRecipe, classifier: Classifier) -> Classifier | None:
     """
     if not recipe.loss.reader:
         return None
-    from facefeat.preset import find_preset, load_classifier
+    from facefeat.presets.store import find_preset, load_classifier
 
     second, _ = load_classifier(find_preset(recipe.reader))
     ours, theirs = ({k: a.classes for k, a in c.schema.attributes.items()} for c in (classifier, second))
@@ -211,7 +211,7 @@ def _moves(classifier: Classifier, train_set: FaceDataset, recipe: DecoderRecipe
     most, loss = recipe.train.moves, recipe.loss
     if not (most and (loss.swap or loss.features or loss.reader)):
         return None
-    from facefeat.training.moves import RandomMoves, ways_of
+    from facefeat.training.random_traverse import RandomMoves, ways_of
 
     crops = train_set.crops(classifier.image_size)
     features = _features(classifier, crops, np.arange(len(crops)))
@@ -233,7 +233,7 @@ def score(classifier: Classifier, decoder: FaceDecoder, crops: Any) -> dict[str,
     score: psnr, and a decibel for each ten percent of what is kept, on average over attributes: a face that is read as
     another is worth less than a face that is a little blurred.
     """
-    from facefeat.decoding import to_pixels
+    from facefeat.networks.decoder import to_pixels
 
     error, count = 0.0, 0
     kept: dict[str, int] = {}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
-    from facefeat.decoding import FaceDecoder
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.decoder import FaceDecoder
     from facefeat.schema import Schema
     from facefeat.training.decoder_recipe import DecoderLoss, DecoderRecipe
 
@@ -53,10 +53,10 @@ def decoder_model(
     """
     import keras
 
-    from facefeat.classifier import use_jit
+    from facefeat.networks.classifier import use_jit
     from facefeat.training.augment import augmentation_layers
+    from facefeat.training.classifier_graph import build_optimizer
     from facefeat.training.critic import Critic
-    from facefeat.training.graph import build_optimizer
     from facefeat.training.recipe import Augment
 
     weights, schema = recipe.loss, classifier.schema

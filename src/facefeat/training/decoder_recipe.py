@@ -14,7 +14,7 @@ from typing import Any
 from facefeat.training.recipe import MAX_SEED, PRECISIONS, Augment, ComponentChoice, Phase, read_toml
 from facefeat.training.recipe_reader import Reader
 
-_FOLDER = Path(__file__).parent.parent / "recipes" / "decoders"
+_FOLDER = Path(__file__).parent.parent / "assets" / "recipes" / "decoders"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from facefeat.training.recipe import Recipe, load_recipe
 from facefeat.training.trainer import train
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
     from facefeat.data import FaceDataset
-    from facefeat.decoding import FaceDecoder
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.decoder import FaceDecoder
     from facefeat.training.trainer import TrainingLog
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from facefeat.errors import RecipeError, TrainingError
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
+    from facefeat.networks.classifier import Classifier
     from facefeat.training.recipe import Augment, Phase
 
 FEATURE_BATCH = 64

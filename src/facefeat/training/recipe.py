@@ -14,7 +14,7 @@ from typing import Any
 
 from facefeat.errors import RecipeError, did_you_mean
 
-_FOLDER = Path(__file__).parent.parent / "recipes"
+_FOLDER = Path(__file__).parent.parent / "assets" / "recipes"
 LOSSES = ("cross-entropy", "distribution", "focal", "ordinal", "squared")
 BALANCES = ("none", "inverse", "effective")
 WEIGHTINGS = ("fixed", "uncertainty")
@@ -150,7 +150,7 @@ class ComponentChoice:
 class Recipe:
     """Everything that a run depends on; see the module's tables.
 
-    alignment: the geometry of the crops (`facefeat.image.ALIGNMENTS`). image_size: side of a crop in pixels.
+    alignment: the geometry of the crops (`facefeat.image.align.ALIGNMENTS`). image_size: side of a crop in pixels.
     start: name or folder of a preset whose backbone weights the run starts from; empty for the backbone's own.
     loss: attribute -> AttributeLoss; attributes left out use plain cross-entropy.
     """
@@ -163,7 +163,7 @@ class Recipe:
     seed: int = 1
     start: str = ""
     backbone: ComponentChoice = field(default_factory=lambda: ComponentChoice("compact"))
-    head: ComponentChoice = field(default_factory=lambda: ComponentChoice("three-head"))
+    head: ComponentChoice = field(default_factory=lambda: ComponentChoice("mlp"))
     train: Optimisation = field(default_factory=Optimisation)
     augment: Augment = field(default_factory=Augment)
     teacher: Teacher = field(default_factory=Teacher)

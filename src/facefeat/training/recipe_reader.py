@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from facefeat.errors import RecipeError, SchemaError, did_you_mean
-from facefeat.image import ALIGNMENTS
+from facefeat.image.align import ALIGNMENTS
 from facefeat.schema import get_schema
 from facefeat.training.losses import check_kind
 from facefeat.training.recipe import (

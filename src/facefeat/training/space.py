@@ -9,7 +9,7 @@ A space is a table from a dotted key of the recipe to its range:
 
 Some keys stand for more than one value: "train.learning_rate" changes the phases' own rates in proportion;
 "trunk.layers", "trunk.units", "trunk.activation", "trunk.dropout" and "trunk.batch_norm" make the trunk of a
-`three-head`; "augment.strength" multiplies all amounts of the recipe's augmentation.
+`mlp`; "augment.strength" multiplies all amounts of the recipe's augmentation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from facefeat.errors import PluginError, RecipeError, did_you_mean
-from facefeat.registry import get_registry
+from facefeat.plugins.registry import get_registry
 from facefeat.training.recipe import ComponentChoice, Recipe, recipe_from_dict
 
 Space = Mapping[str, Mapping[str, Any]]
@@ -67,7 +67,7 @@ def default_space(recipe: Recipe) -> dict[str, dict[str, Any]]:
         space["train.trainable"] = {"choices": _TRAINABLE}
     if recipe.backbone.name == "compact" and not recipe.start:
         space["backbone.config.activation"] = {"choices": ["relu", "silu", "gelu"]}
-    if recipe.head.name == "three-head":
+    if recipe.head.name == "mlp":
         space |= {
             "head.config.dropout": {"low": 0.0, "high": 0.6},
             "trunk.layers": {"low": 0, "high": 3},
@@ -235,7 +235,7 @@ def _no_such(key: str, part: str, place: Any, path: list[str]) -> RecipeError:
 
 
 def _trunk(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The trunk of a `three-head`: layers that are all alike."""
+    """The trunk of a `mlp`: layers that are all alike."""
     for name in values:
         if name not in _TRUNK:
             raise RecipeError(f"search space: trunk.{name}: no such key of a trunk. {did_you_mean(name, _TRUNK)}")

@@ -19,15 +19,15 @@ import numpy as np
 
 from facefeat.errors import InputError, NotFiniteError, TrainingError
 from facefeat.training.checkpoint import CHECKPOINT, Checkpoints, write_npz
+from facefeat.training.classifier_graph import seed_layers, start_from, training_model
+from facefeat.training.distillation import NAME, all_targets, fingerprint
 from facefeat.training.freezing import changes_nothing, check_phases, freeze, frozen_features
-from facefeat.training.graph import seed_layers, start_from, training_model
 from facefeat.training.processes import ALONE, Processes
-from facefeat.training.teacher import NAME, all_targets, fingerprint
 
 if TYPE_CHECKING:
-    from facefeat.classifier import Classifier
     from facefeat.data import Batches, FaceDataset
-    from facefeat.decoding import FaceDecoder
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.decoder import FaceDecoder
     from facefeat.training.recipe import Phase, Recipe
 
 
@@ -276,7 +276,7 @@ class Watch:
     """Follows the batches of an epoch: tells the reporter, and stops at a loss that is not finite."""
 
     def __init__(self, reporter: TrainingReporter | None, batches: int) -> None:
-        from facefeat.classifier import has_accelerator
+        from facefeat.networks.classifier import has_accelerator
 
         self.reporter, self.batches = reporter, batches
         # Reading the loss waits for the device: on a CPU that costs nothing, on a GPU it would keep it idle.
@@ -341,7 +341,7 @@ def worker_of(model: Twin, policy: str, always: bool = False) -> Twin:
     """
     import keras
 
-    from facefeat.classifier import has_accelerator
+    from facefeat.networks.classifier import has_accelerator
 
     if policy == "auto":
         policy = "mixed_bfloat16" if has_accelerator() else "float32"
@@ -377,7 +377,7 @@ def versions() -> dict[str, str]:
 
     import keras
 
-    from facefeat import __version__
+    from facefeat._version import __version__
 
     return {
         "facefeat": __version__,

@@ -158,7 +158,7 @@ def tune(
     from optuna.study import MaxTrialsCallback
     from optuna.trial import TrialState
 
-    from facefeat.training.graph import build_classifier
+    from facefeat.training.classifier_graph import build_classifier
     from facefeat.training.trainer import train
 
     chosen = check_space(space if space is not None else default_space(recipe), recipe)

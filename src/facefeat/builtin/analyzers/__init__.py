@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
-from facefeat.component import Component
 from facefeat.errors import InputError
+from facefeat.plugins.contracts import Component
 
 if TYPE_CHECKING:
     from facefeat.builtin.analyzers.background import Background

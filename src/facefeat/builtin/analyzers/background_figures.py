@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.builtin.analyzers.common import face_grid
-from facefeat.drawing import COLOURS, GREY, empty_figure, plain
+from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
 if TYPE_CHECKING:
     import pandas as pd

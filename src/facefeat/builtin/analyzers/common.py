@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.drawing import class_colours, empty_figure
 from facefeat.errors import InputError
+from facefeat.utils.plotting import class_colours, empty_figure
 
 if TYPE_CHECKING:
     from facefeat.types import FaceSet

@@ -15,9 +15,9 @@ import numpy as np
 from facefeat.builtin.analyzers.common import Labelling, check_latents, face_grid, read_labels
 from facefeat.builtin.analyzers.pca import explained
 from facefeat.builtin.analyzers.statistics import correlation, holm
-from facefeat.drawing import COLOURS, GREY, empty_figure, plain
 from facefeat.errors import FacefeatError
 from facefeat.types import Analysis
+from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
 if TYPE_CHECKING:
     import pandas as pd

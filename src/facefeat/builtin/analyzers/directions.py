@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds, read_labels, target_name
-from facefeat.drawing import COLOURS, empty_figure, plain
-from facefeat.linear import Plane, fit_classes, fit_value
 from facefeat.types import Analysis
+from facefeat.utils.linear_models import Plane, fit_classes, fit_value
+from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
     from facefeat.types import FaceSet, FloatArray

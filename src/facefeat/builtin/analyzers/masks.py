@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import InputError
-from facefeat.image import open_image, resize_crop
+from facefeat.image.align import open_image, resize_crop
 
 if TYPE_CHECKING:
     from facefeat.types import Alignment, FaceSet, UInt8Array

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.builtin.analyzers.common import Labelling, check_latents, face_grid, read_labels
-from facefeat.drawing import COLOURS, GREY, empty_figure, plain
-from facefeat.search import nearest
 from facefeat.types import Analysis
+from facefeat.utils.neighbors import nearest
+from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
 if TYPE_CHECKING:
     from facefeat.types import FaceSet, FloatArray

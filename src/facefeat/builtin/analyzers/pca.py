@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.builtin.analyzers.common import Labelling, check_latents, read_labels, scatter
-from facefeat.drawing import COLOURS, empty_figure, plain
 from facefeat.types import Analysis
+from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
     from facefeat.types import FaceSet, FloatArray

@@ -14,9 +14,9 @@ import numpy as np
 
 from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds, read_labels
 from facefeat.builtin.analyzers.statistics import bootstrap_mean
-from facefeat.drawing import COLOURS, GREY, empty_figure, plain
-from facefeat.linear import choose, fit_classes, fit_value, scale_of
 from facefeat.types import Analysis
+from facefeat.utils.linear_models import choose, fit_classes, fit_value, scale_of
+from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ own weights, so it is rebuilt with `weights = null`.
 from __future__ import annotations
 
 from facefeat.builtin.backbones import applications, compact, mobilenet, squeezenet, vggface
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 
 COMPONENTS: list[Component] = [
     compact.COMPONENT,

@@ -2,8 +2,8 @@
 
 One table says of each what differs: its constructor, how it wants its pixels, and where its ImageNet weights are. The
 addresses and hashes are the ones that Keras publishes in its own source; most are MD5, so the SHA-256 of the first
-download is pinned as well (`facefeat.download`). Keras's own preprocessing is left out where it has any: ours does the
-same, is there for all of them, and has a stable name.
+download is pinned as well (`facefeat.utils.download`). Keras's own preprocessing is left out where it has any: ours
+does the same, is there for all of them, and has a stable name.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from facefeat.builtin import checks
 from facefeat.builtin.backbones import weights as files
-from facefeat.component import Component
-from facefeat.download import cache_dir, fetch
 from facefeat.errors import InputError
+from facefeat.plugins.contracts import Component
+from facefeat.utils.download import cache_dir, fetch
 
 if TYPE_CHECKING:
     import keras

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
-from facefeat.component import Component
 from facefeat.errors import InputError
+from facefeat.plugins.contracts import Component
 
 if TYPE_CHECKING:
     import keras

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 from facefeat.builtin import checks
 from facefeat.builtin.backbones import applications
 from facefeat.builtin.backbones import weights as files
-from facefeat.component import Component
-from facefeat.download import cache_dir, fetch
 from facefeat.errors import InputError
+from facefeat.plugins.contracts import Component
+from facefeat.utils.download import cache_dir, fetch
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 
 if TYPE_CHECKING:
     import keras

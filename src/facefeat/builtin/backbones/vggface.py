@@ -5,7 +5,7 @@ keras-vggface, whose release holds the convolutions alone (about 59 MB). Its REA
 non-commercial research, Creative Commons Attribution. Crops should be 224 px, as in the paper; smaller ones work.
 
 We found no published SHA-256 of that file, and none is invented here: the hash of the first download is pinned beside
-it (`facefeat.download`), every later use must match it, and before it is pinned the file must hold the thirteen
+it (`facefeat.utils.download`), every later use must match it, and before it is pinned the file must hold the thirteen
 convolutions in their right shapes. If you know the hash, check the pin against it.
 """
 
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
 from facefeat.builtin.backbones import weights as files
-from facefeat.component import Component
-from facefeat.download import cache_dir, fetch
 from facefeat.errors import DownloadError, InputError
+from facefeat.plugins.contracts import Component
+from facefeat.utils.download import cache_dir, fetch
 
 if TYPE_CHECKING:
     import keras

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from facefeat.builtin.decoders import detail, upsampling
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 
 COMPONENTS: list[Component] = [upsampling.COMPONENT, detail.COMPONENT]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
 from facefeat.builtin.decoders import common
-from facefeat.component import Component, DetailDecoder
+from facefeat.plugins.contracts import Component, DetailDecoder
 
 if TYPE_CHECKING:
     import keras

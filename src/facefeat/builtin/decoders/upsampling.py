@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from facefeat.builtin import checks
 from facefeat.builtin.decoders import common
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 
 if TYPE_CHECKING:
     import keras

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 
 if TYPE_CHECKING:
     from facefeat.builtin.detectors.mtcnn import Mtcnn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facefeat.builtin.heads import attention, single, three_head
-from facefeat.component import Component
+from facefeat.builtin.heads import attention, mlp, single
+from facefeat.plugins.contracts import Component
 
-COMPONENTS: list[Component] = [single.COMPONENT, three_head.COMPONENT, attention.COMPONENT]
+COMPONENTS: list[Component] = [single.COMPONENT, mlp.COMPONENT, attention.COMPONENT]

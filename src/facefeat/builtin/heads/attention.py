@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
 from facefeat.builtin.heads import common
-from facefeat.component import Component
 from facefeat.errors import InputError
+from facefeat.plugins.contracts import Component
 from facefeat.schema import Schema
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def build(
             y = layers.Dropout(rate, dtype="float32", name=f"{name}_dropout")(y)
         outputs[name] = common.logits(y, name, attribute.outputs)
     head = common.finish("attention", features, outputs)
-    # How a head says that it can show where it looked; see `facefeat.component`.
+    # How a head says that it can show where it looked; see `facefeat.plugins.contracts`.
     head.attention_maps = partial(attention_maps, head)
     return head
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin import checks
 from facefeat.builtin.heads import common
-from facefeat.component import Component
+from facefeat.plugins.contracts import Component
 from facefeat.schema import Attribute, Schema
 
 if TYPE_CHECKING:

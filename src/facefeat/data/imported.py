@@ -1,0 +1,255 @@
+"""An imported data set on disk: `dataset.json`, `faces.csv` and `skipped.csv`. The pictures stay where they are."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facefeat.data.collect import Collector, Skipped
+from facefeat.data.dataset import FaceDataset, _Shared
+from facefeat.data.decode import decode_all
+from facefeat.data.importers import Import, Progress, read_raw
+from facefeat.data.sources import Source, open_source
+from facefeat.data.tables import read_table
+from facefeat.errors import DataError, ImageError
+from facefeat.schema import Schema, get_schema
+from facefeat.utils.atomic import check_above
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+
+
+def load_dataset(
+    path: str | os.PathLike[str],
+    schema: str | Path | Schema | None = None,
+    splits: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    *,
+    format: str = "auto",
+    root: str | os.PathLike[str] | None = None,
+) -> FaceDataset:
+    """A data set from a folder that `facefeat data import` wrote, or from a download or CSV file as it is.
+
+    schema: name, .toml file or Schema; by default what the format has. splits: a CSV file with the columns file and
+    split. progress: called with (rows done, in all). format: "auto", "utkface", "fairface" or "csv". root: the folder
+    or archive that a CSV file's names start from (by default the folder it lies in).
+    Raises DataError where there is nothing usable; SchemaError or InputError for an argument that is not valid.
+    """
+    place = Path(path).expanduser()
+    chosen = None if schema is None else get_schema(schema)
+    if (place / "dataset.json").is_file() or (place.name == "dataset.json" and place.is_file()):
+        return _load_imported(place if place.is_dir() else place.parent, chosen, splits is not None or root is not None)
+    found = read_raw(place, chosen, _path(splits), progress, format, _path(root))
+    if found.repaired:
+        warnings.warn(f"{place}: {found.repaired}", stacklevel=2)
+    return as_dataset(found)
+
+
+def _path(value: str | os.PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value).expanduser()
+
+
+def as_dataset(found: Import) -> FaceDataset:
+    """The data set of an import that stays in memory."""
+    return FaceDataset(
+        _Shared(found.name, found.schema, found.licence, found.table, found.skipped, lambda: found.source, found.prefix)
+    )
+
+
+def check_pictures(found: Import, progress: Progress | None = None) -> Import:
+    """The import without the pictures that cannot be decoded: these join the skipped. Reads every picture once.
+
+    Raises DataError where none is left.
+    """
+    from facefeat.image.align import open_image
+
+    def work(data: bytes) -> None:
+        open_image(data)
+
+    names = [found.prefix + f for f in found.table["file"]]
+    bad = {i: str(r) for i, r in decode_all(found.source, names, work, progress) if isinstance(r, ImageError)}
+    if not bad:
+        return found
+    if len(bad) == len(names):
+        raise DataError(f"none of the {len(names):,} pictures can be read. The first: {names[0]}: {bad[0]}.")
+    skipped = [Skipped(str(found.table["file"].iloc[i]), bad[i]) for i in sorted(bad)]
+    table = found.table.drop(index=list(bad)).reset_index(drop=True)
+    return replace(found, table=table, skipped=(*found.skipped, *skipped))
+
+
+def check_dataset_output(output: str | os.PathLike[str]) -> Path:
+    """Whether `write_dataset` would write there, told before the pictures are read; gives its path.
+
+    Raises DataError where it is a file, holds other things or, as far as that can be known, cannot be written.
+    """
+    folder = Path(output).expanduser()
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{str(folder)!r} is a file. Choose another --output, a new or empty folder.")
+        if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
+            raise DataError(f"{str(folder)!r} is not empty and not an imported data set. Choose another --output.")
+        check_above(folder)
+    except OSError as e:
+        raise DataError(f"cannot write to {str(folder)!r}: {e.strerror or e}") from None
+    return folder
+
+
+def write_dataset(found: Import, output: str | os.PathLike[str]) -> FaceDataset:
+    """Write an import to a folder and load it from there. An earlier import there is replaced; its cache stays.
+
+    Raises DataError where the folder holds other things or cannot be written.
+    """
+    folder = check_dataset_output(output)
+    try:
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
+    except OSError as e:
+        raise DataError(f"cannot write to {str(folder)!r}: {e.strerror or e}") from None
+    try:
+        beside.chmod(0o755)
+        _write(found, beside, folder)
+        if folder.is_dir():
+            # dataset.json goes first and comes last: a folder without it is no data set, so nothing is half-written.
+            (folder / "dataset.json").unlink(missing_ok=True)
+            for name in ("faces.csv", "skipped.csv", "dataset.json"):
+                os.replace(beside / name, folder / name)
+        else:
+            os.rename(beside, folder)
+    except OSError as e:
+        raise DataError(f"cannot write to {str(folder)!r}: {e.strerror or e}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return load_dataset(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    names = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
+    return "dataset.json" in names or names <= {"faces.csv", "skipped.csv", "cache"}
+
+
+def _write(found: Import, beside: Path, folder: Path) -> None:
+    dataset = as_dataset(found)
+    about = {
+        "format_version": FORMAT_VERSION,
+        "name": found.name,
+        "format": found.format,
+        "licence": found.licence,
+        "schema": found.schema.to_dict(),
+        "source": {
+            "kind": found.source.kind,
+            "path": _relative_to(found.source.path, folder),
+            "absolute": found.source.path.absolute().as_posix(),
+            "prefix": found.prefix,
+        },
+        "rows": len(dataset),
+        "splits": dataset.splits,
+        "counts": dataset.counts,
+        "skipped": len(found.skipped),
+        "fingerprint": dataset.fingerprint,
+        "notes": [*found.notes, *([found.repaired] if found.repaired else [])],
+    }
+    found.table.to_csv(beside / "faces.csv", index=False, encoding="utf-8", lineterminator="\n")
+    with (beside / "skipped.csv").open("w", encoding="utf-8", newline="") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(("file", "reason"))
+        writer.writerows((s.file, s.reason) for s in found.skipped)
+    (beside / "dataset.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _relative_to(path: Path, folder: Path) -> str | None:
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive, on Windows
+        return None
+
+
+def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceDataset:
+    about = _about(folder)
+    try:
+        own = Schema.from_dict(about["schema"])
+        source, name, licence = dict(about["source"]), str(about["name"]), str(about["licence"])
+        prefix, rows, digest = str(source["prefix"]), int(about["rows"]), str(about["fingerprint"])
+    except (KeyError, TypeError, ValueError) as e:
+        raise DataError(
+            f"{str(folder / 'dataset.json')!r} is not what `facefeat data import` writes ({e}). {_AGAIN}"
+        ) from None
+    if schema is not None and _classes(schema) != _classes(own):
+        raise DataError(
+            f"{str(folder)!r} was imported with schema {own.name!r}, which has other classes than {schema.name!r}."
+            " Import it again with --schema."
+        )
+    if other:
+        raise DataError(f"{str(folder)!r} is imported already: splits and root are for `facefeat data import`.")
+    table = _faces(folder / "faces.csv", own)
+    skipped: tuple[Skipped, ...] = ()
+    if (folder / "skipped.csv").is_file():
+        listed = read_table(folder / "skipped.csv")
+        skipped = tuple(Skipped(row.get("file", ""), row.get("reason", "")) for _, row in listed.rows)
+    outside = about.get("format") == "csv"  # only a user's own table may name files anywhere
+    shared = _Shared(name, own, licence, table, skipped, lambda: _open(folder, name, source, outside), prefix, folder)
+    dataset = FaceDataset(shared)
+    if dataset.fingerprint != digest:
+        warnings.warn(
+            f"{str(folder / 'faces.csv')!r} was changed after the import ({rows:,} rows then, {len(dataset):,} now)."
+            " If that was not you: import again.",
+            stacklevel=3,
+        )
+    return dataset
+
+
+def _classes(schema: Schema) -> dict[str, object]:
+    """What two schemas must agree on for their labels to mean the same: all but names and spellings."""
+    return {n: (a.classes, a.ordered, a.years, a.exact) for n, a in schema.attributes.items()}
+
+
+_AGAIN = "Run `facefeat data import SOURCE --output DIR` again."
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    path = folder / "dataset.json"
+    try:
+        about = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as e:
+        raise DataError(f"cannot read {str(path)!r}: {e}. {_AGAIN}") from None
+    version = about.get("format_version") if isinstance(about, dict) else None
+    if version != FORMAT_VERSION:
+        raise DataError(f"{str(path)!r} has format version {version!r}; this facefeat reads {FORMAT_VERSION}. {_AGAIN}")
+    return dict(about)
+
+
+def _faces(path: Path, schema: Schema) -> pd.DataFrame:
+    """faces.csv as the table. Raises DataError where a row is not usable: the import wrote usable ones only."""
+    listed = read_table(path)
+    listed.require(("file", "split", *schema.attributes))
+    rows = Collector(schema, missing_ok=True)
+    for _, row in listed.rows:
+        labels = {n: (row.get(f"{n}_years") or row[n]) if a.exact else row[n] for n, a in schema.attributes.items()}
+        rows.add(row["file"], row["split"], labels)
+    if rows.skipped or listed.ragged:
+        first = f"{rows.skipped[0].file}: {rows.skipped[0].reason}" if rows.skipped else listed.ragged[0][1]
+        raise DataError(f"{str(path)!r} has rows that cannot be used. The first: {first}. {_AGAIN}")
+    if not len(rows):
+        raise DataError(f"{str(path)!r} lists no picture. {_AGAIN}")
+    return rows.frame()
+
+
+def _open(folder: Path, name: str, source: dict[str, Any], outside: bool) -> Source:
+    """The pictures of an imported data set, found beside it or at their absolute path."""
+    places = [folder / source["path"]] if source.get("path") else []
+    places.append(Path(source["absolute"]))
+    for place in places:
+        if place.exists():
+            return open_source(place, outside=outside)
+    raise DataError(
+        f"the pictures of data set {name!r} have moved: there is no {str(places[-1])!r}. Put them back, or import them"
+        f" from where they are now: facefeat data import NEW_PLACE --output {folder}"
+    )

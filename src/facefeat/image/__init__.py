@@ -1,0 +1,1 @@
+"""Pictures: opening and aligning them, drawing on them, writing frames as video."""

@@ -1,0 +1,218 @@
+"""The table on disk, its facts, and the search in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import InputError, MissingExtraError
+from facefeat.networks.decoder import check_latents
+
+if TYPE_CHECKING:
+    from facefeat.types import FloatArray, UInt8Array
+
+VERSION = 1
+FACTS = "index.json"
+TABLE = "faces"
+METRICS = {"euclidean": "l2", "cosine": "cosine"}
+"""Name of a distance -> LanceDB's name of it."""
+EXACT_UP_TO = 50_000
+"""Up to so many rows every latent is looked at; beyond, an approximate index finds candidates."""
+PART, PROBES, REFINE = 4096, 20, 4
+"""Of an approximate index: faces in a part, parts searched, and candidates measured exactly for each face asked for."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A face of an index.
+
+    distance: euclidean, or 1 minus the cosine. file: as in the data set, or the photo's path. face: its number in the
+    photo, from 1. box: (left, top, right, bottom) in the photo, or None where the picture is the face.
+    labels: attribute -> class, "" where unknown. age_years: NaN where unknown. crop: (S, S, 3) uint8, or None.
+    """
+
+    rank: int
+    distance: float
+    file: str
+    face: int
+    box: tuple[float, float, float, float] | None
+    labels: Mapping[str, str]
+    age_years: float
+    crop: UInt8Array | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, without the crop."""
+        years = None if np.isnan(self.age_years) else round(self.age_years, 1)
+        about = {"rank": self.rank, "distance": round(self.distance, 6), "file": self.file, "face": self.face}
+        return {**about, "box": None if self.box is None else list(self.box), **self.labels, "age_years": years}
+
+
+class FaceIndex:
+    """An index that `facefeat index` or `build_index` wrote."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Raises InputError for a folder that is no index; MissingExtraError without the extra `search`."""
+        self.folder = Path(folder)
+        self.facts = read_facts(self.folder)
+        self._table = connect(self.folder).open_table(TABLE)
+
+    def __len__(self) -> int:
+        return int(self._table.count_rows())
+
+    @property
+    def latent_dim(self) -> int:
+        """D, the width of its latents."""
+        return int(self.facts["latent_dim"])
+
+    @property
+    def metric(self) -> str:
+        """ "euclidean" or "cosine"."""
+        return str(self.facts["metric"])
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What each face has a label for."""
+        return tuple(self.facts["attributes"])
+
+    def check(self, model: Any) -> None:
+        """Raises InputError unless `model` (a FaceFeatureModel) gives the latents that the index was made of."""
+        if model.encoder_hash == self.facts["encoder"]:
+            return
+        name = self.facts["model"]
+        what = f"the index {str(self.folder)!r} holds latents of "
+        if model.name == name:
+            raise InputError(f"{what}another version of the model {name!r}: index the faces again.")
+        raise InputError(
+            f"{what}the model {name!r} ({self.facts['encoder'][:12]}), and {model.name!r} gives others "
+            f"({model.encoder_hash[:12]}): choose that model with --preset, or index the faces again."
+        )
+
+    def nearest(
+        self, latents: FloatArray, count: int = 8, *, exact: bool = False, crops: bool = True
+    ) -> list[list[Neighbour]]:
+        """(Q, D) latents -> for each the `count` nearest faces, nearest first; fewer where the index has fewer.
+
+        exact: look at every face, even where there is an approximate index. crops: read the pictures, too.
+        Raises InputError for latents of another width, NaN or infinity.
+        """
+        queries = check_latents(latents, self.latent_dim)
+        if count < 1:
+            raise InputError(f"count must be 1 or more. Received: {count}.")
+        return [self._nearest(q, count, exact, crops) for q in queries]
+
+    def _nearest(self, query: np.ndarray, count: int, exact: bool, crops: bool) -> list[Neighbour]:
+        columns = ["file", "face", "box", "age_years", *map(label_column, self.attributes), "_distance"]
+        search = self._table.search(query).distance_type(METRICS[self.metric]).limit(count)
+        if self.facts["approximate"]:
+            search = search.bypass_vector_index() if exact else search.nprobes(PROBES).refine_factor(REFINE)
+        found = search.select([*columns, *(["crop"] if crops else [])]).to_list()
+        return [self._neighbour(rank, row) for rank, row in enumerate(found, 1)]
+
+    def _neighbour(self, rank: int, row: Mapping[str, Any]) -> Neighbour:
+        # LanceDB's "l2" is the squared distance.
+        d = max(0.0, float(row["_distance"]))
+        return Neighbour(
+            rank=rank,
+            distance=d**0.5 if self.metric == "euclidean" else d,
+            file=row["file"],
+            face=int(row["face"]),
+            box=None if row["box"] is None else tuple(row["box"]),
+            labels={n: row[label_column(n)] for n in self.attributes},
+            age_years=float("nan") if row["age_years"] is None else float(row["age_years"]),
+            crop=None if row.get("crop") is None else _decoded(row["crop"]),
+        )
+
+    def __repr__(self) -> str:
+        return f"<FaceIndex {str(self.folder)!r}: {len(self):,} faces, {self.metric}, model {self.facts['model']!r}>"
+
+
+def connect(folder: Path) -> Any:
+    """The LanceDB database in a folder, which is made where it is missing. Raises MissingExtraError."""
+    return require_lancedb().connect(str(folder))
+
+
+def require_lancedb() -> Any:
+    """The package. Raises MissingExtraError."""
+    try:
+        import lancedb
+    except ImportError:
+        raise MissingExtraError("an index of faces needs LanceDB. Type: pip install 'facefeat[search]'") from None
+    return lancedb
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """`index.json`. Raises InputError for a folder that is no index, one that is not finished, or a newer one."""
+    try:
+        facts = json.loads((folder / FACTS).read_text("utf-8"))
+        version, complete, _ = facts["version"], facts["complete"], facts["encoder"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{str(folder)!r} is no index of faces. Next: facefeat index DATA -o FOLDER") from None
+    if version > VERSION:
+        raise InputError(f"{str(folder)!r} was written by a newer facefeat. Next: pip install -U facefeat")
+    if not complete:
+        raise InputError(f"{str(folder)!r} is not finished. Type the command `facefeat index` again: it goes on.")
+    return dict(facts)
+
+
+def schema_of(latent_dim: int, attributes: tuple[str, ...]) -> Any:
+    """The columns of the table, as a pyarrow schema."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("unit", pa.int64()),  # row of the data set, or number of the photo: where a resumed run goes on
+            ("file", pa.string()),
+            ("face", pa.int32()),
+            ("box", pa.list_(pa.float32())),
+            *((label_column(n), pa.string()) for n in attributes),
+            ("age_years", pa.float32()),
+            ("crop", pa.binary()),
+            ("vector", pa.list_(pa.float32(), latent_dim)),
+        ]
+    )
+
+
+def label_column(attribute: str) -> str:
+    """The column that holds an attribute: none of the others begins like this."""
+    return f"label_{attribute}"
+
+
+def make_searchable(table: Any, metric: str) -> bool:
+    """Join the parts of a table, and build an approximate index where exact search would take long; whether it did."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that other readers of the table would lose older versions: there are none
+        table.optimize(cleanup_older_than=timedelta(0))
+    rows = int(table.count_rows())
+    if rows > EXACT_UP_TO:
+        from lancedb.index import IvfSq
+
+        # Numbers of 8 bits find the candidates. Product quantisation is smaller, and lost two in ten of the nearest of
+        # such latents, whose first few directions hold nearly all that varies.
+        parts = max(1, rows // PART)
+        config = IvfSq(distance_type=METRICS[metric], num_partitions=parts, max_iterations=20)
+        table.create_index("vector", config=config)
+    return rows > EXACT_UP_TO
+
+
+def encoded(crop: UInt8Array) -> bytes:
+    """(S, S, 3) uint8 -> a JPEG."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(crop).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def _decoded(data: bytes) -> UInt8Array:
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))

@@ -1,0 +1,120 @@
+"""Fits the directions of a model on the latents and labels of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import DataError
+from facefeat.latent.analyze import latents_of
+from facefeat.presets.latent_directions import LatentDirections, Name
+from facefeat.utils.linear_models import fit_classes, fit_value, scale_of
+
+if TYPE_CHECKING:
+    from facefeat.data import FaceDataset
+    from facefeat.schema import Attribute, Schema
+    from facefeat.utils.linear_models import Plane
+
+LEAST = 10
+"""Faces at least."""
+COMPONENTS = 64
+
+
+def fit_directions(model: Any, dataset: FaceDataset) -> LatentDirections:
+    """The directions of a FaceFeatureModel with a decoder, from all faces of `dataset`.
+
+    Raises PresetError without a decoder; DataError for fewer than LEAST faces, or labels that do not differ.
+    """
+    features = model.decoder.feature_dim
+    dataset.check_schema(model.schema)
+    crops = dataset.crops(model.image_size)  # before the labels: what cannot be read leaves the table
+    if len(crops) < LEAST:
+        raise DataError(f"directions need {LEAST} faces or more. Received: {len(crops)}, of {dataset.name!r}.")
+    latents = latents_of(model, crops)
+    return directions_of(latents, dataset.labels(), dataset.years(), model.schema, features)
+
+
+def directions_of(
+    latents: np.ndarray, labels: Mapping[str, np.ndarray], years: np.ndarray, schema: Schema, features: int
+) -> LatentDirections:
+    """latents: (N, L), the first `features` of them attribute features. labels: attribute -> (N,) classes, -1 unknown.
+
+    years: (N,) exact ages, NaN where unknown; the middle of the class stands for those.
+    An ordered attribute is read by ridge regression, the classes of another by logistic regression, each class against
+    the mean of all. The covariance is shrunk (Ledoit and Wolf 2004), for latents may be more than faces.
+    Raises DataError where no attribute has two classes.
+    """
+    from sklearn.covariance import ledoit_wolf
+
+    z = np.asarray(latents, "float64")
+    mean, scale = scale_of(z)
+    x = z[:, :features]
+    readouts: list[Name] = []
+    planes: list[tuple[np.ndarray, float]] = []
+    groups: list[Name] = []
+    group_means = []
+    for name, attribute in schema.attributes.items():
+        index = labels[name]
+        known = np.flatnonzero(index >= 0)
+        present = np.unique(index[known])
+        groups += [(name, attribute.classes[k]) for k in present]
+        if attribute.ordered or len(present) < 2:
+            group_means += [z[index == k].mean(axis=0) for k in present]
+        if len(present) < 2:
+            continue
+        if attribute.ordered:
+            plane = fit_value(x[known], values_of(attribute, index, years)[known])
+            readouts.append((name, ""))
+            planes.append((plane.weights, plane.offset))
+            continue
+        fitted = fit_classes(x[known], np.searchsorted(present, index[known]), len(present))
+        group_means += _typical(z, x, index, present, fitted)
+        # Of two classes one plane is 0: less their mean, all classes are treated alike.
+        centre = np.mean([p.weights for p in fitted], axis=0), float(np.mean([p.offset for p in fitted]))
+        for k, p in zip(present, fitted, strict=True):
+            readouts.append((name, attribute.classes[k]))
+            planes.append((p.weights - centre[0], p.offset - centre[1]))
+    if not readouts:
+        raise DataError(f"directions need faces of two classes of an attribute. Received: {len(z)} faces without.")
+    weights = np.stack([w for w, _ in planes])  # (R, D)
+    standard = (z - mean) / scale
+    shrunk, _ = ledoit_wolf(standard[:, :features], assume_centered=True)
+    spread = scale[:features]
+    follow = spread[:, None] * (shrunk @ (spread[:, None] * weights.T))  # (D, R)
+    values, vectors = np.linalg.eigh(standard.T @ standard / len(z))  # ascending
+    top = slice(-1, -1 - min(COMPONENTS, len(z) - 1, len(values)), -1)
+    components = (vectors[:, top] * np.sqrt(np.maximum(values[top], 0))).T * scale
+    arrays = {
+        "mean": mean, "spread": z.std(axis=0), "components": components, "weights": weights,
+        "offsets": np.array([o for _, o in planes]), "follow": follow, "group_means": np.stack(group_means),
+    }  # fmt: skip
+    kept: dict[str, Any] = {k: np.asarray(v, "float32") for k, v in arrays.items()}
+    return LatentDirections(readouts=tuple(readouts), groups=tuple(groups), faces=len(z), **kept)
+
+
+def _typical(
+    z: np.ndarray, x: np.ndarray, index: np.ndarray, present: np.ndarray, fitted: Sequence[Plane]
+) -> list[np.ndarray]:
+    """The mean latent (L,) of each class, of the faces that are read as what they are labelled.
+
+    Of a class that is mostly mistaken for others, the mean of all faces is a face of the others: no goal for an edit.
+    """
+    read = present[np.argmax([plane(x) for plane in fitted], axis=0)]
+    made = []
+    for k in present:
+        mine = index == k
+        right = mine & (read == k)
+        made.append(z[right if right.any() else mine].mean(axis=0))
+    return made
+
+
+def values_of(attribute: Attribute, index: np.ndarray, years: np.ndarray) -> np.ndarray:
+    """(N,) float64 of an ordered attribute: years where it has any, else the position of the class; NaN where unknown.
+
+    index: (N,) classes, -1 where unknown. years: (N,) exact ages, NaN where unknown.
+    """
+    steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
+    middle = np.where(index >= 0, steps[index], np.nan).astype("float64")
+    return np.where(np.isfinite(years), years, middle) if attribute.exact else middle

@@ -1,0 +1,1 @@
+"""The networks of a model: classifier and decoder in batches, postprocessing, fingerprints."""

@@ -1,0 +1,112 @@
+"""Features moved as an edit moves them, at random: what a decoder will be asked for, it is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from facefeat.errors import InputError
+from facefeat.latent.fit_directions import directions_of
+
+if TYPE_CHECKING:
+    from facefeat.presets.latent_directions import LatentDirections
+    from facefeat.schema import Attribute, Schema
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How faces of an attribute's K classes are moved to another class. All arrays are float32.
+
+    weights (R, D), offsets (R,): its readouts, one per class, or one of years or positions, which `bounds` (K - 1,)
+    part into classes. table: (K, K, D), from a class to another: a shift one standard deviation long; zero to itself.
+    """
+
+    weights: np.ndarray
+    offsets: np.ndarray
+    bounds: np.ndarray
+    table: np.ndarray
+
+
+def ways_of(
+    features: np.ndarray, labels: Mapping[str, np.ndarray], years: np.ndarray, schema: Schema
+) -> tuple[Ways, ...]:
+    """The ways of each attribute that the features tell, by the method "means" of `LatentDirections.toward`.
+
+    For features, labels and years see `latent.directions.directions_of`. Raises DataError, or InputError where nothing
+    can be moved alone.
+    """
+    found = directions_of(features, labels, years, schema, features.shape[1])
+    made = [w for a in schema.attributes.values() if (w := _ways(found, a)) is not None and w.table.any()]
+    if not made:
+        raise InputError("the features of these faces tell no attribute apart from the others: moves must be 0.")
+    return tuple(made)
+
+
+def _ways(found: LatentDirections, attribute: Attribute) -> Ways | None:
+    names = [c for a, c in found.groups if a == attribute.name]
+    rows = [i for i, (a, _) in enumerate(found.readouts) if a == attribute.name]
+    if not rows:  # the faces were of one class
+        return None
+    try:
+        found.shifts(rows[:1])
+    except InputError:  # the features do not tell it
+        return None
+    places, bounds = np.array(names), np.zeros(0)
+    if attribute.ordered:
+        steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
+        places = np.array([steps[attribute.classes.index(c)] for c in names], "float64")
+        bounds = (places[1:] + places[:-1]) / 2
+    table = np.zeros((len(names), len(names), found.feature_dim))
+    for i, origin in enumerate(places):
+        shifts, lengths, there = found.toward(attribute, np.full(len(names), origin), places)
+        signs = np.where(places < origin, -1, 1) if attribute.ordered else np.ones(len(names))
+        there[i] = False
+        table[i, there] = (signs / lengths)[there, None] * shifts[there]
+    arrays = found.weights[rows], found.offsets[rows], bounds, table
+    return Ways(*(np.asarray(a, "float32") for a in arrays))
+
+
+class RandomMoves(layers.Layer):
+    """Features (B, D) -> (B, D) float32 shifts: each face goes towards another class of an attribute, both at random.
+
+    It goes 0 to `most` standard deviations far, from the class that the readouts give it. Outside training nothing is
+    moved.
+    """
+
+    def __init__(self, ways: Sequence[Ways], most: float, *, seed: int) -> None:
+        super().__init__(name="random_moves", dtype="float32")
+        self.ways, self.most = tuple(ways), most
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return tuple(shape)
+
+    def call(self, features: Any, training: bool = False) -> Any:
+        features = ops.cast(features, "float32")
+        if not training:
+            return ops.zeros_like(features)
+        rows = ops.shape(features)[0]
+        drawn = keras.random.uniform((rows, 3), seed=self.generator)
+        chosen = ops.cast(drawn[:, 0] * len(self.ways), "int32")
+        out = ops.zeros_like(features)
+        for i, way in enumerate(self.ways):
+            classes = len(way.table)
+            # Any class but its own: 1 to K - 1 places on.
+            to = ops.mod(_class_of(features, way) + 1 + ops.cast(drawn[:, 1] * (classes - 1), "int32"), classes)
+            table = ops.convert_to_tensor(way.table.reshape(classes * classes, -1))
+            shift = ops.take(table, _class_of(features, way) * classes + to, axis=0)
+            out += shift * ops.cast(chosen == i, "float32")[:, None]
+        return self.most * drawn[:, 2:] * out
+
+
+def _class_of(features: Any, way: Ways) -> Any:
+    """(B, D) -> (B,) int32: which class the readouts see."""
+    read = ops.matmul(features, ops.convert_to_tensor(way.weights.T)) + way.offsets
+    if len(way.offsets) > 1:
+        return ops.cast(ops.argmax(read, axis=1), "int32")
+    return ops.sum(ops.cast(read > ops.convert_to_tensor(way.bounds)[None], "int32"), axis=1)

@@ -1,0 +1,255 @@
+"""Pictures opened from every kind of source, upright, in RGB and 8 bits; what cannot be, refused by name."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_image import smooth
+
+from facefeat.errors import ImageError
+from facefeat.image.align import (
+    MAX_PIXELS,
+    open_image,
+)
+
+
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file that declares so many pixels and holds hardly any."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_every_kind_of_source_gives_the_same_array(tmp_path: Path) -> None:
+    pixels = smooth(20, 30)
+    data = encoded(Image.fromarray(pixels), "PNG")
+    path = tmp_path / "ein Bild äöü.png"
+    path.write_bytes(data)
+    for source in (path, str(path), data, bytearray(data), memoryview(data), Image.fromarray(pixels), pixels):
+        opened = open_image(source)  # type: ignore[arg-type]
+        assert opened.dtype == np.uint8
+        np.testing.assert_array_equal(opened, pixels)
+
+
+UPRIGHT = {  # what EXIF asks a viewer to do with the stored pixels, said in NumPy
+    1: lambda s: s,
+    2: lambda s: s[:, ::-1],
+    3: lambda s: s[::-1, ::-1],
+    4: lambda s: s[::-1],
+    5: lambda s: s.transpose(1, 0, 2),
+    6: lambda s: np.rot90(s, -1),
+    7: lambda s: np.rot90(s, 2).transpose(1, 0, 2),
+    8: lambda s: np.rot90(s, 1),
+    0: lambda s: s,
+    9: lambda s: s,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_exif_orientation_is_honoured(orientation: int, kind: str) -> None:
+    stored = smooth(12, 17)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    opened = open_image(encoded(Image.fromarray(stored), kind, exif=exif))
+    np.testing.assert_array_equal(opened, UPRIGHT[orientation](stored))
+
+
+def test_orientation_of_a_jpeg_and_of_a_pil_image_that_stays_as_it_was() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.open(io.BytesIO(encoded(Image.fromarray(smooth(16, 48)), "JPEG", exif=exif)))
+    assert open_image(picture).shape == (48, 16, 3)
+    assert picture.size == (48, 16)
+
+
+def test_broken_exif_is_no_reason_to_refuse_the_pixels() -> None:
+    data = encoded(Image.fromarray(smooth(16, 16)), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's own remark
+        assert open_image(data).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I", "F"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    flat = Image.new("RGB", (8, 8), (200, 200, 200)).convert("L" if mode in ("LA", "I", "F") else "RGB")
+    flat = flat.quantize(4) if mode == "P" else flat.convert(mode)
+    opened = open_image(flat)
+    assert opened.shape == (8, 8, 3)
+    if mode != "1":
+        assert np.abs(opened.astype(int) - 200).max() <= 3
+
+
+def test_a_cmyk_jpeg_keeps_its_colours() -> None:
+    opened = open_image(encoded(Image.new("RGB", (16, 16), (220, 40, 90)).convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(opened.mean(axis=(0, 1)) - (220, 40, 90)).max() < 6
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_16_bits_are_scaled_not_cut(kind: str, order: str) -> None:
+    grey = np.array([[0, 257, 32768, 65535]], "uint16").astype(order)
+    opened = open_image(encoded(Image.fromarray(grey), kind))
+    np.testing.assert_array_equal(opened[0, :, 0], [0, 1, 128, 255])
+    np.testing.assert_array_equal(opened[..., 0], opened[..., 2])
+
+
+def test_float_and_32_bit_pictures_are_scaled_by_what_white_must_be() -> None:
+    for white in (1.0, 255.0, 65535.0):
+        grey = np.array([[0, 0.5, 1]], "float32") * np.float32(white)
+        opened = open_image(encoded(Image.fromarray(grey), "TIFF"))
+        np.testing.assert_allclose(opened[0, :, 1], [0, 127.5, 255], atol=0.5)
+    np.testing.assert_array_equal(open_image(Image.fromarray(np.array([[0, 99]], "int32")))[0, :, 0], [0, 99])
+    for bad in ([[0, np.nan]], [[0, 1e9]], [[-1, 0]]):
+        with pytest.raises(ImageError, match=r"Valid: "):
+            open_image(Image.fromarray(np.array(bad, "float32")))
+
+
+def test_transparency_lies_on_white() -> None:
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    assert (open_image(encoded(clear, "PNG")) == 255).all()
+    half = open_image(Image.new("RGBA", (4, 4), (0, 0, 0, 128)))
+    assert np.abs(half.astype(int) - 127).max() <= 1
+    palette = Image.fromarray(smooth(8, 8)).quantize(4)
+    index = int(np.asarray(palette)[0, 0])
+    assert (open_image(encoded(palette, "PNG", transparency=index))[0, 0] == 255).all()
+    keyed = encoded(Image.new("RGB", (4, 4), (1, 2, 3)), "PNG", transparency=(1, 2, 3))
+    assert (open_image(keyed) == 255).all()
+
+
+def test_the_first_frame_of_an_animation_counts() -> None:
+    frames = [Image.new("RGB", (8, 8), c) for c in ("red", "blue", "green")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(open_image(data)[0, 0], [255, 0, 0])
+
+
+def test_one_pixel_is_a_picture() -> None:
+    assert open_image(encoded(Image.new("RGB", (1, 1), "white"), "JPEG")).shape == (1, 1, 3)
+
+
+# ---------------------------------------------------------------- what cannot be opened
+
+
+def refusal(source: Any) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ImageError) as caught:
+            open_image(source)
+    text = str(caught.value)
+    assert text.endswith(".") and "\n" not in text and len(text) < 300
+    assert caught.value.__cause__ is None
+    return text
+
+
+def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+    def file(name: str, data: bytes) -> Path:
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    assert "no such file" in refusal(tmp_path / "none.jpg") and "none.jpg" in refusal(tmp_path / "none.jpg")
+    assert "is a folder" in refusal(tmp_path)
+    assert "is empty (0 bytes)" in refusal(file("empty.jpg", b""))
+    assert "it looks like text" in refusal(file("text.jpg", b"hello, I am a picture\n"))
+    assert "Readable: JPEG" in refusal(file("text.jpg", b"hello, I am a picture\n"))
+    assert "HEIC" in refusal(file("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)))
+    assert "video" in refusal(file("film.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(64)))
+    assert "PDF" in refusal(file("a.pdf", b"%PDF-1.7\n" + bytes(64)))
+    assert "PostScript" in refusal(file("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"))
+    assert "SVG" in refusal(file("a.svg", b'<?xml version="1.0"?><svg width="9"/>'))
+    assert "cannot read" in refusal("with a \0 in its name")
+    assert "cannot read" in refusal("x" * 5000)
+    assert "..." in refusal("x" * 5000)
+    assert "0 bytes" in refusal(b"")
+    assert "0 bytes" not in refusal(b"\xff\xd8\xff" + bytes(50))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_a_truncated_jpeg_is_refused(part: float, progressive: bool) -> None:
+    data = encoded(Image.fromarray(smooth(200, 300)), "JPEG", progressive=progressive)
+    assert "is truncated" in refusal(data[: int(len(data) * part)])
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    assert "900,000,000 pixels" in refusal(png_header(30_000, 30_000))
+    assert "is truncated" in refusal(png_header(12_000, 12_000))  # more than Pillow warns at, fewer than the limit here
+    huge = np.broadcast_to(np.zeros(3, "uint8"), (30_000, 30_000, 3))
+    assert "too large" in refusal(huge) and f"{MAX_PIXELS:,}" in refusal(huge)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_limit_that_the_user_lifted_in_pillow_does_not_lift_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert "30,000 x 30,000" in refusal(png_header(30_000, 30_000))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((4, 4), "uint8"), "shape"),
+        (np.zeros((4, 4, 4), "uint8"), "shape"),
+        (np.zeros((4, 4, 1), "uint8"), "shape"),
+        (np.zeros((2, 4, 4, 3), "uint8"), "shape"),
+        (np.zeros((), "uint8"), "shape"),
+        (np.zeros((4, 4, 3), "float32"), "dtype"),
+        (np.zeros((4, 4, 3), "int64"), "dtype"),
+        (np.full((4, 4, 3), np.nan, "float32"), "NaN"),
+        (np.zeros((0, 4, 3), "uint8"), "no pixels"),
+        (np.zeros((4, 0, 3), "uint8"), "no pixels"),
+    ],
+)
+def test_arrays_that_are_no_pictures(array: np.ndarray, words: str) -> None:
+    text = refusal(array)
+    assert words in text and "(H, W, 3) uint8" in text and str(array.dtype) in text
+
+
+@pytest.mark.parametrize("source", [None, 3, [1, 2], {"a": 1}, object()])
+def test_other_things_are_named_by_their_type(source: object) -> None:
+    assert f"Received: {type(source).__name__}." in refusal(source)
+
+
+def test_damage_never_leaks_another_error() -> None:
+    """A small version of the search that taught which errors Pillow raises."""
+    dice = random.Random(5)
+    picture = Image.fromarray(smooth(24, 30))
+    files = [encoded(picture, k) for k in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")]
+    files.append(encoded(picture, "TIFF", compression="tiff_lzw"))
+    files.append(encoded(picture.convert("CMYK"), "JPEG"))
+    read = 0
+    for i in range(400):
+        data = bytearray(files[i % len(files)])
+        if dice.random() < 0.4:
+            del data[dice.randrange(1, len(data)) :]
+        for _ in range(dice.randrange(8)):
+            data[dice.randrange(min(len(data), 300))] = dice.randrange(256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on broken TIFF tags
+            try:
+                opened = open_image(bytes(data))
+            except ImageError:
+                continue
+        read += 1
+        assert opened.dtype == np.uint8 and opened.ndim == 3
+    assert 20 < read < 380

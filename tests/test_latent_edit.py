@@ -1,0 +1,275 @@
+"""Editing, on a model whose answers can be reckoned by hand: what moves, what stays, when it stops, what is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facefeat import InputError, PresetError
+from facefeat.latent.edit import Edited, edit
+from facefeat.latent.fit_directions import directions_of
+from facefeat.latent.traverse import ROUNDS
+from latent_fake import FEATURES, LATENT, FakeModel, another
+
+
+@pytest.fixture(scope="module")
+def model() -> FakeModel:
+    return FakeModel()
+
+
+def crops_of(model: FakeModel, n: int = 24) -> np.ndarray:
+    return model.decode(model.latents[:n])
+
+
+def test_years_are_added_to_what_the_head_reads(model: FakeModel) -> None:
+    crops = crops_of(model)
+    for step in (15, -15):
+        found = edit(model, crops, {"age": step})
+        wanted = np.clip(model.predict_faces(crops).age_years + step, 0, 99)
+        assert found.reached.all() and np.abs(found.read["after"].age_years - wanted).max() <= 2
+        assert np.allclose(found.asked["age"], wanted, atol=1e-3)
+        assert (np.sign(found.steps["age"]) == np.sign(step)).all()
+        for name in ("gender", "race"):
+            kept = found.read["after"].labels[name] == found.read["before"].labels[name]
+            assert kept.mean() > 0.9, name
+
+
+def test_a_class_is_read_with_nine_tenths_or_what_was_asked(model: FakeModel) -> None:
+    crops = crops_of(model)
+    for label in ("A", "B", "C"):
+        found = edit(model, crops, {"race": label}, limit=5)  # one face has 4.3 standard deviations to go
+        assert found.reached.all() and set(found.read["after"].labels["race"]) == {label}
+        column = found.read["after"].classes["race"].index(label)
+        assert found.read["after"].probabilities["race"][:, column].min() > 0.8
+    less, more = (edit(model, crops, {"gender": ("Female", p)}) for p in (0.5, 0.95))
+    assert less.reached.all() and more.reached.all()
+    assert more.read["after"].probabilities["gender"][:, 1].min() >= 0.95
+    assert less.steps["gender"].mean() < more.steps["gender"].mean()
+
+
+def test_a_face_that_is_read_so_already_stays(model: FakeModel) -> None:
+    crops = crops_of(model, 60)
+    sure = model.predict_faces(crops).probabilities["gender"][:, 1] > 0.95
+    found = edit(model, crops, {"gender": "female"})
+    assert sure.any() and (found.steps["gender"][sure] == 0).all() and (found.crops[sure] == crops[sure]).all()
+
+
+def test_several_at_once_and_positions_of_classes(model: FakeModel) -> None:
+    found = edit(model, crops_of(model), {"age": 10, "gender": "Male", "race": "B", "smile": 1})
+    assert found.reached.mean() > 0.9
+    assert list(found.steps) == ["age", "gender", "race", "smile"] and found.values["smile"].shape == (2, 24)
+    assert np.isfinite(found.latents).all()
+
+
+def test_the_detail_code_never_moves(model: FakeModel) -> None:
+    found = edit(model, crops_of(model), {"age": 20, "race": "C"})
+    assert (found.latents[:, FEATURES:] == found.start[:, FEATURES:]).all()
+    assert (found.latents[:, :FEATURES] != found.start[:, :FEATURES]).any()
+    path = found.path(3, 5)
+    assert path.shape == (5, LATENT) and (path[0] == found.start[3]).all() and (path[-1] == found.latents[3]).all()
+
+
+def test_it_stops_at_the_limit_and_says_how_far_it_got() -> None:
+    deaf = FakeModel(deaf=("gender",))
+    found = edit(deaf, crops_of(deaf, 5), {"gender": "Female"}, limit=2.5)
+    assert not found.reached.any() and np.abs(found.steps["gender"]).max() <= 2.5 + 1e-3
+    assert "gender Male to Male (Female 50%): not reached" in found.sentence(0)
+
+
+def test_faces_of_one_reading_are_decoded_together_and_few_times(model: FakeModel) -> None:
+    crops = crops_of(model, 40)
+    model.rounds = 0
+    together = edit(model, crops, {"age": -20, "gender": "Female"})
+    assert model.rounds <= ROUNDS * len(set(together.read["before"].labels["race"]))
+    alone = edit(model, crops[7:8], {"age": -20, "gender": "Female"})
+    assert (alone.crops[0] == together.crops[7]).all() and len(edit(model, crops[:0], {"age": 3})) == 0
+
+
+def test_what_was_not_asked_is_kept_though_drawing_changes_it() -> None:
+    class Drifting(FakeModel):
+        """Its decoder draws every face older, and nearer to race B."""
+
+        def decode(self, latents: np.ndarray) -> np.ndarray:
+            drawn = np.array(latents)
+            drawn[:, 0] += 0.8
+            drawn[:, 3] += 1.0
+            return super().decode(drawn)
+
+    model = Drifting()
+    crops = FakeModel.decode(model, model.latents[:40])
+    found = edit(model, crops, {"gender": "Female"})
+    before, after = found.read["before"], found.read["after"]
+    assert found.reached.all()
+    assert np.mean(before.labels["race"] == after.labels["race"]) > 0.9
+    assert np.abs(before.age_years - after.age_years).mean() < 2.5  # it was 9.6 years
+
+
+def test_what_the_latents_do_not_tell_is_not_kept_and_costs_no_edit() -> None:
+    from dataclasses import replace
+
+    model = FakeModel()
+    row, d = model.directions.row("smile"), model.directions
+    follow = d.follow.copy()
+    follow[:, row] = 0  # no face differs along it
+    model.directions = replace(d, follow=follow)
+    with pytest.raises(InputError, match="cannot be changed alone"):
+        edit(model, crops_of(model, 6), {"smile": 1})
+    assert edit(model, crops_of(model, 6), {"gender": "Female"}).reached.all()
+
+
+def test_the_result_is_json_and_a_sentence(model: FakeModel) -> None:
+    import json
+
+    found: Edited = edit(model, crops_of(model, 2), {"age": 10, "gender": "Female"})
+    told = json.loads(json.dumps(found.to_dict()))
+    assert told["reached"] == [True, True] and set(told["read"]) == {"before", "after"}
+    assert found.sentence(0).startswith("age ") and ": reached at +" in found.sentence(0)
+
+
+@pytest.mark.parametrize("method", ["least", "orthogonal"])
+def test_a_shift_raises_its_own_readout_and_no_other(model: FakeModel, method: str) -> None:
+    d = model.directions
+    asked = [d.row("age"), d.row("race", "B")]
+    shifts, lengths = d.shifts(asked, method)
+    raised = shifts @ d.weights.T.astype("float64")  # (2, R)
+    assert np.allclose(raised[:, asked], np.eye(2), atol=1e-4) and (lengths > 0).all()
+    others = [i for i, (a, _) in enumerate(d.readouts) if a in ("gender", "smile")]
+    assert np.allclose(raised[:, others], 0, atol=1e-4)
+
+
+def test_the_least_shift_takes_along_what_goes_with_the_attribute(model: FakeModel) -> None:
+    # Coordinate 6 follows age and is not read. Among real faces it moves with age, so an edit moves it, too.
+    d, row = model.directions, [model.directions.row("age")]
+    least, orthogonal = (d.shifts(row, m)[0][0] for m in ("least", "orthogonal"))
+    assert least[6] / least[0] > 0.7
+    # Of all shifts that change the readouts alike, it is the shortest, measured against how faces vary.
+    covariance = np.cov(model.latents[:, :FEATURES].T)
+    length = [np.sqrt(s @ np.linalg.solve(covariance, s)) for s in (least, orthogonal)]
+    assert length[0] <= length[1] + 1e-6
+    assert np.isclose(d.shifts(row)[1][0], length[0], rtol=0.1)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.floats(-5, 110), st.floats(-5, 110)), min_size=1, max_size=6), st.sampled_from("ABC"))
+def test_a_way_between_means_leaves_the_other_attributes(ages: list[tuple[float, float]], race: str) -> None:
+    d, schema = _MODEL.directions, _MODEL.schema
+    origin, target = np.array(ages).T
+    for name, start, end in (
+        ("age", origin, target),
+        ("race", np.array(["A", "B", "C"]), np.full(3, race)),
+        ("gender", np.array(["Male", "Female"]), np.array(["Female", "Male"])),
+    ):
+        shifts, lengths, there = d.toward(schema[name], start, end)
+        assert shifts.shape == (len(start), FEATURES) and (lengths > 0).all()
+        assert (there == (start != end)).all() or name == "age"
+        raised = shifts[there] @ d.weights.T.astype("float64")
+        others = [i for i, (a, _) in enumerate(d.readouts) if a != name]
+        assert np.allclose(raised[:, others], 0, atol=1e-3)
+        own = [d.row(name, "" if name == "age" else str(e)) for e in np.asarray(end)[there]]
+        assert (raised[np.arange(len(own)), own] > 0).all()
+
+
+def test_there_is_no_way_from_or_to_a_class_that_the_data_did_not_have() -> None:
+    race = _MODEL.schema["race"]
+    labels = {k: v.copy() for k, v in _MODEL.labels.items()}
+    labels["race"][labels["race"] == 2] = -1
+    d = directions_of(_MODEL.latents, labels, _MODEL.years, _MODEL.schema, FEATURES)
+    _, lengths, there = d.toward(race, np.array(["C", "A", "A"]), np.array(["A", "B", "A"]))
+    assert list(there) == [False, True, False] and (lengths > 0).all()
+    with pytest.raises(InputError, match="had no race C"):
+        d.toward(race, np.array(["A"]), np.array(["C"]))
+
+
+def test_the_way_of_an_age_bends_where_the_means_do() -> None:
+    # The young differ by coordinate 0 and the old by coordinate 1, as a child grows and a grown face wrinkles.
+    rng = np.random.default_rng(0)
+    years = rng.uniform(0, 99, 3000)
+    z = rng.normal(0, 0.1, (3000, LATENT))
+    z[:, 0] += np.minimum(years, 45) / 45
+    z[:, 1] += np.maximum(years - 45, 0) / 45
+    labels = {n: np.full(3000, -1) for n in _MODEL.schema.attributes}
+    labels["age"] = np.digitize(years, [30, 60])
+    d = directions_of(z, labels, years.astype("float32"), _MODEL.schema, FEATURES)
+    age = _MODEL.schema["age"]
+    ways, _, there = d.toward(age, np.array([40.0, 50.0, 95.0, 45.0]), np.array([15.0, 75.0, 99.0, 45.0]))
+    assert there.all()
+    turned = np.degrees(np.arctan2(ways[:, 1], ways[:, 0]))
+    assert turned[0] < 10 and turned[1] > 80 and turned[2] > 80  # beyond the last mean it goes straight on
+    assert 0.8 / 45 < ways[1, 1] < 1.6 / 45  # years count from the middles of the classes, of the last one as a whole
+    one = d.shifts([d.row("age")])[0][0]
+    assert 20 < np.degrees(np.arctan2(one[1], one[0])) < 70  # one direction for all is neither
+
+
+@settings(max_examples=15)
+@given(st.floats(-40, 40), st.sampled_from(["A", "B", "C"]), st.floats(0.5, 8))
+def test_whatever_is_asked_it_stays_within_its_limits(step: float, race: str, limit: float) -> None:
+    model = _MODEL
+    found = edit(model, crops_of(model, 6), {"age": step, "race": race}, limit=limit)
+    assert all(np.abs(s).max() <= limit * 1.001 for s in found.steps.values())
+    assert (found.crops == model.decode(found.latents)).all()  # what is shown is what the latents hold
+    after = found.read["after"]
+    near = np.abs(after.age_years - found.asked["age"]) <= 2
+    assert (found.reached == (near & (after.labels["race"] == race) & (_p(after, race) >= 0.5))).all()
+
+
+_MODEL = FakeModel()
+
+
+def _p(batch: Any, race: str) -> np.ndarray:
+    return batch.probabilities["race"][:, batch.classes["race"].index(race)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "nothing to change"),
+        ({"hair": 1}, "no such attribute"),
+        ({"race": "D"}, "no such race"),
+        ({"race": 2}, "race takes a class"),
+        ({"race": ("A", 1.5)}, "over 0 and under 1"),
+        ({"race": ("A", "much")}, "over 0 and under 1"),
+        ({"age": "Female"}, "age takes a step in years"),
+        ({"age": float("nan")}, "age takes a step in years"),
+        ({"age": True}, "age takes a step in years"),
+        ({"smile": None}, "smile takes a step in classes"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(model: FakeModel, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        edit(model, crops_of(model, 1), changes)
+
+
+def test_what_the_model_lacks_is_said(model: FakeModel) -> None:
+    crops = crops_of(model, 1)
+    with pytest.raises(PresetError, match="no decoder"):
+        edit(another(model), crops, {"age": 5})
+    with pytest.raises(InputError, match="no such method"):
+        edit(model, crops, {"age": 5}, method="shortest")
+    with pytest.raises(InputError, match="limit must be"):
+        edit(model, crops, {"age": 5}, limit=float("nan"))
+    some = FakeModel()
+    some.directions = type(some.directions)(
+        **{**vars(some.directions), "readouts": (("age", ""),), "weights": some.directions.weights[:1]}
+    )
+    with pytest.raises(InputError, match="had no race B"):
+        edit(some, crops, {"race": "B"})
+
+
+def test_the_mean_of_a_class_that_is_often_mistaken_is_of_the_faces_that_are_not() -> None:
+    # Seven in ten faces of C look like A's, so the mean of all of them is an A.
+    rng = np.random.default_rng(0)
+    race = np.repeat([0, 1, 2], [1000, 1000, 500])
+    middle = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])[np.where((race == 2) & (rng.random(2500) < 0.7), 0, race)]
+    z = rng.normal(0, 0.5, (2500, LATENT))
+    z[:, :2] += middle
+    labels = {n: np.full(2500, -1) for n in _MODEL.schema.attributes} | {"race": race}
+    d = directions_of(z, labels, np.full(2500, np.nan, "float32"), _MODEL.schema, FEATURES)
+    assert z[race == 2, 1].mean() < 1.5 < 3 < d.group_mean("race", "C")[1]
+    rows = [d.row("race", c) for c in "ABC"]
+    assert np.argmax(d.read(d.group_mean("race", "C")[None])[:, rows]) == 2
+    for k, name in enumerate("AB"):
+        assert np.allclose(d.group_mean("race", name)[:2], z[race == k, :2].mean(axis=0), atol=0.2)
