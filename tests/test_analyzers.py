@@ -264,7 +264,7 @@ def test_statistics() -> None:
     assert correlation(d, d)[3] == pytest.approx(1) and correlation(np.ones((5, 2)), np.arange(5.0)).tolist() == [0, 0]
 
 
-def test_the_command_writes_a_whole_folder_and_tells_what_is_wrong_first(
+def test_the_command_writes_an_atomic_folder_and_tells_what_is_wrong_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from click.testing import CliRunner

@@ -115,7 +115,7 @@ def test_a_mistyped_preset_is_answered_with_the_nearest(
     line: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(here.rglob("*"))
-    assert run(line.format("utkface-compct").split()) == 2
+    assert run(line.format("mobilenet-112-utkfase").split()) == 2
     assert "Did you mean 'mobilenet-112-utkface'?" in capsys.readouterr().err
     assert run(line.format("run").split()) == 1
     assert (
@@ -157,20 +157,20 @@ def test_a_mistyped_preset_is_answered_with_the_nearest(
         ("train-decoder --recipe utkface-upsampling --data none -o o", 1, "no such file or folder: 'none'"),
         ("evaluate --data empty", 1, "'empty' is empty. Valid: an imported folder"),
         ("train --recipe utkface-compact --data data -o file", 2, "'file' is a file. Give another --output"),
-        ("train --recipe utkface-compact --data data -o file/x", 2, "cannot make the folder 'file/x': Not a directory"),
+        ("train --recipe utkface-compact --data data -o file/x", 2, "cannot write 'file/x': Not a directory"),
         ("export -o file/o.onnx", 2, "cannot write 'file/o.onnx': Not a directory"),
         ("tune --recipe utkface-compact --data none -o o", 1, "no such file or folder: 'none'"),
-        ("tune --recipe utkface-compact --data data -o file/x", 2, "cannot make the folder 'file/x': Not a directory"),
+        ("tune --recipe utkface-compact --data data -o file/x", 2, "cannot write 'file/x': Not a directory"),
         ("tune --recipe utkface-compact --data data -o o --storage x", 2, "Valid for --storage: a database address"),
         ("data import empty -o o", 1, "Valid: a folder, tar or zip of pictures, or a CSV file"),
         ("data import text.jpg -o o", 1, "neither a folder nor a tar nor a zip archive, nor a .csv"),
         ("data import data/faces.csv -o file", 1, "'file' is a file. Choose another --output"),
-        ("data import data/faces.csv -o file/x", 1, "cannot write to 'file/x': Not a directory"),
+        ("data import data/faces.csv -o file/x", 1, "cannot write 'file/x': Not a directory"),
         ("data import data/faces.csv -o run", 1, "not empty and not an imported data set"),
-        ("data explore data/faces.csv -o file/x", 1, "cannot write to 'file/x': Not a directory"),
+        ("data explore data/faces.csv -o file/x", 1, "cannot write 'file/x': Not a directory"),
         ("data preview --recipe utkface-compact --data data -o file/o.png", 1, "Not a directory"),
         ("data download fairface -o file", 1, "'file' is a file. Give another --output"),
-        ("data download fairface -o file/x", 1, "cannot write to 'file/x': Not a directory"),
+        ("data download fairface -o file/x", 1, "cannot write 'file/x': Not a directory"),
     ],
 )
 def test_a_mistake_is_told_before_the_work_and_leaves_nothing(
@@ -182,19 +182,3 @@ def test_a_mistake_is_told_before_the_work_and_leaves_nothing(
     told = capsys.readouterr().err
     assert words in told and "Traceback" not in told
     assert sorted(here.rglob("*")) == before
-
-
-def test_a_picture_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
-    from facefeat import DataError
-    from facefeat.cli.data_pictures import _save
-
-    kept = tmp_path / "a.png"
-    kept.write_text("before")
-
-    def half(path: Path) -> None:
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(DataError, match=r"cannot write '.*a.png': No space left"):
-        _save(half, kept)
-    assert [p.name for p in tmp_path.iterdir()] == ["a.png"] and kept.read_text() == "before"

@@ -1,4 +1,4 @@
-"""The decoded crops: right pixels, written whole or not at all, built anew when damaged, shared by splits."""
+"""The decoded crops: right pixels, written atomically, built anew when damaged, shared by splits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -161,16 +160,6 @@ def test_an_interruption_leaves_nothing(folder: Path) -> None:
         load(folder).crops(S, folder / "cache", interrupt)
     assert list((folder / "cache").iterdir()) == []
     assert not [t for t in threading.enumerate() if t.name.startswith("facefeat-decode")]
-
-
-def test_what_a_killed_process_left_is_swept_after_a_day(folder: Path) -> None:
-    left = folder / "cache" / ".crops-16-dead"
-    left.mkdir(parents=True)
-    recent = folder / "cache" / ".crops-16-live"
-    recent.mkdir()
-    os.utime(left, (time.time() - 2 * 86400,) * 2)
-    load(folder).crops(S, folder / "cache")
-    assert not left.exists() and recent.exists()
 
 
 def test_two_processes_at_once_are_both_right(folder: Path) -> None:

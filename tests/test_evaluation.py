@@ -17,7 +17,7 @@ from facefeat.evaluation.metrics import score_batch
 from facefeat.evaluation.report import predict_dataset, report_on
 from facefeat.networks.postprocess import class_probabilities, median_years, read_logits, softmax
 from facefeat.schema import get_schema
-from facefeat.utils.atomic import check_folder, whole_folder
+from facefeat.utils.atomic import atomic_folder, check_folder
 
 UTK, FAIR = get_schema("utkface"), get_schema("fairface")
 
@@ -133,7 +133,7 @@ def test_a_folder_is_checked_as_it_is_written(tmp_path: Path) -> None:
         check_folder(folder, "a report", {"mine.txt"}.__contains__)
 
     def write(folder: Path) -> None:
-        with whole_folder(folder, "a report", {"mine.txt"}.__contains__) as new:
+        with atomic_folder(folder, "a report", {"mine.txt"}.__contains__) as new:
             (new / "mine.txt").touch()
 
     place = tmp_path / "not" / "there"

@@ -20,7 +20,8 @@ from made import TINY, dataset
 
 pytest.importorskip("lancedb", reason="the index needs LanceDB: pip install 'facefeat[search]'")
 
-from facefeat.index import DatasetFaces, FaceIndex, PhotoFaces, build_index, store
+from facefeat.index import DatasetFaces, FaceIndex, PhotoFaces, build_index
+from facefeat.index import database as store
 from facefeat.index.build import partial
 from facefeat.index.sheet import neighbour_sheet
 from facefeat.utils.neighbors import nearest

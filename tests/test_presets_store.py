@@ -68,7 +68,7 @@ def test_a_card_that_cannot_be_written_changes_nothing(folder: Path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
-        with pytest.raises(InputError, match=r"cannot write the preset .*: No space left"):
+        with pytest.raises(InputError, match=r"cannot write the preset to .*: No space left"):
             update_card(folder, "# Another card\n")
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
@@ -144,7 +144,7 @@ def test_a_list_of_hashes_cannot_point_outside(folder: Path) -> None:
 
 def test_unknown_names_and_folders(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match=r"no such preset.*Did you mean 'mobilenet-112-utkface'"):
-        find_preset("utkface-compct")
+        find_preset("mobilenet-112-utkfase")
     with pytest.raises(PresetError, match=r"the file 'config.json' is missing"):
         load_classifier(tmp_path)
 
@@ -207,7 +207,7 @@ def test_a_full_disk_is_one_sentence_and_python_ends_well(tmp_path: Path) -> Non
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout == 2 * f"cannot write the preset {str(tmp_path / 'preset')!r}: File too large\n"
+    assert done.stdout == 2 * f"cannot write the preset to {str(tmp_path / 'preset')!r}: File too large\n"
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

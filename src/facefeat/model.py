@@ -376,7 +376,7 @@ class FaceFeatureModel:
         return self._classifier.predict_without(self._crops(crops), coordinates, at)
 
     def save(self, folder: str | Path, *, name: str | None = None, card: str | None = None) -> Path:
-        """Write a preset folder, whole or not at all; an existing preset there is replaced.
+        """Write a preset folder atomically; an existing preset there is replaced.
 
         Raises InputError for a folder that holds something else or cannot be written.
         """

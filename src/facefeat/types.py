@@ -233,7 +233,7 @@ class Analysis:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Write `table.csv`, `directions.npz` and one PNG per figure, whole or not at all; returns the folder.
+        """Write `table.csv`, `directions.npz` and one PNG per figure, atomically; returns the folder.
 
         An earlier analysis in the folder is replaced. Raises InputError where it holds anything else or cannot be
         written.
@@ -242,10 +242,10 @@ class Analysis:
 
         import numpy as np
 
-        from facefeat.utils.atomic import whole_folder
+        from facefeat.utils.atomic import atomic_folder
 
         out = Path(folder)
-        with whole_folder(out, "an analysis", is_analysis_file) as new:
+        with atomic_folder(out, "an analysis", is_analysis_file) as new:
             self.table.to_csv(new / "table.csv", index=False)
             if self.directions:
                 arrays: dict[str, Any] = {k: np.asarray(v) for k, v in self.directions.items()}

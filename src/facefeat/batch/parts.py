@@ -1,7 +1,7 @@
-"""The output of a run, written so that it can be killed at any time: parts beside it, joined into one file at the end.
+"""The output of a run, written so that it can be killed at any time: parts next to it, joined into one file at the end.
 
 faces.parquet.parts/run.json                      the settings that the rows depend on
-faces.parquet.parts/part-000000000-000000007.parquet   the rows of chunks 0 to 7; a part is there whole or not at all
+faces.parquet.parts/part-000000000-000000007.parquet   the rows of chunks 0 to 7; written atomically
 faces.parquet                                     all of them, in order, once every chunk has its part
 
 Where pictures that failed are read again, their chunks have no part any more, so that they are read as a whole and the
@@ -11,11 +11,10 @@ rows are those of a run in which nothing failed. An output that is there stays u
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 
 from facefeat.batch.answers import NO_FACE
 from facefeat.errors import DataError, InputError
+from facefeat.utils.atomic import atomic_file, sweep, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,9 +119,8 @@ class Run:
             self.folder.mkdir(exist_ok=True)
             self._ours = True
             if not self.complete and not (self.folder / "run.json").exists():
-                _write_text(self.folder / "run.json", json.dumps(self.facts, indent=1))
-            for left in self.folder.glob(".*.tmp"):
-                left.unlink()
+                write_text(self.folder / "run.json", json.dumps(self.facts, indent=1))
+            sweep(self.folder)
             outer = {_part_name(*r) for r in self._ranges()}
             for inner in [p for p in self.folder.glob("part-*") if p.name not in outer]:
                 inner.unlink()
@@ -195,7 +194,7 @@ class Run:
             shutil.rmtree(self.folder)  # what an ended run left
             self.folder.mkdir()
             self._keep_good(self.output, 0)
-            _write_text(self.folder / "run.json", json.dumps({**self.facts, "retry": True}, indent=1))
+            write_text(self.folder / "run.json", json.dumps({**self.facts, "retry": True}, indent=1))
             self.complete = False
             return
         for first, last in self._ranges():
@@ -247,13 +246,14 @@ class Run:
         if self._rows:
             name = _part_name(self._first, self._next - 1)
             table = pa.Table.from_batches(self._rows)
-            _write_whole(self.folder / name, lambda path: pq.write_table(table, path))
+            with atomic_file(self.folder / name, DataError) as new:
+                pq.write_table(table, new)
             self._rows = []
         self._since = time.monotonic()
 
     def spoil(self) -> None:
         """The parts are of no input that could be given again: no later run may go on with them."""
-        _write_text(self.folder / "run.json", json.dumps({**self.facts, "input": "changed meanwhile"}, indent=1))
+        write_text(self.folder / "run.json", json.dumps({**self.facts, "input": "changed meanwhile"}, indent=1))
 
     # ---------------------------------------------------------------- end
 
@@ -276,7 +276,8 @@ class Run:
                 )
             paths = [self.folder / _part_name(a, b) for a, b in parts]
             schema = pq.read_schema(paths[0]).with_metadata({KEY: json.dumps(self.facts).encode()})
-            _write_whole(self.output, lambda path: _join(paths, path, schema))
+            with atomic_file(self.output, DataError) as new:
+                _join(paths, new, schema)
         (self.folder / "run.json").unlink(missing_ok=True)  # first: with it, parts are an unfinished run
         shutil.rmtree(self.folder, ignore_errors=True)
         return BatchSummary(self.output, self.pictures, *_count(self.output), resumed)
@@ -371,19 +372,6 @@ def _column(path: Path, name: str) -> Iterator[Any]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=[name]):
             yield batch.column(0)
-
-
-def _write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Written beside, on the disk, then renamed: a reader sees it whole or not at all, whatever is killed when."""
-    beside = target.with_name(f".{target.name}.tmp")
-    write(beside)
-    with beside.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(beside, target)
-
-
-def _write_text(target: Path, text: str) -> None:
-    _write_whole(target, lambda path: path.write_text(text, "utf-8"))
 
 
 def _pictures(value: Any) -> str:

@@ -58,26 +58,23 @@ def check_output(output: Path, resume: bool) -> None:
     Raises InputError where the folder of a run cannot be made, or holds one already and this is not to go on with it.
     """
     from facefeat.errors import InputError
-    from facefeat.utils.atomic import check_above
+    from facefeat.utils.atomic import check_writable
 
     if output.exists() and not output.is_dir():
         raise InputError(f"{str(output)!r} is a file. Give another --output, a folder.")
-    try:
-        check_above(output)
-    except OSError as e:
-        raise InputError(f"cannot make the folder {str(output)!r}: {e.strerror}") from None
+    check_writable(output)
     if (output / "checkpoint.npz").exists() and not resume:
         raise InputError(f"{str(output)!r} holds a run already. Add --resume to go on, or give another --output.")
 
 
 def make_output(output: Path) -> None:
     """Make the folder of a run. Raises InputError where it cannot be made."""
-    from facefeat.errors import InputError
+    from facefeat.utils.atomic import unwritable
 
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise InputError(f"cannot make the folder {str(output)!r}: {e.strerror}") from None
+        raise unwritable(output, e) from None
 
 
 def bars(console: Console) -> Progress:

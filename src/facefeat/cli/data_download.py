@@ -31,19 +31,16 @@ def download(name: str, margin: str, output: Path | None, import_too: bool) -> N
     """
     from facefeat.data.fairface_download import LICENCE, download_fairface
     from facefeat.errors import DownloadError, InputError, did_you_mean
-    from facefeat.utils.atomic import check_above
+    from facefeat.utils.atomic import check_writable
 
     if name in ELSEWHERE:
         raise InputError(ELSEWHERE[name])
     if name != "fairface":
         raise InputError(f"no such data set to download. {did_you_mean(name, ['fairface'])}")
     folder = output or Path(f"fairface-{margin}")
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise DownloadError(f"{str(folder)!r} is a file. Give another --output, a folder.")
-        check_above(folder)
-    except OSError as e:
-        raise DownloadError(f"cannot write to {str(folder)!r}: {e.strerror or e}. Give another --output.") from None
+    if folder.exists() and not folder.is_dir():
+        raise DownloadError(f"{str(folder)!r} is a file. Give another --output, a folder.")
+    check_writable(folder, DownloadError, ". Give another --output.")
     click.echo(f"Licence: {LICENCE}", err=True)
     with ExitStack() as stack:
         archive = download_fairface(margin, folder, _Show(stack))

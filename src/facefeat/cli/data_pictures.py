@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import rows, warn
+from facefeat.errors import DataError, InputError
+from facefeat.utils.atomic import atomic_file, check_writable
 
 if TYPE_CHECKING:
     from facefeat.data.explore import Exploration
@@ -35,45 +36,20 @@ def explore(source: Path, output: Path, schema: str | None, splits: Path | None,
     from facefeat.data.explore import explore as count
     from facefeat.data.pictures import draw_counts, draw_faces, draw_pairs
 
-    _check(output)
+    check_writable(output, DataError)
     dataset = load_dataset(source, schema, splits)
     found = count(dataset)
     figures = {"counts.png": draw_counts(found)} | ({"pairs.png": draw_pairs(found)} if found.pairs else {})
     found.save(output)
     for name, figure in figures.items():
-        _save(lambda path, figure=figure: figure.savefig(path, dpi=120), output / name)
+        with atomic_file(output / name, DataError) as new:
+            figure.savefig(new, dpi=120)
     faces = draw_faces(dataset, found, seed=seed)
-    _save(faces.save, output / "faces.png")
+    with atomic_file(output / "faces.png", DataError) as new:
+        faces.save(new)
     _summary(found)
     names = ", ".join([*figures, "faces.png", "counts.csv", "counts.json"])
     click.echo(f"Written to {output}: {names}")
-
-
-def _check(path: Path) -> None:
-    """Before the work, not after it. Raises DataError where nothing can be written there."""
-    from facefeat.errors import DataError
-    from facefeat.utils.atomic import check_above
-
-    try:
-        check_above(path)
-    except OSError as e:
-        raise DataError(f"cannot write to {str(path)!r}: {e.strerror or e}") from None
-
-
-def _save(save: Any, path: Path) -> None:
-    """Write a picture beside its place, then rename it."""
-    from facefeat.errors import DataError
-
-    beside = path.with_name(f".{os.getpid()}-{path.name}")  # the ending tells the format
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save(beside)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as e:
-        raise DataError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
 
 
 def _summary(found: Exploration) -> None:
@@ -122,13 +98,12 @@ def preview(recipe: str, source: Path, output: Path, count: int, columns: int, s
 
     from facefeat.data import load_dataset
     from facefeat.data.samples import sample_crops
-    from facefeat.errors import InputError
     from facefeat.training import load_recipe
     from facefeat.training.preview import preview_grid
 
     if output.suffix.lower() != ".png":
         raise InputError(f"the output must be a .png file. Received: {str(output)!r}.")
-    _check(output)
+    check_writable(output, DataError)
     chosen = load_recipe(recipe)
     dataset = load_dataset(source)
     if "train" in dataset.splits:
@@ -139,5 +114,6 @@ def preview(recipe: str, source: Path, output: Path, count: int, columns: int, s
     start_keras()
     title = f"{chosen.name}, {chosen.image_size} pixels, {dataset.name}"
     grid = preview_grid(np.asarray(crops), chosen.augment, columns, seed, title)
-    _save(Image.fromarray(grid).save, output)
+    with atomic_file(output, DataError) as new:
+        Image.fromarray(grid).save(new)
     click.echo(f"Written to {output}")

@@ -1,8 +1,8 @@
 """Decoded crops on disk, mapped into memory: written once, read by rows, never held whole.
 
 A cache is a folder `crops-SIZE-KEY` with `crops.u8` (N x S x S x 3 bytes) and `cache.json` (what it was built from, the
-rows that could not be decoded, and a check sum of every block). It is written beside and renamed, so it is whole or it
-is not there; of two processes that write the same one, the first wins and both are right.
+rows that could not be decoded, and a check sum of every block). It is written atomically; of two processes that write
+the same one, the first wins and both are right.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from facefeat.data.decode import cores, decode_all
 from facefeat.data.sources import Source
 from facefeat.errors import DataError, ImageError, InputError
 from facefeat.image.align import open_image, resize_crop
+from facefeat.utils.atomic import replace_folder, temporary_folder, unwritable
 
 VERSION = 1
 """Goes up when the pixels that the same file gives change."""
@@ -38,7 +38,6 @@ CHECK_ALL_BYTES = 4 * 1024**3
 """A cache up to this size is checked whole when it is opened (about a second a gigabyte); 64 blocks of a larger one."""
 _BLOCK = 64 * 1024**2
 _RELEASE_BYTES = 32 * 1024**2
-_STALE_SECONDS = 24 * 3600
 
 
 def default_cache_dir() -> Path:
@@ -245,32 +244,34 @@ def _build(
     key: str,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    sweep(folder.parent, ".crops-*")
     row_bytes = size * size * 3
     bad: dict[int, str] = {}
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        data = beside / "crops.u8"
-        with data.open("wb") as f:
-            f.truncate(len(names) * row_bytes)
-            for row, crop in decode_all(source, names, lambda b: _crop(b, size), progress):
-                if isinstance(crop, ImageError):
-                    bad[row] = str(crop)
-                    continue
-                f.seek(row * row_bytes)
-                f.write(crop)
-            f.flush()
-            os.fsync(f.fileno())
-        if len(bad) == len(names):
-            raise DataError(f"none of the {len(names):,} pictures can be read. The first: {names[0]}: {bad[0]}.")
-        sums = [_sum(data, b) for b in range(-(-data.stat().st_size // _BLOCK))]
-        about = {"version": VERSION, "key": key, "size": size, "rows": len(names), "bad": bad, "sums": sums}
-        (beside / "cache.json").write_text(json.dumps(about), "utf-8")
-        _publish(beside, folder)
+        with temporary_folder(folder) as temporary:
+            new = temporary / "new"
+            new.mkdir()
+            data = new / "crops.u8"
+            with data.open("wb") as f:
+                f.truncate(len(names) * row_bytes)
+                for row, crop in decode_all(source, names, lambda b: _crop(b, size), progress):
+                    if isinstance(crop, ImageError):
+                        bad[row] = str(crop)
+                        continue
+                    f.seek(row * row_bytes)
+                    f.write(crop)
+                f.flush()
+                os.fsync(f.fileno())
+            if len(bad) == len(names):
+                raise DataError(f"none of the {len(names):,} pictures can be read. The first: {names[0]}: {bad[0]}.")
+            sums = [_sum(data, b) for b in range(-(-data.stat().st_size // _BLOCK))]
+            about = {"version": VERSION, "key": key, "size": size, "rows": len(names), "bad": bad, "sums": sums}
+            (new / "cache.json").write_text(json.dumps(about), "utf-8")
+            with _publishing:
+                # One that is there already is the other process's, whose bytes are ours, or was found damaged.
+                if _open(folder, key, len(names), size) is None:
+                    replace_folder(new, folder)
     except OSError as e:
-        raise DataError(f"cannot write the decoded crops to {str(folder)!r}: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        raise unwritable(folder, e, DataError) from None
 
 
 def _crop(data: bytes, size: int) -> bytes:
@@ -283,39 +284,3 @@ def _crop(data: bytes, size: int) -> bytes:
 
 
 _publishing = threading.Lock()
-
-
-def _publish(beside: Path, folder: Path) -> None:
-    """Rename the finished folder into place. One that is there already is the other process's, or was found damaged."""
-    with _publishing:
-        for _ in range(5):
-            try:
-                os.rename(beside, folder)
-                return
-            except OSError:
-                if not folder.is_dir():
-                    raise
-            about = json.loads((beside / "cache.json").read_text("utf-8"))
-            if _open(folder, about["key"], about["rows"], about["size"]) is not None:
-                return  # the other process's is whole: its bytes are ours
-            aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
-                os.rename(folder, aside / "damaged")
-            except FileNotFoundError:
-                pass  # another process moved it first
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-    raise DataError(f"cannot replace the damaged crops in {str(folder)!r}: delete that folder")
-
-
-def sweep(folder: Path, pattern: str) -> None:
-    """Remove what a killed process left behind a day ago or earlier: the folders and files of this name."""
-    for left in folder.glob(pattern):
-        try:
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
-        except OSError:
-            continue  # another process is removing it

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefeat.errors import DataError
+from facefeat.utils.atomic import atomic_file, write_text
 
 if TYPE_CHECKING:
     from facefeat.data.dataset import FaceDataset
@@ -105,15 +106,11 @@ class Exploration:
     def save(self, folder: str | Path) -> Path:
         """Write counts.csv and counts.json; returns the folder. Raises DataError where that cannot be done."""
         out = Path(folder)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            with (out / "counts.csv").open("w", encoding="utf-8", newline="") as f:
-                writer = csv.writer(f)
-                writer.writerow(("attribute", "class", "second_attribute", "second_class", "split", "faces"))
-                writer.writerows(self.rows())
-            (out / "counts.json").write_text(json.dumps(self.to_dict(), indent=1) + "\n", "utf-8")
-        except OSError as e:
-            raise DataError(f"cannot write to {str(out)!r}: {e.strerror or e}") from None
+        with atomic_file(out / "counts.csv", DataError) as new, new.open("w", encoding="utf-8", newline="") as f:
+            writer = csv.writer(f)
+            writer.writerow(("attribute", "class", "second_attribute", "second_class", "split", "faces"))
+            writer.writerows(self.rows())
+        write_text(out / "counts.json", json.dumps(self.to_dict(), indent=1) + "\n", DataError)
         return out
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
-import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from facefeat.data.sources import Source, open_source
 from facefeat.data.tables import read_table
 from facefeat.errors import DataError, ImageError
 from facefeat.schema import Schema, get_schema
-from facefeat.utils.atomic import check_above
+from facefeat.utils.atomic import check_writable, temporary_folder, unwritable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,9 +95,9 @@ def check_dataset_output(output: str | os.PathLike[str]) -> Path:
             raise DataError(f"{str(folder)!r} is a file. Choose another --output, a new or empty folder.")
         if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
             raise DataError(f"{str(folder)!r} is not empty and not an imported data set. Choose another --output.")
-        check_above(folder)
     except OSError as e:
-        raise DataError(f"cannot write to {str(folder)!r}: {e.strerror or e}") from None
+        raise unwritable(folder, e, DataError) from None
+    check_writable(folder, DataError)
     return folder
 
 
@@ -110,24 +108,15 @@ def write_dataset(found: Import, output: str | os.PathLike[str]) -> FaceDataset:
     """
     folder = check_dataset_output(output)
     try:
-        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
-    except OSError as e:
-        raise DataError(f"cannot write to {str(folder)!r}: {e.strerror or e}") from None
-    try:
-        beside.chmod(0o755)
-        _write(found, beside, folder)
-        if folder.is_dir():
+        with temporary_folder(folder) as temporary:
+            _write(found, temporary, folder)
+            folder.mkdir(exist_ok=True)
             # dataset.json goes first and comes last: a folder without it is no data set, so nothing is half-written.
             (folder / "dataset.json").unlink(missing_ok=True)
             for name in ("faces.csv", "skipped.csv", "dataset.json"):
-                os.replace(beside / name, folder / name)
-        else:
-            os.rename(beside, folder)
+                os.replace(temporary / name, folder / name)
     except OSError as e:
-        raise DataError(f"cannot write to {str(folder)!r}: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        raise unwritable(folder, e, DataError) from None
     return load_dataset(folder)
 
 
@@ -136,7 +125,7 @@ def _is_ours(folder: Path) -> bool:
     return "dataset.json" in names or names <= {"faces.csv", "skipped.csv", "cache"}
 
 
-def _write(found: Import, beside: Path, folder: Path) -> None:
+def _write(found: Import, temporary: Path, folder: Path) -> None:
     dataset = as_dataset(found)
     about = {
         "format_version": FORMAT_VERSION,
@@ -157,12 +146,12 @@ def _write(found: Import, beside: Path, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "notes": [*found.notes, *([found.repaired] if found.repaired else [])],
     }
-    found.table.to_csv(beside / "faces.csv", index=False, encoding="utf-8", lineterminator="\n")
-    with (beside / "skipped.csv").open("w", encoding="utf-8", newline="") as f:
+    found.table.to_csv(temporary / "faces.csv", index=False, encoding="utf-8", lineterminator="\n")
+    with (temporary / "skipped.csv").open("w", encoding="utf-8", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(("file", "reason"))
         writer.writerows((s.file, s.reason) for s in found.skipped)
-    (beside / "dataset.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (temporary / "dataset.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _relative_to(path: Path, folder: Path) -> str | None:

@@ -100,7 +100,7 @@ class Audit:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Write `report.html`, `report.json`, `by_group.csv` and `figures/*.png`: whole or not at all.
+        """Write `report.html`, `report.json`, `by_group.csv` and `figures/*.png` atomically.
 
         An earlier report in the folder is replaced. Raises InputError for a folder that holds anything else or cannot
         be written, MissingExtraError where the extra `audit` is not installed.

@@ -14,7 +14,7 @@ import numpy as np
 
 from facefeat.evaluation.figures import FigureFile, draw_all
 from facefeat.evaluation.report import SMALL_GROUP
-from facefeat.utils.atomic import whole_folder
+from facefeat.utils.atomic import atomic_folder
 
 if TYPE_CHECKING:
     from facefeat.evaluation.audit import Audit
@@ -41,8 +41,8 @@ HEADLINES = (
 
 
 def save_audit(audit: Audit, folder: Path) -> Path:
-    """Write the folder beside its place, then rename it. Raises InputError as `Audit.save`."""
-    with whole_folder(folder, "a report", OURS.__contains__) as new:
+    """Write the folder atomically. Raises InputError as `Audit.save`."""
+    with atomic_folder(folder, "a report", OURS.__contains__) as new:
         (new / "figures").mkdir()
         figures = list(draw_all(audit))
         for figure in figures:

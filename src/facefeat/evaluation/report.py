@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.errors import DataError, InputError
+from facefeat.errors import DataError
 from facefeat.evaluation.metrics import resamples, weighted_scores
 from facefeat.types import FaceBatch
+from facefeat.utils.atomic import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,12 +53,8 @@ class Report:
     def save(self, folder: str | Path) -> Path:
         """Write `report.json` and `by_group.csv`; returns the folder. Raises InputError where it cannot be written."""
         out = Path(folder)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "report.json").write_text(json.dumps(self.to_dict(), indent=1) + "\n", "utf-8")
-            self.by_group.to_csv(out / "by_group.csv", index=False)
-        except OSError as e:
-            raise InputError(f"cannot write the report to {str(out)!r}: {e.strerror or e}") from None
+        write_text(out / "report.json", json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(out / "by_group.csv", self.by_group.to_csv(index=False))
         return out
 
 

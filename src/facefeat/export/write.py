@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,7 @@ from facefeat.export.metadata import FILE, INTERVAL, KEY, YEARS, ExportMetadata,
 from facefeat.export.network import export_graph
 from facefeat.export.runtimes import outputs_of
 from facefeat.networks.fingerprint import encoder_hash, model_hash
-from facefeat.utils.atomic import check_above, whole_folder
+from facefeat.utils.atomic import atomic_file, atomic_folder, check_folder, check_writable
 
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-3
 """How far a probability of an exported file may be from that of the model."""
+_WHAT = "an exported model"
 _SAVED_MODEL = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
@@ -56,7 +55,7 @@ def export_model(
     decoder: FaceDecoder | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Exported:
-    """Write the file (for "savedmodel" the folder) whole or not at all; an earlier one is replaced.
+    """Write the file (for "savedmodel" the folder) atomically; an earlier one is replaced.
 
     format: "onnx", "litert" or "savedmodel"; None for that of the ending, .onnx or .tflite. latent: whether it gives
     that too. about: its "name" and "licence", for the metadata. The result is run on made crops and must agree with the
@@ -87,7 +86,8 @@ def export_model(
     )
     crops = _made_crops(classifier.image_size)
     expected = {k: np.asarray(v) for k, v in graph.predict_on_batch(crops).items()}  # and Keras wants it called once
-    with _place(target, kind) as new:
+    folder = kind == "savedmodel"
+    with atomic_folder(target, _WHAT, _SAVED_MODEL.__contains__) if folder else atomic_file(target) as new:
         _write(graph, new, kind, metadata, classifier)
         difference = _check(new, kind, crops, expected, classifier)
     return Exported(target, kind, metadata, difference)
@@ -97,14 +97,10 @@ def check_export(path: Path, format: str | None) -> str:
     """The format in which `path` would be written, before the work. Raises InputError and MissingExtraError."""
     kind = format_of(path, format)
     if kind == "savedmodel":
-        if path.exists() and (not path.is_dir() or not {p.name for p in path.iterdir()} <= _SAVED_MODEL):
-            raise InputError(f"{str(path)!r} exists and is not an exported model. Give a new or empty folder.")
+        check_folder(path, _WHAT, _SAVED_MODEL.__contains__)
     elif path.is_dir():
         raise InputError(f"{str(path)!r} is a folder. Give the name of a file.")
-    try:
-        check_above(path)
-    except OSError as e:
-        raise InputError(f"cannot write {str(path)!r}: {e.strerror}") from None
+    check_writable(path)
     # Not by import: that would start TensorFlow, with its log.
     if kind == "onnx" and not all(importlib.util.find_spec(p) for p in ("onnx", "tf2onnx")):
         raise MissingExtraError("writing ONNX needs a converter. Type: pip install 'facefeat[export]'")
@@ -131,23 +127,6 @@ def _check_model(classifier: Classifier, decoder: FaceDecoder | None) -> None:
                 f"the component {ref.name!r} of {ref.distribution} calls Python, which no exported file can: it cannot "
                 "be exported."
             )
-
-
-@contextmanager
-def _place(target: Path, kind: str) -> Iterator[Path]:
-    """Gives a place beside the target; what was written there takes the target's when the block ends well."""
-    if kind == "savedmodel":
-        with whole_folder(target, "an exported model", lambda name: name in _SAVED_MODEL) as new:
-            yield new
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
-            new = Path(beside) / f"new{target.suffix.lower()}"
-            yield new
-            os.replace(new, target)
-    except OSError as e:
-        raise InputError(f"cannot write {str(target)!r}: {e.strerror or e}") from None
 
 
 def _write(graph: Any, new: Path, kind: str, metadata: ExportMetadata, classifier: Classifier) -> None:

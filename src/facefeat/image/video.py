@@ -1,11 +1,9 @@
-"""Writes frames as a video, an animation, a folder of pictures or a contact sheet; whole or not at all."""
+"""Writes frames as a video, an animation, a folder of pictures or a contact sheet, atomically."""
 
 from __future__ import annotations
 
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence, Sized
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import InputError, MissingExtraError
+from facefeat.utils.atomic import atomic_file, temporary_folder, unwritable
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
@@ -85,18 +84,12 @@ def check_picture(output: Path) -> Path:
 
 
 def write_picture(picture: UInt8Array, output: Path) -> Path:
-    """Write one (H, W, 3) uint8 picture as it is: beside its place, then renamed. Raises as `check_picture`."""
+    """Write one (H, W, 3) uint8 picture, atomically. Raises as `check_picture`."""
     from PIL import Image
 
     path = check_picture(output)
-    beside = _beside(path)
-    try:
-        Image.fromarray(picture).save(beside / path.name, quality=95)
-        (beside / path.name).replace(path)
-    except OSError as e:
-        raise InputError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with atomic_file(path) as new:
+        Image.fromarray(picture).save(new, quality=95)
     return path
 
 
@@ -108,7 +101,7 @@ def write_frames(
     frames: an array, or (H, W, 3) frames one after the other, which are written as they come, but for .gif and .webp.
     count: how many, where `frames` does not know its length.
     fps: frames a second; GIF counts in hundredths of a second, so at most 50. A contact sheet shows up to 24 of the
-    frames, evenly spread, first and last among them. The frames are written beside and renamed.
+    frames, evenly spread, first and last among them. Written atomically.
 
     Raises InputError, MissingExtraError as `check_output`; InputError where there is no frame or fps is not positive.
     """
@@ -124,25 +117,16 @@ def write_frames(
     if path.suffix:
         kind = path.suffix.lower()
         write = _video if kind in VIDEO else _animation if kind in ANIMATION else _sheet
-    beside = _beside(path)
     try:
-        made = beside / (path.name if path.suffix else "frames")
-        write(frames, made, fps, count)
-        if path.is_dir():
-            path.rmdir()
-        made.replace(path)
+        with temporary_folder(path) as temporary:
+            new = temporary / path.name
+            write(frames, new, fps, count)
+            if path.is_dir():
+                path.rmdir()
+            new.replace(path)
     except OSError as e:
-        raise InputError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        raise unwritable(path, e) from None
     return path
-
-
-def _beside(path: Path) -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.absolute().parent))
-    except OSError as e:
-        raise InputError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
 
 
 def _video(frames: Iterable[UInt8Array], path: Path, fps: float, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Faces of a data set or of photos into an index; whole or not at all, and a run that was stopped goes on."""
+"""Faces of a data set or of photos into an index, atomically; a run that was stopped goes on."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from facefeat.index.database import (
     require_lancedb,
     schema_of,
 )
+from facefeat.utils.atomic import replace_folder, write_text
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
@@ -181,7 +182,7 @@ def _build(
             raise DataError(f"no face was found in {faces.name}: there is nothing to index.")
         facts |= {"rows": int(table.count_rows()), "approximate": make_searchable(table, metric), "complete": True}
         _write_facts(partial(target), facts)
-        _put(partial(target), target)
+        replace_folder(partial(target), target)
     except OSError as e:
         raise InputError(f"cannot write the index {str(target)!r}: {e.strerror or e}") from None
 
@@ -284,16 +285,4 @@ def _columns(some: Faces, latents: FloatArray, attributes: tuple[str, ...], crop
 
 
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    new = folder / f".{FACTS}"
-    new.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    os.replace(new, folder / FACTS)
-
-
-def _put(made: Path, target: Path) -> None:
-    """`made` takes the place of `target`."""
-    old = target.with_name(f".{target.name}-old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(made, target)
-    shutil.rmtree(old, ignore_errors=True)
+    write_text(folder / FACTS, json.dumps(facts, indent=1) + "\n")

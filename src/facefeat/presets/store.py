@@ -1,13 +1,11 @@
-"""Preset folders: writing them whole or not at all, reading them without running anything from them."""
+"""Preset folders: writing them atomically, reading them without running anything from them."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +17,7 @@ from facefeat.plugins.registry import get_registry
 from facefeat.presets.latent_directions import FILE as DIRECTIONS
 from facefeat.schema import Schema
 from facefeat.types import Alignment
-from facefeat.utils.atomic import whole_folder
+from facefeat.utils.atomic import atomic_folder
 
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
@@ -278,7 +276,7 @@ def save_preset(
     directions: LatentDirections | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a preset folder: beside its place first, then renamed, so that it is there whole or not at all.
+    """Write a preset folder atomically.
 
     An existing preset at that place is replaced. Raises InputError for a folder that holds something else or cannot
     be written.
@@ -309,39 +307,30 @@ def save_preset(
     if decoder is not None:
         about = {"feature_dim": decoder.feature_dim, "detail": decoder.detail_dim}
         config["decoder"] = {**decoder.ref.to_dict(), **about}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as made:
-            new = Path(made) / "new"
-            new.mkdir()
-            for kind, file in _WEIGHTS.items():
-                _save_weights(getattr(classifier, f"{kind}_model"), new / file)
-            for part, model in decoder.parts.items() if decoder is not None else ():
-                _save_weights(model, new / WEIGHTS[part])
-            if decoder is not None:
-                _write_json(new / "decoder_training.json", dict(decoder_training or {}))
-            if directions is not None:
-                directions.write(new / DIRECTIONS)
-            _write_json(new / "config.json", config)
-            _write_json(new / "training.json", dict(training or {}))
-            (new / "model_card.md").write_text(card or f"# {name}\n\n{summary}\n", "utf-8")
-            files = sorted(p.name for p in new.iterdir())
-            (new / "SHA256SUMS").write_text("".join(f"{sha256(new / n)}  {n}\n" for n in files), "utf-8")
-            if target.exists():
-                os.replace(target, Path(made) / "old")
-            os.replace(new, target)
-    except OSError as e:
-        raise InputError(f"cannot write the preset {str(target)!r}: {e.strerror or e}") from None
+    with atomic_folder(target, "a preset", lambda _: True) as new:
+        for kind, file in _WEIGHTS.items():
+            _save_weights(getattr(classifier, f"{kind}_model"), new / file)
+        for part, model in decoder.parts.items() if decoder is not None else ():
+            _save_weights(model, new / WEIGHTS[part])
+        if decoder is not None:
+            _write_json(new / "decoder_training.json", dict(decoder_training or {}))
+        if directions is not None:
+            directions.write(new / DIRECTIONS)
+        _write_json(new / "config.json", config)
+        _write_json(new / "training.json", dict(training or {}))
+        (new / "model_card.md").write_text(card or f"# {name}\n\n{summary}\n", "utf-8")
+        files = sorted(p.name for p in new.iterdir())
+        (new / "SHA256SUMS").write_text("".join(f"{sha256(new / n)}  {n}\n" for n in files), "utf-8")
     return target
 
 
 def update_card(folder: str | Path, card: str) -> None:
-    """Replace the model card of a preset, and its line in SHA256SUMS, in a copy beside it that then takes its place.
+    """Replace the model card of a preset, and its line in SHA256SUMS, atomically.
 
     The other lines stay: a file that was altered is still found to be. Raises PresetError, InputError.
     """
     _check_is_preset(folder := Path(folder))
-    with whole_folder(folder, "a preset", lambda _: True) as new:
+    with atomic_folder(folder, "a preset", lambda _: True) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
         (new / "model_card.md").write_text(card, "utf-8")
         sums = {line[66:]: line[:64] for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()}

@@ -1,10 +1,8 @@
-"""What a run keeps on disk: the state after every epoch, and the weights of the best one. Each is written beside and
-renamed, so that it is whole or not there."""
+"""What a run keeps on disk: the state after every epoch, and the weights of the best one, written atomically."""
 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from facefeat.errors import TrainingError
+from facefeat.utils.atomic import atomic_file
 
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 
@@ -46,13 +45,9 @@ class Checkpoints:
 
     def _write(self, name: str, arrays: dict[str, Any]) -> None:
         assert self.folder is not None
-        try:
-            write_npz(self.folder / name, arrays)
-        except OSError as e:
-            raise TrainingError(
-                f"cannot write {str(self.folder / name)!r}: {e.strerror or e}. The epoch before is kept: make room, "
-                "then the same command with --resume."
-            ) from None
+        hint = ". The epoch before is kept: make room, then the same command with --resume."
+        with atomic_file(self.folder / name, TrainingError, hint) as new:
+            np.savez(new, **arrays)
 
     def read(self) -> dict[str, Any] | None:
         """The state of the last epoch, or None where there is no checkpoint.
@@ -89,18 +84,6 @@ class Checkpoints:
                 self.best = [arrays[f"w{i:04d}"] for i in range(len(variables))]
         for variable, weight in zip(variables, self.best, strict=True):
             variable.assign(weight)
-
-
-def write_npz(path: Path, arrays: dict[str, Any]) -> None:
-    """Write an .npz beside its place, then rename it; its folder is made. Raises OSError."""
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with made.open("wb") as f:
-            np.savez(f, **arrays)
-        os.replace(made, path)
-    finally:
-        made.unlink(missing_ok=True)
 
 
 def _named(letter: str, arrays: Sequence[Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import RecipeError, TrainingError
+from facefeat.utils.atomic import atomic_file
 
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
@@ -84,30 +84,19 @@ def frozen_features(classifier: Classifier, crops: Any) -> np.ndarray:
     crops: a CropView; the file lies beside its own and is used again by every run with the same crops and weights.
     Values beyond float16's range are clipped to it. Raises TrainingError where it cannot be written.
     """
-    from facefeat.data.crops import sweep
-
     path = crops.path.parent.parent / f"{_FEATURES}{_key(classifier, crops)}.npy"
     shape = (len(crops), *classifier.backbone_model.output_shape[1:])
     if path.is_file():
         stored: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         if stored.shape == shape:
             return stored
-    sweep(path.parent, f".{_FEATURES}*")
-    made = path.with_name(f".{path.stem}.{os.getpid()}.npy")
     size = int(np.prod(shape)) * 2
-    try:
+    hint = f". The features of the frozen backbone take {size / 1e9:.1f} GB. FACEFEAT_CACHE names another folder."
+    with atomic_file(path, TrainingError, hint) as new:
         free = shutil.disk_usage(path.parent).free
         if free < size * 1.02:
             raise OSError(errno.ENOSPC, f"only {free / 1e9:.1f} GB are free")
-        _write(made, classifier, crops, shape)
-        os.replace(made, path)
-    except OSError as e:
-        raise TrainingError(
-            f"cannot write the features of the frozen backbone to {str(path)!r}: {e.strerror or e}. They take "
-            f"{size / 1e9:.1f} GB. FACEFEAT_CACHE names another folder."
-        ) from None
-    finally:
-        made.unlink(missing_ok=True)
+        _write(new, classifier, crops, shape)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -124,8 +113,6 @@ def _write(path: Path, classifier: Classifier, crops: Any, shape: tuple[int, ...
         for i in range(0, len(crops), FEATURE_BATCH):
             part = classifier.feature_map(crops[i : i + FEATURE_BATCH])
             f.write(np.clip(part, -limit, limit).astype("float16").tobytes())
-        f.flush()
-        os.fsync(f.fileno())
 
 
 def _key(classifier: Classifier, crops: Any) -> str:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from facefeat.errors import InputError, NotFiniteError, TrainingError
-from facefeat.training.checkpoint import CHECKPOINT, Checkpoints, write_npz
+from facefeat.training.checkpoint import CHECKPOINT, Checkpoints
 from facefeat.training.classifier_graph import seed_layers, start_from, training_model
 from facefeat.training.distillation import NAME, all_targets, fingerprint
 from facefeat.training.freezing import changes_nothing, check_phases, freeze, frozen_features
 from facefeat.training.processes import ALONE, Processes
+from facefeat.utils.atomic import atomic_file
 
 if TYPE_CHECKING:
     from facefeat.data import Batches, FaceDataset
@@ -322,9 +323,10 @@ def not_finite(
         targets = {f"target_{k}": v[rows] for k, v in batches.targets.items()}
         where = f" Its {len(rows)} faces are in {str(path)!r}, and begin with {files[0]}."
         try:
-            write_npz(path, {"images": batches.images[rows], "files": np.asarray(files), **targets})
-        except OSError as e:  # the reason why the run ends is the loss
-            where = f" Its {len(rows)} faces begin with {files[0]}; {str(path)!r} cannot be written: {e.strerror or e}."
+            with atomic_file(path) as new:
+                np.savez(new, images=batches.images[rows], files=np.asarray(files), **targets)
+        except InputError as e:  # the reason why the run ends is the loss
+            where = f" Its {len(rows)} faces begin with {files[0]}; {e}."
     return NotFiniteError(
         f"the loss is {loss} in epoch {epoch + 1}, batch {watch.suspects[-1] + 1}.{where} "
         f"Lower the learning rate (now {rate:g}), then start again."

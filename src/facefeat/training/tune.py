@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facefeat.errors import InputError, MissingExtraError, NotFiniteError, TrainingError
 from facefeat.training.recipe import Recipe
 from facefeat.training.space import Space, apply, check_space, default_space, draw
+from facefeat.utils.atomic import write_text
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
@@ -244,14 +245,7 @@ def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
     for key in ("train", "augment"):
         table[key] = {k: v for k, v in table[key].items() if v != plain[key][k]}
     table = {k: v for k, v in table.items() if v not in ("", {}, None)}
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        made.write_text("".join(f"# {line}\n" for line in comment.splitlines()) + tomli_w.dumps(_toml(table)), "utf-8")
-        os.replace(made, path)
-    except OSError as e:
-        raise InputError(f"cannot write {str(path)!r}: {e.strerror or e}") from None
-    finally:
-        made.unlink(missing_ok=True)
+    write_text(path, "".join(f"# {line}\n" for line in comment.splitlines()) + tomli_w.dumps(_toml(table)))
 
 
 def _toml(value: Any) -> Any:

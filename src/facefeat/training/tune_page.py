@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import InputError
+from facefeat.utils.atomic import write_text
 
 if TYPE_CHECKING:
     from facefeat.training.recipe import Recipe
@@ -50,15 +49,8 @@ def write_page(study: Any, recipe: Recipe, folder: Path) -> Path:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style><body>{body}</body></html>"
     )
-    target, made = folder / "index.html", folder / f".index.html.{os.getpid()}"
-    try:
-        made.write_text(page, "utf-8")
-        os.replace(made, target)
-    except OSError as e:
-        raise InputError(f"cannot write {str(target)!r}: {e.strerror or e}") from None
-    finally:
-        made.unlink(missing_ok=True)
-    return target
+    write_text(folder / "index.html", page)
+    return folder / "index.html"
 
 
 def _plot(study: Any, name: str, meaning: str) -> str:
