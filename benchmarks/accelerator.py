@@ -142,8 +142,8 @@ def morphing() -> float:
     from facefeat import FaceFeatureModel
 
     model = FaceFeatureModel.from_preset()
-    one, other = np.random.default_rng(0).integers(0, 256, (2, model.image_size, model.image_size, 3), dtype="uint8")
-    return median_seconds(lambda: model.morph(one, other, steps=500), 3)
+    crops = np.random.default_rng(0).integers(0, 256, (2, model.image_size, model.image_size, 3), dtype="uint8")
+    return median_seconds(lambda: model.morph_faces(crops, steps=500).frames, 3)
 
 
 def from_nothing(data: str, splits: str | None) -> Iterator[tuple[str, str]]:

@@ -85,7 +85,7 @@ def main() -> None:
         biases={k: b for k, b in ({**old.biases, **new.biases}).items() if k != name or k in new.biases},
         measured={**old.measured, name: new.measured[name]},
     )
-    log = model._record.training
+    log = model.metadata.training
     if log is None:
         sys.exit(f"{args.preset} has no training.json.")
     command = f"python benchmarks/balance.py RUN/preset DATA --attribute {name} --groups {args.groups} -o PRESET"

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--methods", default="means", help="means, least, orthogonal; several with commas")
     parser.add_argument("--stretch", type=float, default=4.0, help="standard deviations at most (`limit` of edit)")
     parser.add_argument(
-        "--residual", default="yes,no", help="whether what decoding loses is put back: yes, no, or both"
+        "--residual", default="yes,no", help="whether what decoding loses is restored: yes, no, or both"
     )
     args = parser.parse_args()
 
@@ -67,14 +67,14 @@ def main() -> None:
         print(line)
 
     some = crops[: args.edits]
-    ways = [(m, r) for m in args.methods.split(",") for r in args.residual.split(",")] if len(some) else []
-    for method, residual in ways:
-        named = method if residual == "yes" else f"{method}, nothing put back"
+    variants = [(m, r) for m in args.methods.split(",") for r in args.residual.split(",")] if len(some) else []
+    for method, residual in variants:
+        named = method if residual == "yes" else f"{method}, no residual"
         print(f"\nedits, {named}, {len(some)} faces | faces | own head | judge | " + " | ".join(_others(was)))
         for line in edits(model, judge, some, method, args.stretch, residual == "yes"):
             print(line)
 
-    seconds = median_seconds(lambda: model.morph(crops[0], crops[1], steps=500), 3)
+    seconds = median_seconds(lambda: model.morph_faces(crops[:2], steps=500).frames, 3)
     print(f"\n500 morph frames | {seconds:.2f} s")
 
 
@@ -158,7 +158,7 @@ def edits(model: Any, judge: Any, crops: np.ndarray, method: str, limit: float, 
             rows = np.flatnonzero((goal >= grid[0] + 3) & (goal <= min(grid[-1], 85)))  # ages that faces have
         if not len(rows):
             continue
-        parts = [model.edit(crops[r], method=method, limit=limit, residual=residual, **{name: value})
+        parts = [model.edit(crops[r], {name: value}, method=method, limit=limit, residual=residual)
                  for r in np.array_split(rows, -(-len(rows) // AT_ONCE))]  # fmt: skip
         now = judge.predict_faces(np.concatenate([p.crops for p in parts]))
         if isinstance(value, str):

@@ -86,7 +86,7 @@ def of_the_model(rounds: int) -> Iterator[tuple[str, str]]:
         f"faces decoded a second, batches of {BATCH}",
         f"{BATCH / median_seconds(lambda: model.decode(latents), rounds):.0f}",
     )
-    seconds = median_seconds(lambda: model.morph(crops[0], crops[1], steps=FRAMES), min(3, rounds))
+    seconds = median_seconds(lambda: model.morph_faces(crops[:2], steps=FRAMES).frames, min(3, rounds))
     yield f"{FRAMES} morph frames of {size} pixels", f"{seconds:.2f} s"
 
 

@@ -1,7 +1,7 @@
 """The pictures of the demo in demo.md: `nox -s screenshots`, out of what the browser tests saw.
 
 `python docs/screenshots.py FOLDER` makes docs/screenshots/demo-*.webp of what `FACEFEAT_SCREENSHOTS=FOLDER` kept, PNGs.
-The photos in them are the demo's examples, in the public domain; the other faces are nobody's.
+The photos in them are the demo's examples, in the public domain; the other faces are synthetic.
 """
 
 from __future__ import annotations

@@ -41,14 +41,14 @@ def test_it_draws_faces_when_asked_and_only_then(repo: Path) -> None:
     model = FaceFeatureModel.from_preset()
     crops = model.align(repo / "docs" / "assets" / "portrait.jpg")
     model.predict_faces(crops)
-    assert model.has_decoder and model._slots.decoder is None  # predicting does not wait for it
+    assert model.has_decoder and model._parts._decoder is None  # predicting does not wait for it
     assert model.latent_dim == 256 + 128 == model.directions.latent_dim
     made = model.reconstruct(crops)
     assert made.shape == (1, 112, 112, 3) and made.dtype == np.uint8
     assert np.mean((made.astype(float) - crops) ** 2) / 255**2 < 0.02
-    edited = model.edit(crops, gender="Male")
-    assert edited.reached.all() and edited.read["before"].labels["gender"][0] == "Female"
-    assert model.compose(age=70, gender="Female").reached.all()
+    edited = model.edit(crops, {"gender": "Male"})
+    assert edited.reached.all() and edited.before.labels["gender"][0] == "Female"
+    assert model.compose({"age": 70, "gender": "Female"}).reached.all()
 
 
 def test_a_batch_is_what_single_images_are_and_a_bad_one_costs_only_itself(model: FaceFeatureModel, repo: Path) -> None:

@@ -12,6 +12,7 @@ import socket
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,9 +26,9 @@ from facefeat.cli import run
 from facefeat.testing import toy_crops, toy_image
 from facefeat.types import AgeInterval
 from facefeat_demo import cards, map_view, morph_view, photos, server, text
-from facefeat_demo.editing import Control, wish
+from facefeat_demo.editing import Control, requested
 from facefeat_demo.exploring import Atlas, Point, apart
-from facefeat_demo.host import MAX_CARDS, Morph, Reading
+from facefeat_demo.host import MAX_CARDS, PhotoResult
 
 REPO = Path(__file__).resolve().parent.parent
 DEMO = REPO / "demo"
@@ -154,9 +155,9 @@ def test_a_shrunk_photo_fits_and_keeps_its_shape(height: int, width: int, longes
 # ---------------------------------------------------------------- cards
 
 
-def reading(*faces: FaceResult) -> Reading:
+def reading(*faces: FaceResult) -> PhotoResult:
     looks = tuple({"gender": toy_crops(1, 8)[0]} for _ in faces[:MAX_CARDS])
-    return Reading(toy_image(64, 80), (80, 64), faces, looks, None, 0.2, "2 processor cores")
+    return PhotoResult(toy_image(64, 80), (80, 64), faces, looks, None, 0.2, "2 processor cores")
 
 
 def test_a_face_has_a_box_a_card_an_age_with_its_interval_bars_and_a_map() -> None:
@@ -175,7 +176,7 @@ def test_many_faces_have_a_box_each_and_cards_for_the_largest() -> None:
 
 def test_no_face_and_no_photo_are_said() -> None:
     assert "No face was found" in cards.page(reading())
-    assert "This file is &lt;b&gt;" in cards.page(Reading(error="This file is <b>"))
+    assert "This file is &lt;b&gt;" in cards.page(PhotoResult(error="This file is <b>"))
 
 
 def test_doubts_are_said() -> None:
@@ -218,12 +219,12 @@ def test_every_frame_is_where_the_browser_looks_for_it(count: int, size: int) ->
 
 
 def test_a_morph_is_one_picture_a_slider_and_a_curve_for_each_attribute() -> None:
-    made = morph_view.viewer(Morph(toy_crops(9, 8), batch(9)))
+    made = morph_view.viewer(SimpleNamespace(frames=toy_crops(9, 8), predictions=batch(9)))  # type: ignore[arg-type]
     found = re.search(r"data-morph='([^']*)'", made)
     assert found
     data = json.loads(html.unescape(found[1]))
     assert (data["frames"], data["size"], data["across"]) == (9, 8, 3)
-    assert data["read"]["age"][0] == 20 and data["read"]["age"][-1] == 60 and data["read"]["gender"]["Male"][4] == 50
+    assert [data["predicted"]["age"][i] for i in (0, -1)] == [20, 60] and data["predicted"]["gender"]["Male"][4] == 50
     assert made.count('class="ff-panel"') == 2 and 'max="8"' in made and made.count("data:image") == 1
     assert "from 20 to 60 years" in made and "from Female to Male" in made
 
@@ -234,10 +235,17 @@ def test_a_morph_is_one_picture_a_slider_and_a_curve_for_each_attribute() -> Non
 def test_a_slider_asks_for_what_it_says_and_no_more() -> None:
     age, gender = Control("age", "steps", (), -50, 50, 1), Control("gender", "between", ("Male", "Female"))
     race = Control("race", "towards", ("White", "Black"), 0)
-    assert wish(age, 20) == ("", 20) and wish(age, 400) == ("", 50) and wish(age, 0) is None and wish(age, None) is None
-    assert wish(gender, -2) == ("Male", 2) and wish(gender, 2) == ("Female", 2)
     assert (
-        wish(race, 2, "Black") == ("Black", 2) and wish(race, 2, "as it is") is None and wish(race, 0, "Black") is None
+        requested(age, 20) == ("", 20)
+        and requested(age, 400) == ("", 50)
+        and requested(age, 0) is None
+        and requested(age, None) is None
+    )
+    assert requested(gender, -2) == ("Male", 2) and requested(gender, 2) == ("Female", 2)
+    assert (
+        requested(race, 2, "Black") == ("Black", 2)
+        and requested(race, 2, "unchanged") is None
+        and requested(race, 0, "Black") is None
     )
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 from demo_preset import preset_with_decoder
 from facefeat import DataError, InputError
 from facefeat.testing import TOYS, registered, toy_crops, toy_image, toy_preset
-from facefeat_demo import editing, picking, server
-from facefeat_demo.editing import Start, Wishes
+from facefeat_demo import editing, face_picker, server
+from facefeat_demo.editing import Request, Start
 from facefeat_demo.face_view import lacking
 from facefeat_demo.host import Host
 from facefeat_demo.tabs import about, edit, explore, models, morph
@@ -154,10 +154,10 @@ def host(presets: Path) -> Host:
 
 
 def test_a_morph_from_photos_to_files(host: Host, photo: Path, tmp_path: Path) -> None:
-    shown, choice, state = picking.find(photo.read_bytes(), host)
+    shown, choice, state = face_picker.find(photo.read_bytes(), host)
     assert shown.count("<img") == 1 and choice["visible"] is False and state["chosen"] == 0
     made = host.morph([state["crops"][0], state["crops"][0][::-1]], 12)
-    assert made.frames.shape == (12, 32, 32, 3) and len(made.batch) == 12
+    assert made.frames.shape == (12, 32, 32, 3) and len(made.predictions) == 12
     assert (made.frames[0] == state["crops"][0]).all()
     larger = host.morph([state["crops"][0], state["crops"][0][::-1]], 12, large=[state["large"][0]] * 2)
     assert larger.frames.shape == (12, 160, 160, 3)
@@ -169,12 +169,12 @@ def test_a_morph_from_photos_to_files(host: Host, photo: Path, tmp_path: Path) -
 
 
 def test_the_face_of_a_photo_can_be_chosen(host: Host, photo: Path) -> None:
-    _, _, state = picking.find(photo.read_bytes(), host)
+    _, _, state = face_picker.find(photo.read_bytes(), host)
     state["crops"] = state["crops"].repeat(3, axis=0)
-    shown, state = picking.choose(2, state)
+    shown, state = face_picker.choose(2, state)
     assert state is not None and state["chosen"] == 1 and 'alt="Face 2, chosen"' in shown
-    assert picking.choose(9, state)[1] is state
-    assert "That did not work" in picking.find(b"text", host)[0] and picking.find(None, host)[2] is None
+    assert face_picker.choose(9, state)[1] is state
+    assert "That did not work" in face_picker.find(b"text", host)[0] and face_picker.find(None, host)[2] is None
 
 
 def test_a_model_without_a_decoder_says_so(host: Host) -> None:
@@ -226,77 +226,80 @@ def start(host: Host) -> Start:
 
 
 def test_a_slider_moves_the_face_at_once(host: Host, start: Start) -> None:
-    still = editing.move(host.model, start, Wishes())
-    assert (still.crop == start.crop).all()  # nothing changed: all that decoding loses is put back
-    for wishes in (Wishes({"age": ("", 30)}), Wishes({"gender": ("Female", 3)}), Wishes({}, (0, 3))):
-        made = editing.move(host.model, start, wishes)
-        assert made.crop.shape == (32, 32, 3) and len(made.read) == 1 and (made.crop != start.crop).any()
+    still = editing.move(host.model, start, Request())
+    assert (still.picture == start.face.crops[0]).all()  # nothing changed: the whole residual is restored
+    for request in (Request({"age": ("", 30)}), Request({"gender": ("Female", 3)}), Request({}, (0, 3))):
+        made = editing.move(host.model, start, request)
+        assert made.picture.shape == (32, 32, 3) and len(made.predictions) == 1
+        assert (made.picture != start.face.crops[0]).any()
 
 
 def test_a_photo_is_edited_as_sharp_as_it_is_shown(host: Host, start: Start) -> None:
     large = np.asarray(Image.fromarray(toy_crops(1, 32)[0]).resize((64, 64)))
-    sharp = editing.begin(host.model, start.crop, large)
-    assert (editing.move(host.model, sharp, Wishes()).crop == large).all()
+    sharp = editing.begin(host.model, start.face.crops[0], large)
+    assert (editing.move(host.model, sharp, Request()).picture == large).all()
     for made in (
-        editing.move(host.model, sharp, Wishes({"age": ("", 30)})),
-        editing.walk(host.model, sharp, Wishes({"age": ("", 10)}, (1,))),
+        editing.move(host.model, sharp, Request({"age": ("", 30)})),
+        editing.edit(host.model, sharp, Request({"age": ("", 10)}, (1,))),
     ):
-        assert made.crop.shape == (64, 64, 3) and (made.crop != large).any()
-    nobody = editing.nobody(host.model, 1)
-    assert not nobody.real and (editing.move(host.model, nobody, Wishes()).crop == nobody.kept).all()
+        assert made.picture.shape == (64, 64, 3) and (made.picture != large).any()
+    made = editing.synthetic(host.model, 1)
+    assert not made.real and (editing.move(host.model, made, Request()).picture == made.face.crops[0]).all()
 
 
 def test_a_slider_raises_what_is_read_of_its_attribute_alone(host: Host, start: Start) -> None:
     directions = host.model.directions
-    before = directions.read(start.latent[None])[0]
-    wishes = Wishes({"age": ("", 5), "gender": ("Female", 1)})
-    after = directions.read(editing.moved(host.model, start, [wishes]))[0]
+    before = directions.read(start.face.latents)[0]
+    request = Request({"age": ("", 5), "gender": ("Female", 1)})
+    after = directions.read(editing.moved(host.model, start, [request]))[0]
     change = dict(zip(directions.readouts, after - before, strict=True))
     assert change["age", ""] > 0.5 and change["gender", "Female"] > 0.1
     assert all(abs(v) < 0.05 for (name, _), v in change.items() if name == "race")
-    far = editing.moved(host.model, start, [Wishes({"age": ("", v)}) for v in (5000, 9000)])
-    assert np.allclose(far[0], far[1], atol=0.2) and np.abs(far[0] - start.latent).max() > 1  # neither goes on for ever
+    far = editing.moved(host.model, start, [Request({"age": ("", v)}) for v in (5000, 9000)])
+    assert (
+        np.allclose(far[0], far[1], atol=0.2) and np.abs(far[0] - start.face.latents[0]).max() > 1
+    )  # neither goes on for ever
 
 
-def test_the_walk_says_how_far_it_came(host: Host, start: Start) -> None:
-    made = editing.walk(host.model, start, Wishes({"age": ("", 10)}, (1,)))
-    assert "asked" in made.says and "standard deviations" in made.says
+def test_an_edit_says_how_far_it_came(host: Host, start: Start) -> None:
+    made = editing.edit(host.model, start, Request({"age": ("", 10)}, (1,)))
+    assert "asked" in made.sentence and "standard deviations" in made.sentence
     with pytest.raises(InputError, match="Move a slider first"):
-        editing.walk(host.model, start, Wishes({}, (1,)))
+        editing.edit(host.model, start, Request({}, (1,)))
 
 
 def test_a_grid_is_one_picture_to_download(host: Host, start: Start, tmp_path: Path) -> None:
     age, gender, race = editing.controls(host.model)
     assert (age.kind, gender.kind, race.kind) == ("steps", "between", "towards")
-    picture = editing.grid(host.model, start, Wishes({"age": ("", 10)}), age, gender)
+    picture = editing.grid(host.model, start, Request({"age": ("", 10)}), age, gender)
     assert picture.shape[1] > picture.shape[0] > 3 * 160 and editing.stops(age)[2] is None
     with Image.open(edit.write_grid(picture, tmp_path)) as written:
         assert written.size == picture.shape[1::-1]
     with pytest.raises(InputError, match="two different"):
-        editing.grid(host.model, start, Wishes(), race, race)
+        editing.grid(host.model, start, Request(), race, race)
 
 
 def test_all_sliders_go_back_where_they_began(host: Host, start: Start) -> None:
-    before, after, reads, *values = edit.opened(start, host)
-    assert before.count("<img") == 2 and "edited face" in after["value"] and "What the model reads" in reads
+    before, after, table, *values = edit.opened(start, host)
+    assert before.count("<img") == 2 and "edited face" in after["value"] and "What the model predicts" in table
     assert len(values) == 2 * edit.ATTRIBUTES + editing.DIRECTIONS
-    assert edit.wishes_of(host, values) == Wishes({}, (0,) * editing.DIRECTIONS)
+    assert edit.request_of(host, values) == Request({}, (0,) * editing.DIRECTIONS)
     values[0], values[5] = 12, "Asian"
-    assert edit.wishes_of(host, values).attributes == {"age": ("", 12), "race": ("Asian", 2)}
+    assert edit.request_of(host, values).attributes == {"age": ("", 12), "race": ("Asian", 2)}
 
 
 def test_a_slider_that_waits_for_a_choice_says_so(host: Host, start: Start) -> None:
     values = edit.opened(start, host)[3:]
-    assert edit.unheard(host, values) == ""
+    assert edit.waiting(host, values) == ""
     values[4] = 3.5
-    assert edit.unheard(host, values) == "Race: choose towards what, and the slider moves the face there."
+    assert edit.waiting(host, values) == "Race: choose towards what, and the slider moves the face there."
     values[5] = "Asian"
-    assert edit.unheard(host, values) == ""
+    assert edit.waiting(host, values) == ""
 
 
-def test_a_face_of_nobody_is_another_each_time(host: Host) -> None:
-    one, two = (editing.nobody(host.model, seed) for seed in (1, 2))
-    assert not one.real and (one.crop != two.crop).any()
+def test_a_synthetic_face_is_another_each_time(host: Host) -> None:
+    one, two = (editing.synthetic(host.model, seed) for seed in (1, 2))
+    assert not one.real and (one.face.crops != two.face.crops).any()
     assert edit.opened(one, host)[0].count("<img") == 1
 
 
@@ -313,21 +316,21 @@ def test_what_a_model_lacks_is_said_with_the_command(presets: Path, tmp_path: Pa
 
 
 def test_the_map_of_a_model_alone_has_its_class_means(host: Host) -> None:
-    assert host.atlas is not None and host.atlas.ways == ("pca",)
+    assert host.atlas is not None and host.atlas.projections == ("pca",)
     shown = explore.the_map(host, "gender", "tsne")
     assert shown.count("ff-named") == len(host.model.directions.groups) and 'aria-label="gender Female"' in shown
-    assert "The mean of " in explore.at_point(host, 0) and "The model reads" in explore.at_point(host, 0)
+    assert "The mean of " in explore.at_point(host, 0) and "The model predicts" in explore.at_point(host, 0)
     for index in (-1, 10_000, None, "0", 1.5):
         assert "Choose a point" in explore.at_point(host, index)
 
 
-def test_a_face_by_hand(host: Host) -> None:
+def test_faces_are_composed_from_the_controls(host: Host) -> None:
     nothing: list[Any] = [0, explore._ANY] * explore.ATTRIBUTES
     nothing[0], nothing[3] = 60, "Female"
     attributes, coordinates = explore.asked_of(host, [*nothing, 2, 1.5, None, 3, None, 0])
     assert attributes == {"age": 60, "gender": "Female"} and coordinates == {2: 1.5}
-    made = host.model.compose(coordinates=coordinates, count=2, **attributes)
-    shown = explore.by_hand(host, made)
+    made = host.model.compose(attributes, coordinates=coordinates, count=2)
+    shown = explore.composed_faces(host, made)
     assert shown.count("<img") == 2 and "Real" not in shown
 
 
@@ -340,14 +343,17 @@ def explored(presets: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 def test_the_map_of_a_data_set_has_its_faces(explored: Host) -> None:
     atlas = explored.atlas
-    assert atlas is not None and atlas.crops is not None and atlas.ways == ("pca", "tsne")
+    assert atlas is not None and atlas.crops is not None and atlas.projections == ("pca", "tsne")
     assert explore.the_map(explored, "race", "pca").count("<button") == 12
-    for way in atlas.ways:
-        assert atlas.places(way).shape == (12, 2) and 0 <= atlas.places(way).min() <= atlas.places(way).max() == 1
+    for projection in atlas.projections:
+        assert (
+            atlas.places(projection).shape == (12, 2)
+            and 0 <= atlas.places(projection).min() <= atlas.places(projection).max() == 1
+        )
     assert "years" in atlas.points[0].name and explore.at_point(explored, 3).count("<img") == 2 + explore.NEAREST
     assert atlas.nearest(explored.model.encode(atlas.crops[4:5])[0])[0] == 4
-    made = explored.model.compose(age=30)
-    assert explore.by_hand(explored, made).count("A real face near it") == explore.NEAREST
+    made = explored.model.compose({"age": 30})
+    assert explore.composed_faces(explored, made).count("A real face near it") == explore.NEAREST
 
 
 def test_without_a_decoder_the_faces_of_a_data_set_are_there(tmp_path: Path) -> None:
@@ -355,7 +361,7 @@ def test_without_a_decoder_the_faces_of_a_data_set_are_there(tmp_path: Path) -> 
     blind = Host(str(folder), None, "whole-image", squares(tmp_path / "data", 12))
     assert blind.atlas is not None and editing.lacks(blind.model) == "decoder"
     assert explore.at_point(blind, 0).count("<img") == 1 + explore.NEAREST
-    assert "Making a face by hand needs" in explore._without(blind)
+    assert "Composing a face needs" in explore._without(blind)
 
 
 def test_a_model_that_does_not_fit_the_data_is_not_changed_to(presets: Path, tmp_path: Path) -> None:

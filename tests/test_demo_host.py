@@ -19,8 +19,8 @@ from demo_preset import preset_with_decoder
 from facefeat import Analysis, Component, DataError, InputError, PresetError
 from facefeat.data import FaceDataset
 from facefeat.testing import registered, toy_crops, toy_image
-from facefeat_demo import cards, editing, exploring, host, map_view, picking
-from facefeat_demo.editing import CHANGED, Wishes
+from facefeat_demo import cards, editing, exploring, face_picker, host, map_view
+from facefeat_demo.editing import CHANGED, Request
 from facefeat_demo.exploring import Atlas, Point
 from facefeat_demo.host import Host
 from facefeat_demo.photos import Kept
@@ -83,17 +83,17 @@ def test_a_photo_on_its_side_is_turned_and_that_is_said(
     upright_only: Host, quarters: int, degrees: int, way: str
 ) -> None:
     lying = jpeg(np.rot90(banded(), quarters))
-    straight, turned, nobody = upright_only.read([jpeg(banded()), lying, jpeg(toy_image(60, 80) // 4 + 128)])
+    straight, turned, faceless = upright_only.predict([jpeg(banded()), lying, jpeg(toy_image(60, 80) // 4 + 128)])
     assert (straight.turned, len(straight.faces)) == (0, 1)
     assert (turned.turned, len(turned.faces), turned.size) == (degrees, 1, (80, 60))
     assert turned.pixels is not None and turned.pixels[:4].mean() < 40 and turned.to_dict()["turned"] == degrees
     assert f"turned a quarter {way}" in cards.page(turned) and "1 face found" in cards.page(turned)
     assert "turned" not in cards.page(straight)
-    assert not nobody.faces and "may need to be turned" in cards.page(nobody)
+    assert not faceless.faces and "may need to be turned" in cards.page(faceless)
 
-    shown, _, state = picking.find(lying, upright_only)
-    assert shown.count("<img") == 1 and f"turned a quarter {way}" in shown and "turned" in picking.strip(state)
-    assert "may need to be turned" in picking.find(jpeg(toy_image(60, 80) // 4 + 128), upright_only)[0]
+    shown, _, state = face_picker.find(lying, upright_only)
+    assert shown.count("<img") == 1 and f"turned a quarter {way}" in shown and "turned" in face_picker.strip(state)
+    assert "may need to be turned" in face_picker.find(jpeg(toy_image(60, 80) // 4 + 128), upright_only)[0]
 
 
 def test_large_photos_are_read_a_few_at_a_time(here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +107,8 @@ def test_large_photos_are_read_a_few_at_a_time(here: Host, monkeypatch: pytest.M
     monkeypatch.setattr(here.model, "predict", predict)
     monkeypatch.setattr(host, "_GROUP_PIXELS", 60 * 80 + 1)
     photos = [jpeg(toy_image(60, 80, i)) for i in range(3)]
-    readings = here.read([photos[0], b"none", *photos[1:]])
-    assert asked == [2, 1] and [bool(r.error) for r in readings] == [False, True, False, False]
+    results = here.predict([photos[0], b"none", *photos[1:]])
+    assert asked == [2, 1] and [bool(r.error) for r in results] == [False, True, False, False]
 
 
 # ---------------------------------------------------------------- a model that is changed
@@ -117,41 +117,41 @@ def test_large_photos_are_read_a_few_at_a_time(here: Host, monkeypatch: pytest.M
 def test_a_face_that_was_begun_with_another_model_is_not_moved(presets: Path) -> None:
     mine = Host(str(presets / "drawing"), presets, "whole-image")
     start = editing.begin(mine.model, toy_crops(1, 32)[0])
-    _, _, state = picking.find(jpeg(toy_image(60, 80)), mine)
-    assert picking.crop_of(state, mine).shape == (32, 32, 3)
-    assert picking.crop_of(state, mine, "large").shape == (256, 256, 3)
+    _, _, state = face_picker.find(jpeg(toy_image(60, 80)), mine)
+    assert face_picker.crop_of(state, mine).shape == (32, 32, 3)
+    assert face_picker.crop_of(state, mine, "large").shape == (256, 256, 3)
     point = mine.atlas.stamp if mine.atlas else ""
     assert "The mean of" in explore.at_point(mine, 0, point)
 
     mine.use("drawing")
     age, gender, _ = editing.controls(mine.model)
     for ask in (
-        lambda: editing.move(mine.model, start, Wishes()),
-        lambda: editing.walk(mine.model, start, Wishes({"age": ("", 9)})),
-        lambda: editing.grid(mine.model, start, Wishes(), age, gender),
-        lambda: picking.crop_of(state, mine),
+        lambda: editing.move(mine.model, start, Request()),
+        lambda: editing.edit(mine.model, start, Request({"age": ("", 9)})),
+        lambda: editing.grid(mine.model, start, Request(), age, gender),
+        lambda: face_picker.crop_of(state, mine),
     ):
         with pytest.raises(InputError) as said:
             ask()
         assert str(said.value) == CHANGED
     assert "The model was changed" in explore.at_point(mine, 0, point)
-    again = editing.begin(mine.model, start.crop)
-    assert (editing.move(mine.model, again, Wishes()).crop == again.crop).all()
+    again = editing.begin(mine.model, start.face.crops[0])
+    assert (editing.move(mine.model, again, Request()).picture == again.face.crops[0]).all()
 
 
 def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> None:
     mine = Host(str(presets / "drawing"), presets, "whole-image")
     start = editing.begin(mine.model, toy_crops(1, 32)[0])
-    _, _, state = picking.find(jpeg(toy_image(60, 80)), mine)
+    _, _, state = face_picker.find(jpeg(toy_image(60, 80)), mine)
     with gr.Blocks(analytics_enabled=False) as page:
         edit.build(mine, Kept())
         morph.build(mine, Kept())
     mine.use("drawing")
-    values = edit.opened(editing.begin(mine.model, start.crop), mine)[3:]
+    values = edit.opened(editing.begin(mine.model, start.face.crops[0]), mine)[3:]
     calls = {
         "began": [state],
         "move": [start, *values],
-        "walked": [start, *values],
+        "edited": [start, *values],
         "drawn": [start, "age", "gender", *values],
         "back": [start],
         "morph": [12, "linear", state, state],
@@ -206,7 +206,7 @@ def test_only_the_faces_that_are_searched_are_decoded(
     monkeypatch.setattr(FaceDataset, "crops", lambda *args: pytest.fail("the whole data set is decoded"))
     atlas = Host(str(presets / "drawing"), None, "whole-image", table, said.append).atlas
     assert atlas is not None and atlas.crops is not None and len(atlas.points) == len(atlas.crops) == 7
-    assert said == ["Reading 7 of the 12 faces of faces ..."]
+    assert said == ["PhotoResult 7 of the 12 faces of faces ..."]
 
     def none(*args: Any) -> dict[int, Any]:
         return {}
@@ -263,12 +263,12 @@ def faces(count: int = 6) -> Atlas:
 
 
 def test_umap_is_offered_where_it_is_installed() -> None:
-    assert faces().ways == ("pca", "tsne")
+    assert faces().projections == ("pca", "tsne")
     with registered(a_way()):
-        assert faces().ways == ("pca", "tsne", "umap") and faces(3).ways == ("pca",)
+        assert faces().projections == ("pca", "tsne", "umap") and faces(3).projections == ("pca",)
         assert faces().places("umap").shape == (6, 2) and 'data-i="5"' in map_view.drawn(faces(), "umap", "age", False)
     with registered(a_way(requires=("a_module_that_is_not_there",))):
-        assert faces().ways == ("pca", "tsne")
+        assert faces().projections == ("pca", "tsne")
     for fault, says in (("fails", "'umap' failed: RuntimeError: no luck"), ("too few", "no place to some")):
         with registered(a_way(fault)), pytest.raises(InputError, match=says):
             faces().places("umap")

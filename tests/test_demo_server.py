@@ -23,7 +23,7 @@ from facefeat.cli import run
 from facefeat_demo import limits, photos, server
 from facefeat_demo.limits import FULL, MEGABYTE, Gate
 from facefeat_demo.redaction import without_paths
-from facefeat_demo.session_dir import private_folder, sweep
+from facefeat_demo.session_dir import session_folder, sweep
 from witness import witness
 
 DEMO = Path(server.__file__).resolve().parent.parent
@@ -46,7 +46,7 @@ def test_the_photos_go_when_the_demo_is_ended_or_its_terminal_closed(
 
     @contextlib.contextmanager
     def running(settings: server.Settings, **options: Any) -> Iterator[Any]:
-        with private_folder() as folder:
+        with session_folder() as folder:
             (folder / "photo.jpg").write_bytes(b"x")
             try:
                 yield SimpleNamespace(local_url="http://127.0.0.1:7860/", share_url=None)
@@ -80,8 +80,8 @@ def test_nohup_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_killed_demo_left_is_deleted_by_the_next(temporary: Path) -> None:
     killed = """
 import os
-from facefeat_demo.session_dir import private_folder
-with private_folder() as folder:
+from facefeat_demo.session_dir import session_folder
+with session_folder() as folder:
     (folder / "photo.jpg").write_bytes(b"x")
     print(folder, flush=True)
     os._exit(9)
@@ -90,7 +90,7 @@ with private_folder() as folder:
     made = subprocess.run([sys.executable, "-c", killed], env=env, capture_output=True, text=True)
     left = Path(made.stdout.strip())
     assert (left / "photo.jpg").is_file() and left.is_relative_to(temporary)
-    with private_folder() as mine:
+    with session_folder() as mine:
         assert not left.parent.exists()
         sweep()
         assert mine.is_dir() and mine.parent.stat().st_mode & 0o077 == 0

@@ -268,7 +268,7 @@ def test_a_latent_has_the_detail_code_of_a_decoder(tmp_path: Path) -> None:
 
     model = tiny()
     config = {"code": 3, "filters": [6, 6], "encoder": [6]}
-    model._slots.replace_decoder(FaceDecoder.build("detail", feature_dim=8, image_size=32, config=config))
+    model._parts.replace_decoder(FaceDecoder.build("detail", feature_dim=8, image_size=32, config=config))
     made = model.export(tmp_path / "model.onnx", latent=True)
     assert made.metadata.latent_dim == model.latent_dim == 11 and made.metadata.encoder == model.encoder_hash
     crops = toy_crops(3, 32)

@@ -140,7 +140,7 @@ def test_another_models_latents_are_refused(model: FaceFeatureModel, index: Face
     other = tiny(seed=8)
     with pytest.raises(InputError, match="holds latents of another version of the model 'untrained': index the faces"):
         index.check(other)
-    other._record = replace(other._record, name="theirs")
+    other._metadata = replace(other._metadata, name="theirs")
     with pytest.raises(InputError, match=r"holds latents of the model 'untrained' \(\w{12}\), and 'theirs' gives"):
         index.check(other)
     for wrong, words in ((np.zeros((1, 3)), r"must be \(N, 8\)"), (np.full((1, 8), np.nan), "NaN")):

@@ -13,7 +13,8 @@ from PIL import Image
 
 from facefeat import DataError, FaceFeatureModel, InputError, PresetError
 from facefeat.cli import cli
-from facefeat.latent.compose import check_attributes, compose
+from facefeat.latent.compose import compose
+from facefeat.latent.goals import check_attributes
 from latent_fake import FEATURES, SCHEMA, FakeModel, another
 
 
@@ -24,8 +25,8 @@ def model() -> FakeModel:
 
 def test_the_head_reads_what_was_asked(model: FakeModel) -> None:
     found = compose(model, {"age": 72, "gender": "Female", "race": ("c", 0.7)}, {}, count=6)
-    assert found.reached.all() and np.abs(found.read.age_years - 72).max() <= 2
-    assert set(found.read.labels["gender"]) == {"Female"} and set(found.read.labels["race"]) == {"C"}
+    assert found.reached.all() and np.abs(found.predictions.age_years - 72).max() <= 2
+    assert set(found.predictions.labels["gender"]) == {"Female"} and set(found.predictions.labels["race"]) == {"C"}
     assert found.asked == {"age": 72.0, "gender": "Female", "race": "C"}
     assert json.loads(json.dumps(found.to_dict()))["reached"] == [True] * 6
 

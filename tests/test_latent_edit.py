@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facefeat import InputError, PresetError
-from facefeat.latent.edit import Edited, edit
+from facefeat.latent.edit import Edit, edit
 from facefeat.latent.fit_directions import directions_of
 from facefeat.latent.traverse import ROUNDS
 from latent_fake import FEATURES, LATENT, FakeModel, another
@@ -30,11 +30,11 @@ def test_years_are_added_to_what_the_head_reads(model: FakeModel) -> None:
     for step in (15, -15):
         found = edit(model, crops, {"age": step})
         wanted = np.clip(model.predict_faces(crops).age_years + step, 0, 99)
-        assert found.reached.all() and np.abs(found.read["after"].age_years - wanted).max() <= 2
+        assert found.reached.all() and np.abs(found.predictions.age_years - wanted).max() <= 2
         assert np.allclose(found.asked["age"], wanted, atol=1e-3)
         assert (np.sign(found.steps["age"]) == np.sign(step)).all()
         for name in ("gender", "race"):
-            kept = found.read["after"].labels[name] == found.read["before"].labels[name]
+            kept = found.predictions.labels[name] == found.before.labels[name]
             assert kept.mean() > 0.9, name
 
 
@@ -42,12 +42,12 @@ def test_a_class_is_read_with_nine_tenths_or_what_was_asked(model: FakeModel) ->
     crops = crops_of(model)
     for label in ("A", "B", "C"):
         found = edit(model, crops, {"race": label}, limit=5)  # one face has 4.3 standard deviations to go
-        assert found.reached.all() and set(found.read["after"].labels["race"]) == {label}
-        column = found.read["after"].classes["race"].index(label)
-        assert found.read["after"].probabilities["race"][:, column].min() > 0.8
+        assert found.reached.all() and set(found.predictions.labels["race"]) == {label}
+        column = found.predictions.classes["race"].index(label)
+        assert found.predictions.probabilities["race"][:, column].min() > 0.8
     less, more = (edit(model, crops, {"gender": ("Female", p)}) for p in (0.5, 0.95))
     assert less.reached.all() and more.reached.all()
-    assert more.read["after"].probabilities["gender"][:, 1].min() >= 0.95
+    assert more.predictions.probabilities["gender"][:, 1].min() >= 0.95
     assert less.steps["gender"].mean() < more.steps["gender"].mean()
 
 
@@ -67,10 +67,12 @@ def test_several_at_once_and_positions_of_classes(model: FakeModel) -> None:
 
 def test_the_detail_code_never_moves(model: FakeModel) -> None:
     found = edit(model, crops_of(model), {"age": 20, "race": "C"})
-    assert (found.latents[:, FEATURES:] == found.start[:, FEATURES:]).all()
-    assert (found.latents[:, :FEATURES] != found.start[:, :FEATURES]).any()
+    assert (found.latents[:, FEATURES:] == found.faces.latents[:, FEATURES:]).all()
+    assert (found.latents[:, :FEATURES] != found.faces.latents[:, :FEATURES]).any()
     path = found.path(3, 5)
-    assert path.shape == (5, LATENT) and (path[0] == found.start[3]).all() and (path[-1] == found.latents[3]).all()
+    assert (
+        path.shape == (5, LATENT) and (path[0] == found.faces.latents[3]).all() and (path[-1] == found.latents[3]).all()
+    )
 
 
 def test_it_stops_at_the_limit_and_says_how_far_it_got() -> None:
@@ -84,7 +86,7 @@ def test_faces_of_one_reading_are_decoded_together_and_few_times(model: FakeMode
     crops = crops_of(model, 40)
     model.rounds = 0
     together = edit(model, crops, {"age": -20, "gender": "Female"})
-    assert model.rounds <= ROUNDS * len(set(together.read["before"].labels["race"]))
+    assert model.rounds <= ROUNDS * len(set(together.before.labels["race"]))
     alone = edit(model, crops[7:8], {"age": -20, "gender": "Female"})
     assert (alone.crops[0] == together.crops[7]).all() and len(edit(model, crops[:0], {"age": 3})) == 0
 
@@ -102,7 +104,7 @@ def test_what_was_not_asked_is_kept_though_drawing_changes_it() -> None:
     model = Drifting()
     crops = FakeModel.decode(model, model.latents[:40])
     found = edit(model, crops, {"gender": "Female"})
-    before, after = found.read["before"], found.read["after"]
+    before, after = found.before, found.predictions
     assert found.reached.all()
     assert np.mean(before.labels["race"] == after.labels["race"]) > 0.9
     assert np.abs(before.age_years - after.age_years).mean() < 2.5  # it was 9.6 years
@@ -124,14 +126,14 @@ def test_what_the_latents_do_not_tell_is_not_kept_and_costs_no_edit() -> None:
 def test_the_result_is_json_and_a_sentence(model: FakeModel) -> None:
     import json
 
-    found: Edited = edit(model, crops_of(model, 2), {"age": 10, "gender": "Female"})
+    found: Edit = edit(model, crops_of(model, 2), {"age": 10, "gender": "Female"})
     told = json.loads(json.dumps(found.to_dict()))
-    assert told["reached"] == [True, True] and set(told["read"]) == {"before", "after"}
+    assert told["reached"] == [True, True] and set(told) == {"reached", "asked", "steps", "before", "predictions"}
     assert found.sentence(0).startswith("age ") and ": reached at +" in found.sentence(0)
 
 
 @pytest.mark.parametrize("method", ["least", "orthogonal"])
-def test_a_shift_raises_its_own_readout_and_no_other(model: FakeModel, method: str) -> None:
+def test_a_shift_raises_its_own_probe_and_no_other(model: FakeModel, method: str) -> None:
     d = model.directions
     asked = [d.row("age"), d.row("race", "B")]
     shifts, lengths = d.shifts(asked, method)
@@ -155,7 +157,7 @@ def test_the_least_shift_takes_along_what_goes_with_the_attribute(model: FakeMod
 
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.floats(-5, 110), st.floats(-5, 110)), min_size=1, max_size=6), st.sampled_from("ABC"))
-def test_a_way_between_means_leaves_the_other_attributes(ages: list[tuple[float, float]], race: str) -> None:
+def test_a_direction_between_means_leaves_the_other_attributes(ages: list[tuple[float, float]], race: str) -> None:
     d, schema = _MODEL.directions, _MODEL.schema
     origin, target = np.array(ages).T
     for name, start, end in (
@@ -173,7 +175,7 @@ def test_a_way_between_means_leaves_the_other_attributes(ages: list[tuple[float,
         assert (raised[np.arange(len(own)), own] > 0).all()
 
 
-def test_there_is_no_way_from_or_to_a_class_that_the_data_did_not_have() -> None:
+def test_there_is_no_direction_from_or_to_a_class_that_the_data_did_not_have() -> None:
     race = _MODEL.schema["race"]
     labels = {k: v.copy() for k, v in _MODEL.labels.items()}
     labels["race"][labels["race"] == 2] = -1
@@ -184,7 +186,7 @@ def test_there_is_no_way_from_or_to_a_class_that_the_data_did_not_have() -> None
         d.toward(race, np.array(["A"]), np.array(["C"]))
 
 
-def test_the_way_of_an_age_bends_where_the_means_do() -> None:
+def test_the_direction_of_an_age_bends_where_the_means_do() -> None:
     # The young differ by coordinate 0 and the old by coordinate 1, as a child grows and a grown face wrinkles.
     rng = np.random.default_rng(0)
     years = rng.uniform(0, 99, 3000)
@@ -195,11 +197,11 @@ def test_the_way_of_an_age_bends_where_the_means_do() -> None:
     labels["age"] = np.digitize(years, [30, 60])
     d = directions_of(z, labels, years.astype("float32"), _MODEL.schema, FEATURES)
     age = _MODEL.schema["age"]
-    ways, _, there = d.toward(age, np.array([40.0, 50.0, 95.0, 45.0]), np.array([15.0, 75.0, 99.0, 45.0]))
+    shifts, _, there = d.toward(age, np.array([40.0, 50.0, 95.0, 45.0]), np.array([15.0, 75.0, 99.0, 45.0]))
     assert there.all()
-    turned = np.degrees(np.arctan2(ways[:, 1], ways[:, 0]))
+    turned = np.degrees(np.arctan2(shifts[:, 1], shifts[:, 0]))
     assert turned[0] < 10 and turned[1] > 80 and turned[2] > 80  # beyond the last mean it goes straight on
-    assert 0.8 / 45 < ways[1, 1] < 1.6 / 45  # years count from the middles of the classes, of the last one as a whole
+    assert 0.8 / 45 < shifts[1, 1] < 1.6 / 45  # years count from the middles of the classes, of the last one as a whole
     one = d.shifts([d.row("age")])[0][0]
     assert 20 < np.degrees(np.arctan2(one[1], one[0])) < 70  # one direction for all is neither
 
@@ -211,7 +213,7 @@ def test_whatever_is_asked_it_stays_within_its_limits(step: float, race: str, li
     found = edit(model, crops_of(model, 6), {"age": step, "race": race}, limit=limit)
     assert all(np.abs(s).max() <= limit * 1.001 for s in found.steps.values())
     assert (found.crops == model.decode(found.latents)).all()  # what is shown is what the latents hold
-    after = found.read["after"]
+    after = found.predictions
     near = np.abs(after.age_years - found.asked["age"]) <= 2
     assert (found.reached == (near & (after.labels["race"] == race) & (_p(after, race) >= 0.5))).all()
 

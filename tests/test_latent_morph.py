@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tracemalloc
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,7 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, InputError, PresetError
 from facefeat.cli import cli
-from facefeat.cli.morph import Lost, shown
 from facefeat.image.video import enlarge
-from facefeat.latent.residual import Residual
 from facefeat.testing import toy_crops
 from facefeat.training.decoder_recipe import decoder_recipe_from_dict
 from latent_fake import FakeModel
@@ -61,59 +59,97 @@ def ask(*args: object) -> Result:
     return CliRunner().invoke(cli, ["morph", *map(str, args)])
 
 
-def test_a_morph_begins_and_ends_with_the_reconstructions(model: FaceFeatureModel) -> None:
-    a, b, c = toy_crops(3, 32)
-    ends = model.reconstruct(np.stack([a, b, c]))
-    for path in ("linear", "spherical"):
-        frames = model.morph(a, b, c, steps=9, path=path, easing="smooth")
-        assert frames.shape == (9, 32, 32, 3) and frames.dtype == np.uint8
-        # Batches of another size may round a pixel the other way.
-        for at, end in zip((0, 4, 8), ends, strict=True):
-            assert np.abs(frames[at].astype(int) - end).max() <= 1
-    assert len(model.morph(a, b, steps=5, bounce=True)) == 8
-
-
-def test_with_what_decoding_loses_it_begins_and_ends_with_the_faces(model: FaceFeatureModel) -> None:
+def test_a_morph_begins_and_ends_with_the_faces(model: FaceFeatureModel) -> None:
     faces = toy_crops(3, 32)
-    frames = model.morph(*faces, steps=201, residual=True, easing="smooth", bounce=True)
-    plain = model.morph(*faces, steps=201, easing="smooth", bounce=True)
-    assert frames.shape == plain.shape == (400, 32, 32, 3)
+    made = model.morph_faces(faces, steps=201, bounce=True)
+    assert made.frames.shape == (400, 32, 32, 3) and made.frames.dtype == np.uint8 and len(made) == 400
+    assert made.latents.shape == (400, model.latent_dim) and made.weights.shape == (400, 3)
     for at, face in ((0, 0), (100, 1), (200, 2), (300, 1)):
-        assert np.abs(frames[at].astype(int) - faces[face]).max() <= 2
-    step = np.abs(np.diff(frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
+        assert np.abs(made.frames[at].astype(int) - faces[face]).max() <= 2
+    step = np.abs(np.diff(made.frames.astype(int), axis=0)).mean(axis=(1, 2, 3))
     assert step.max() < 6  # no frame jumps: faces differ by some 60 shades
 
 
-def test_photos_are_aligned_first(model: FaceFeatureModel, photos: list[str]) -> None:
-    assert (model.morph(photos[0], photos[1], steps=3) == model.morph(*model.align(photos[:2]), steps=3)).all()
+def test_without_the_residual_it_begins_and_ends_with_the_reconstructions(model: FaceFeatureModel) -> None:
+    faces = toy_crops(3, 32)
+    ends = model.reconstruct(faces)
+    for path in ("linear", "spherical"):
+        frames = model.morph_faces(faces, steps=9, path=path, residual=False).frames
+        # Batches of another size may round a pixel the other way.
+        for at, end in zip((0, 4, 8), ends, strict=True):
+            assert np.abs(frames[at].astype(int) - end).max() <= 1
 
 
-def test_a_long_morph_needs_floats_of_one_batch_alone(model: FaceFeatureModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_and_predictions_are_those_of_the_iteration(model: FaceFeatureModel) -> None:
+    faces = toy_crops(2, 32)
+    made = model.morph_faces(faces, enlarge(faces, 48), steps=70)
+    frames = np.stack(list(made))
+    assert frames.shape == (70, 48, 48, 3)
+    assert np.abs(frames.astype(int) - made.frames).max() <= 1
+    assert len(made.predictions) == 70 and set(made.to_dict()) == {"predictions", "latents", "weights"}
+    small = model.morph_faces(faces, steps=70)
+    again = model.predict_faces(small.frames)
+    for name, p in small.predictions.probabilities.items():  # predicted from what is shown
+        np.testing.assert_allclose(p, again.probabilities[name], atol=0.02)
+
+
+def test_an_array_is_an_image_and_is_aligned(model: FaceFeatureModel, photos: list[str]) -> None:
+    by_name = model.morph(photos[0], photos[1], steps=3, size=64)
+    with Image.open(photos[0]) as one, Image.open(photos[1]) as other:
+        by_pixels = model.morph(np.asarray(one), np.asarray(other), steps=3, size=64)
+    assert by_name.frames.shape == (3, 64, 64, 3) and (by_name.frames == by_pixels.frames).all()
+    assert (by_name.faces.crops == model.align(photos[:2])).all()
+
+
+def test_python_and_the_command_have_the_same_defaults() -> None:
+    from facefeat.cli.edit import edit
+    from facefeat.cli.morph import morph
+
+    for command, method in ((morph, FaceFeatureModel.morph), (edit, FaceFeatureModel.edit)):
+        python = {n: p.default for n, p in inspect.signature(method).parameters.items() if p.default is not p.empty}
+        typed = {p.name: p.default for p in command.params}
+        shared = python.keys() & typed.keys() - {"size", "bounce"}
+        assert len(shared) >= 3 and {n: python[n] for n in shared} == {n: typed[n] for n in shared}
+    crops = inspect.signature(FaceFeatureModel.morph_faces).parameters
+    images = inspect.signature(FaceFeatureModel.morph).parameters
+    assert all(images[n].default == p.default for n, p in crops.items() if n in images and n != "self")
+    assert images["size"].default == next(p.default for p in morph.params if p.name == "size") == 256
+
+
+def test_a_long_morph_is_drawn_a_few_frames_at_a_time() -> None:
+    fake, decoded = FakeModel(), []
+    decode = fake.decode
+
+    def counted(latents: np.ndarray) -> np.ndarray:
+        decoded.append(len(latents))
+        return decode(latents)
+
+    fake.decode = counted  # type: ignore[method-assign]
+    ends = decode(fake.latents[:2])
+    made = FaceFeatureModel.morph_faces(fake, ends, enlarge(ends, 16), steps=150)  # type: ignore[arg-type]
+    decoded.clear()
+    frames = iter(made)
+    assert next(frames).shape == (16, 16, 3) and decoded == [64]
+    assert len(list(frames)) == 149 and decoded == [64, 64, 22]
+    _ = made.frames, made.predictions
+    assert decoded[3:] == [150]  # once for both
+
+
+def test_options_that_are_not_valid_are_refused(model: FaceFeatureModel) -> None:
     a, b = toy_crops(2, 32)
-    model.morph(a, b, steps=2)
-
-    def drawn(latents: np.ndarray) -> np.ndarray:
-        assert len(latents) <= 64
-        return np.repeat(latents[:, :1, None, None] > 0, 32 * 32 * 3, axis=3).reshape(-1, 32, 32, 3).astype("float32")
-
-    monkeypatch.setattr(model.decoder, "_runners", {"decoder": drawn})
-    tracemalloc.start()
-    try:
-        frames = model.morph(a, b, steps=2000)
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert frames.shape == (2000, 32, 32, 3)
-    # As floats all frames are four times as large.
-    assert most < 2 * frames.nbytes
-
-
-def test_what_cannot_be_morphed_is_said(model: FaceFeatureModel) -> None:
-    a, b = toy_crops(2, 32)
-    with pytest.raises(InputError, match="steps"):
-        model.morph(a, b, steps=1)
-    with pytest.raises(PresetError, match="train-decoder"):
-        FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32).morph(a, b)
+    for options, said in (
+        ({"steps": 1}, "steps"),
+        ({"easing": "slow"}, "no such easing"),
+        ({"size": 0}, "size must be"),
+    ):
+        with pytest.raises(InputError, match=said):
+            model.morph(a, b, **options)
+    with pytest.raises(InputError, match="at least two faces"):
+        model.morph_faces(toy_crops(1, 32))
+    plain = FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32)
+    for ask_for in (lambda: plain.morph(a, b), lambda: plain.morph_faces(toy_crops(2, 32))):
+        with pytest.raises(PresetError, match="train-decoder"):
+            ask_for()
 
 
 def test_photos_become_a_file(preset: Path, photos: list[str], tmp_path: Path) -> None:
@@ -137,25 +173,18 @@ def test_the_largest_of_several_faces_is_taken_aloud_and_another_on_request(
     assert isinstance(none.exception, InputError) and "has 1 face. Received: --face 3" in str(none.exception)
 
 
-def test_frames_are_made_as_they_are_taken() -> None:
-    fake, asked = FakeModel(), []
-    decode = fake.decode
-
-    def counted(latents: np.ndarray) -> np.ndarray:
-        asked.append(len(latents))
-        return decode(latents)
-
-    fake.decode = counted  # type: ignore[method-assign]
-    latents = fake.latents[:150].astype("float32")
-    made = shown(fake, latents, 16, True)  # type: ignore[arg-type]
-    assert next(made).shape == (16, 32, 3) and asked == [64]
-    assert len(list(made)) == 149 and asked == [64, 64, 22]
-    small = np.stack(list(shown(fake, latents, 8, False)))  # type: ignore[arg-type]
-    assert (small == decode(latents)).all()
-    ends = decode(latents[:2])
-    lost = Lost(Residual(ends, ends), enlarge(ends, 16), np.tile(np.float32(0.5), (150, 2)))
-    whole = np.stack(list(shown(fake, latents, 16, False, lost)))  # type: ignore[arg-type]
-    assert whole.shape == (150, 16, 16, 3)
+def test_predictions_are_written_beside_the_frames(tmp_path: Path) -> None:
+    fake = FakeModel()
+    ends = fake.decode(fake.latents[:2])
+    made = FaceFeatureModel.morph_faces(fake, enlarge(ends, 32), steps=5)  # type: ignore[arg-type]
+    made.save(tmp_path / "frames", attributes=True)
+    names = sorted(p.name for p in (tmp_path / "frames").iterdir())
+    assert len(names) == 5
+    with Image.open(tmp_path / "frames" / names[0]) as picture:
+        assert picture.size == made.frame_size(attributes=True) == (64, 32)
+        assert np.asarray(picture)[:, 32:].std() > 5
+    with pytest.raises(InputError, match="too much for an animation"):
+        FaceFeatureModel.morph_faces(fake, enlarge(ends, 512), steps=9999).save(tmp_path / "m.gif")  # type: ignore[arg-type]
 
 
 def test_mistakes_are_answered_before_the_work(preset: Path, photos: list[str], tmp_path: Path) -> None:

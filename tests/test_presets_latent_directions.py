@@ -47,8 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                "--data", home / "faces" / "faces.csv", "--output", home / "run")  # fmt: skip
     assert done.exit_code == 0, done.output
     model = FaceFeatureModel.from_preset(home / "run" / "preset")
-    model._slots.directions, model._slots.decoder = None, model.decoder
-    model._slots.decoder_from = None
+    model._parts.replace_decoder(model.decoder)
     model.save(home / "old")
     return home
 
@@ -82,7 +81,7 @@ def test_they_go_with_the_model(model: FaceFeatureModel, tmp_path: Path) -> None
 def test_an_older_preset_loads_and_says_which_command_fits_them(folder: Path, tmp_path: Path) -> None:
     old = FaceFeatureModel.from_preset(folder / "old")
     assert old.reconstruct(toy_crops(2, 32)).shape == (2, 32, 32, 3)
-    for call in (lambda: old.edit(toy_crops(1, 32), age=5), lambda: old.compose(age=5)):
+    for call in (lambda: old.edit(toy_crops(1, 32), {"age": 5}), lambda: old.compose({"age": 5})):
         with pytest.raises(PresetError, match="Next: facefeat fit-directions"):
             call()
     shutil.copytree(folder / "old", tmp_path / "old")
@@ -184,14 +183,15 @@ def test_edit_draws_a_picture_and_a_strip(folder: Path, repo: Path, tmp_path: Pa
         (("--gender", "Femal"), "Did you mean 'Female'"),
         (("--attribute", "hair=red"), "no such attribute"),
         (("--attribute", "hair"), "NAME=VALUE"),
-        (("--age", "1", "--attribute", "age=2"), "asked for twice"),
-        (("--age", "1", "--face", "2"), "has 1 face"),
+        (("--age", "+1", "--attribute", "age=2"), "asked for twice"),
+        (("--age", "20"), "age 20 could mean 20 years more, or 20 years in all"),
+        (("--age", "+1", "--face", "2"), "has 1 face"),
         (("--age", "1", "--whole", "--grid"), "leave --grid out"),
         (("--age", "1", "--whole", "--size", "64"), "leave --size out"),
     ):
         failed = ask("edit", portrait, *args, "-o", tmp_path / "n.png", "--preset", preset)
         assert isinstance(failed.exception, InputError) and said in str(failed.exception), failed.output
-    wrong = ask("edit", portrait, "--age", "1", "-o", tmp_path / "n.gif", "--preset", preset)
+    wrong = ask("edit", portrait, "--age", "+1", "-o", tmp_path / "n.gif", "--preset", preset)
     assert "a .png or .jpg file" in str(wrong.exception) and not list(tmp_path.glob("n.*"))
 
 

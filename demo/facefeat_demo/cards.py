@@ -1,4 +1,4 @@
-"""What was read from a photo, as the HTML of a page: the photo with numbered boxes, and a card for each face."""
+"""What was predicted from a photo, as the HTML of a page: the photo with numbered boxes, and a card for each face."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from facefeat_demo.host import MAX_CARDS, NO_FACE, Reading
+from facefeat_demo.host import MAX_CARDS, NO_FACE, PhotoResult
 from facefeat_demo.photos import data_uri
 
 if TYPE_CHECKING:
@@ -22,32 +22,32 @@ _DOUBTFUL = 0.9
 WELCOME = """
 <div class="ff-empty">
   <p class="ff-empty-title">Choose a photo, or try an example</p>
-  <p>Every face gets a number in the photo and a card with what the model reads from it: an age, a gender and a race,
+  <p>Every face gets a number in the photo and a card with what the model predicts from it: an age, a gender and a race,
   how sure it is, and where it looked.</p>
 </div>
 """
 
 
-def page(reading: Reading) -> str:
+def page(result: PhotoResult) -> str:
     """The HTML for one photo."""
-    if reading.error is not None or reading.pixels is None:
-        return notice("That did not work", reading.error or "")
-    count = len(reading.faces)
+    if result.error is not None or result.pixels is None:
+        return notice("That did not work", result.error or "")
+    count = len(result.faces)
     if not count:
         says = f"A face is found best when it is seen from the front, in good light, and not very small. {NO_FACE}"
-        return _photo(reading) + notice("No face was found in this photo", says)
+        return _photo(result) + notice("No face was found in this photo", says)
     cards = "".join(
         card(i, face, look, alone=count == 1)
-        for i, (face, look) in enumerate(zip(reading.faces, reading.looks, strict=False), 1)
+        for i, (face, look) in enumerate(zip(result.faces, result.looks, strict=False), 1)
     )
-    more = "" if not reading.turned else f'<p class="ff-quiet">{turned(reading.turned)}</p>'
+    more = "" if not result.turned else f'<p class="ff-quiet">{turned(result.turned)}</p>'
     if count > MAX_CARDS:
         more += f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
     found = f"{count} face{'s' * (count > 1)} found"
     return (
-        f'<div role="status"><h2 class="ff-count">{found}</h2></div>{_photo(reading)}{more}'
+        f'<div role="status"><h2 class="ff-count">{found}</h2></div>{_photo(result)}{more}'
         f'<div class="ff-cards">{cards}</div>'
-        f'<p class="ff-quiet">Read in {reading.seconds:.1f} s on {escape(reading.device)}. '
+        f'<p class="ff-quiet">Predicted in {result.seconds:.1f} s on {escape(result.device)}. '
         "These are guesses of how a face looks to others, not facts about a person.</p>"
     )
 
@@ -64,14 +64,14 @@ def notice(title: str, text: str) -> str:
     return f'<div class="ff-notice" role="status">{heading}<p>{escape(text)}</p></div>'
 
 
-def _photo(reading: Reading) -> str:
-    assert reading.pixels is not None
-    width, height = reading.size
-    boxes = "".join(_box(i, face, width, height) for i, face in enumerate(reading.faces, 1))
-    shown_height, shown_width = reading.pixels.shape[:2]
+def _photo(result: PhotoResult) -> str:
+    assert result.pixels is not None
+    width, height = result.size
+    boxes = "".join(_box(i, face, width, height) for i, face in enumerate(result.faces, 1))
+    shown_height, shown_width = result.pixels.shape[:2]
     return (
         f'<div class="ff-photo" style="--ratio:{shown_width / shown_height:.4f}">'
-        f'<img src="{data_uri(reading.pixels)}" width="{shown_width}" height="{shown_height}" '
+        f'<img src="{data_uri(result.pixels)}" width="{shown_width}" height="{shown_height}" '
         f'alt="Your photo, with a numbered box around each face">{boxes}</div>'
     )
 
@@ -141,7 +141,7 @@ def doubts_of(face: FaceResult) -> list[str]:
         out.append("This may not be a face at all.")
     left, top, right, bottom = face.box
     if min(right - left, bottom - top) < _SMALL:
-        out.append("The face is small in the photo: it can hardly be read.")
+        out.append("The face is small in the photo: it can hardly be seen.")
     interval = face.age_interval
     if interval is not None and interval.high - interval.low >= _WIDE:
         out.append("Unsure of the age.")
@@ -166,6 +166,6 @@ def _look(number: int, face: FaceResult, look: Mapping[str, UInt8Array], is_open
     return (
         f'<details class="ff-look"{" open" if is_open else ""}><summary>Where the model looked</summary>'
         f'<div class="ff-looks">{figures}</div>'
-        '<p class="ff-quiet"><b class="ff-for">Orange</b> spoke for the answer, <b class="ff-against">blue</b> against '
+        '<p class="ff-quiet"><b class="ff-for">Orange</b> spoke for the class, <b class="ff-against">blue</b> against '
         "it.</p></details>"
     )

@@ -12,8 +12,9 @@ import numpy as np
 
 from facefeat import InputError, PresetError
 from facefeat.image.video import contact_sheet, enlarge, with_text_below
-from facefeat.latent.residual import Residual
-from facefeat.latent.traverse import LIMIT, Goal, value_of, ways_of
+from facefeat.latent.goals import Goal, value_of
+from facefeat.latent.portraits import Portraits
+from facefeat.latent.traverse import LIMIT, goal_shifts
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch, FaceFeatureModel
@@ -45,7 +46,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Request:
     """What the sliders say. attributes: name -> ("", years or classes) or (class, standard deviations).
 
     along: standard deviations along each of the first principal components.
@@ -54,48 +55,40 @@ class Wishes:
     attributes: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     along: tuple[float, ...] = ()
 
-    def only_along(self) -> Wishes:
+    def only_along(self) -> Request:
         """Without the attributes."""
-        return Wishes({}, self.along)
+        return Request({}, self.along)
 
 
 @dataclass(frozen=True)
 class Start:
-    """A face to edit. crop: (S, S, 3) uint8; kept: (S, S, 3), its reconstruction. latent: (L,). read: of the crop.
+    """A face to edit.
 
-    of: the stamp of the model whose latent it is. large: (T, T, 3), the crop as it is shown; None for a face of nobody.
+    face: it alone; its residual is restored where it is from a photo, and not where it is synthetic.
+    predictions: of the face. of: the stamp of the model whose latent it is.
     """
 
-    crop: UInt8Array = field(repr=False)
-    kept: UInt8Array = field(repr=False)
-    latent: FloatArray = field(repr=False)
-    read: FaceBatch = field(repr=False)
+    face: Portraits = field(repr=False)
+    predictions: FaceBatch = field(repr=False)
     of: str
-    large: UInt8Array | None = field(default=None, repr=False)
 
     @property
     def real(self) -> bool:
         """Whether it comes from a photo."""
-        return self.large is not None
+        return self.face.residual
 
-    def draw(self, decoded: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
-        """(N, S, S, 3) decoded of this face changed -> what is to be read, and what is to be shown, (N, T, T, 3) uint8.
-
-        What decoding lost of a photo is put back, as `FaceFeatureModel.edit` does.
-        """
-        if self.large is None:
-            return decoded, decoded
-        many = Residual(self.crop[None], self.kept[None]).of(np.zeros(len(decoded), int))
-        return many.put_back(decoded), many.put_back(decoded, np.stack([self.large] * len(decoded)))
+    def restore(self, decoded: UInt8Array, *, large: bool = False) -> UInt8Array:
+        """(N, S, S, 3), decoded of this face changed -> as the model sees them, or as they are shown."""
+        return self.face.restore(decoded, np.zeros(len(decoded), int), large=large)
 
 
 @dataclass(frozen=True)
-class Edited:
-    """A face that was moved, (T, T, 3), what the model reads of it, and a sentence on it where there is one to say."""
+class Changed:
+    """A face that was changed, (T, T, 3), what the model predicts, and a sentence where there is one to say."""
 
-    crop: UInt8Array = field(repr=False)
-    read: FaceBatch = field(repr=False)
-    says: str = ""
+    picture: UInt8Array = field(repr=False)
+    predictions: FaceBatch = field(repr=False)
+    sentence: str = ""
 
 
 def stamp(model: FaceFeatureModel) -> str:
@@ -139,7 +132,7 @@ def controls(model: FaceFeatureModel) -> list[Control]:
     return out
 
 
-def wish(control: Control, amount: float | None, label: str | None = None) -> tuple[str, float] | None:
+def requested(control: Control, amount: float | None, label: str | None = None) -> tuple[str, float] | None:
     """What a slider (and for "towards" a chosen class) asks for; None for nothing."""
     amount = min(max(float(amount or 0), control.low), control.high)
     if not amount or (control.kind == "towards" and label not in control.classes):
@@ -153,54 +146,54 @@ def wish(control: Control, amount: float | None, label: str | None = None) -> tu
 
 def begin(model: FaceFeatureModel, crop: UInt8Array, large: UInt8Array | None = None) -> Start:
     """Start from a crop of a photo. large: the same, cut for showing. Raises PresetError without a decoder."""
-    latents = model.encode(crop[None])
-    large = crop if large is None else large
-    return Start(crop, model.decode(latents)[0], latents[0], model.predict_faces(crop[None]), stamp(model), large)
+    face = Portraits.of(model, crop[None], None if large is None else large[None])
+    return Start(face, model.predict_faces(face.crops), stamp(model))
 
 
-def nobody(model: FaceFeatureModel, seed: int) -> Start:
-    """Start from a face of nobody, another one for each seed. Raises PresetError without decoder or directions."""
+def synthetic(model: FaceFeatureModel, seed: int) -> Start:
+    """Start from a synthetic face, another one for each seed. Raises PresetError without decoder or directions."""
     made = model.compose(count=2, seed=seed)  # the first is the mean of all
-    crop = made.crops[1]
-    return Start(crop, crop, made.latents[1], model.predict_faces(crop[None]), stamp(model))
+    crops = made.crops[1:]
+    face = Portraits(crops, crops, made.latents[1:], crops, residual=False)
+    return Start(face, model.predict_faces(crops), stamp(model))
 
 
-def move(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
-    """The face as the sliders say: one decoding, one reading. Raises InputError for what cannot be moved alone."""
+def move(model: FaceFeatureModel, start: Start, request: Request) -> Changed:
+    """The face as the sliders say: one decoding, one prediction. Raises InputError for what cannot be moved alone."""
     check(model, start)
-    read, shown = start.draw(model.decode(moved(model, start, [wishes])))
-    return Edited(shown[0], model.predict_faces(read))
+    decoded = model.decode(moved(model, start, [request]))
+    return Changed(start.restore(decoded, large=True)[0], model.predict_faces(start.restore(decoded)))
 
 
-def walk(model: FaceFeatureModel, start: Start, wishes: Wishes) -> Edited:
-    """The face moved on until the model reads what the sliders ask. Raises InputError where they ask for nothing."""
+def edit(model: FaceFeatureModel, start: Start, request: Request) -> Changed:
+    """The face edited until the model predicts what the sliders ask. Raises InputError where they ask for nothing."""
     check(model, start)
-    changes: dict[str, Any] = {name: label or amount for name, (label, amount) in wishes.attributes.items()}
+    changes: dict[str, Any] = {name: label or amount for name, (label, amount) in request.attributes.items()}
     if not changes:
-        raise InputError("Move a slider first: then the model can be asked whether it reads that.")
-    crops, shown = start.crop[None], None if start.large is None else start.large[None]
-    if any(wishes.along):
-        crops, shown = start.draw(model.decode(moved(model, start, [wishes.only_along()])))
-    edited = model.edit(crops, residual=start.real, **changes)
-    drawn = edited.draw(0, model.decode(edited.latents), None if shown is None else shown[0])
-    return Edited(drawn[0], edited.read["after"], edited.sentence(0))
+        raise InputError("Move a slider first: then the model can be asked whether it predicts that.")
+    crops, large = start.face.crops, start.face.large
+    if any(request.along):
+        decoded = model.decode(moved(model, start, [request.only_along()]))
+        crops, large = start.restore(decoded), start.restore(decoded, large=True)
+    edited = model.edit(crops, changes, large, residual=start.real)
+    return Changed(edited.pictures[0], edited.predictions, edited.sentence(0))
 
 
-def moved(model: FaceFeatureModel, start: Start, all_wishes: Sequence[Wishes]) -> FloatArray:
-    """A face's latent -> (N, L) float32, one for each of N wishes. Raises InputError for what cannot be moved alone.
+def moved(model: FaceFeatureModel, start: Start, requests: Sequence[Request]) -> FloatArray:
+    """A face's latent -> (N, L) float32, one for each of N requests. Raises InputError for what cannot be moved alone.
 
-    An attribute goes as far as the means of its classes and its linear readout say, and no farther than editing would:
+    An attribute goes as far as the means of its classes and its linear probe say, and no farther than editing would:
     LIMIT standard deviations.
     """
     directions = model.directions
-    out = np.tile(np.asarray(start.latent, "float64"), (len(all_wishes), 1))
-    for z, wishes in zip(out, all_wishes, strict=True):
-        goals = [_goal(model, start, name, *wish) for name, wish in wishes.attributes.items()]
-        shifts, lengths = ways_of(directions, goals, 1, "means")
-        for (label, amount), shift, length in zip(wishes.attributes.values(), shifts[0], lengths[0], strict=True):
+    out = np.tile(np.asarray(start.face.latents[0], "float64"), (len(requests), 1))
+    for z, request in zip(out, requests, strict=True):
+        goals = [_goal(model, start, name, *one) for name, one in request.attributes.items()]
+        shifts, lengths = goal_shifts(directions, goals, 1, "means")
+        for (label, amount), shift, length in zip(request.attributes.values(), shifts[0], lengths[0], strict=True):
             far = amount if label else amount * length
             z[: directions.feature_dim] += np.clip(far, -LIMIT, LIMIT) / length * shift
-        along = np.asarray(wishes.along[: len(directions.components)], "float64")
+        along = np.asarray(request.along[: len(directions.components)], "float64")
         z += along @ directions.components[: len(along)]
     return out.astype("float32")
 
@@ -208,13 +201,13 @@ def moved(model: FaceFeatureModel, start: Start, all_wishes: Sequence[Wishes]) -
 def _goal(model: FaceFeatureModel, start: Start, name: str, label: str, amount: float) -> Goal:
     attribute = model.schema[name]
     if label:
-        return Goal(attribute, np.zeros(1), label, origin=np.asarray(start.read.labels[name]))
-    now = value_of(attribute, start.read)
+        return Goal(attribute, np.zeros(1), label, origin=np.asarray(start.predictions.labels[name]))
+    now = value_of(attribute, start.predictions)
     return Goal(attribute, now + amount, origin=now)
 
 
-def grid(model: FaceFeatureModel, start: Start, wishes: Wishes, across: Control, down: Control) -> UInt8Array:
-    """(H, W, 3) uint8: faces by two attributes, on top of what the sliders say, with what the model reads under each.
+def grid(model: FaceFeatureModel, start: Start, request: Request, across: Control, down: Control) -> UInt8Array:
+    """(H, W, 3) uint8: faces by two attributes, on top of what the sliders say, with the predictions under each.
 
     Raises InputError where both are the same.
     """
@@ -222,10 +215,11 @@ def grid(model: FaceFeatureModel, start: Start, wishes: Wishes, across: Control,
     if across.name == down.name:
         raise InputError("Choose two different attributes for the grid.")
     columns = stops(across)
-    cells = [_with(wishes, {down.name: v, across.name: h}) for v in stops(down) for h in columns]
-    crops, shown = start.draw(model.decode(moved(model, start, cells)))
-    read = model.predict_faces(crops)
-    texts = ["\n".join(short(read, i)) for i in range(len(crops))]
+    cells = [_with(request, {down.name: v, across.name: h}) for v in stops(down) for h in columns]
+    decoded = model.decode(moved(model, start, cells))
+    predictions = model.predict_faces(start.restore(decoded))
+    texts = ["\n".join(short(predictions, i)) for i in range(len(cells))]
+    shown = start.restore(decoded, large=True)
     return contact_sheet(with_text_below(enlarge(shown, _GRID_FACE), texts), columns=len(columns))
 
 
@@ -236,16 +230,16 @@ def stops(control: Control) -> list[tuple[str, float] | None]:
         return [(label, far) for label in control.classes]
     ends = 0.6 * control.high if control.kind == "steps" else far
     count = _GRID_SIDE if control.kind == "steps" else 3
-    return [wish(control, float(v)) for v in np.linspace(-ends, ends, count)]
+    return [requested(control, float(v)) for v in np.linspace(-ends, ends, count)]
 
 
-def _with(wishes: Wishes, changes: Mapping[str, tuple[str, float] | None]) -> Wishes:
-    kept = {k: v for k, v in wishes.attributes.items() if k not in changes}
-    return replace(wishes, attributes=kept | {k: v for k, v in changes.items() if v is not None})
+def _with(request: Request, changes: Mapping[str, tuple[str, float] | None]) -> Request:
+    kept = {k: v for k, v in request.attributes.items() if k not in changes}
+    return replace(request, attributes=kept | {k: v for k, v in changes.items() if v is not None})
 
 
 def short(batch: FaceBatch, row: int) -> list[str]:
-    """What is read of one face, a short line for each attribute: "41 years", "Female 97 %"."""
+    """What is predicted of one face, a short line for each attribute: "41 years", "Female 97 %"."""
     years = [] if batch.age_years is None else [f"{batch.age_years[row]:.0f} years"]
     named = [(n, r) for n, r in batch.row(row).items() if not (n == "age" and years)]
     return years + [f"{r.label} {r.probability:.0%}".replace("%", " %") for _, r in named]

@@ -13,6 +13,7 @@ import numpy as np
 from facefeat import DataError, FacefeatError, InputError
 from facefeat.data.samples import read_rows, sample_rows
 from facefeat.plugins.registry import get_registry
+from facefeat.utils.neighbors import nearest
 from facefeat_demo.editing import lacks
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SEARCHED, SHOWN = 2000, 500
 """Faces of a data set, drawn at random: how many are searched for near ones, and how many of them are on the map."""
-WAYS = {
+PROJECTIONS = {
     "pca": "Straight: the two directions in which the latents vary most",
     "tsne": "Grouped: near ones stay near",
     "umap": "Grouped by UMAP: near ones stay near, and groups keep their places",
@@ -62,24 +63,25 @@ class Atlas:
         return min(len(self.points), SHOWN)
 
     @property
-    def ways(self) -> tuple[str, ...]:
-        """How the map can be drawn: names in WAYS. A t-SNE of a few means would show chance alone."""
+    def projections(self) -> tuple[str, ...]:
+        """How the map can be drawn: names in PROJECTIONS. A t-SNE of a few means would show chance alone."""
         several = self.crops is not None and self.shown >= _TOO_FEW
-        return tuple(w for w in WAYS if w == "pca" or (several and _can(w)))
+        return tuple(w for w in PROJECTIONS if w == "pca" or (several and _can(w)))
 
-    def places(self, way: str) -> FloatArray:
+    def places(self, projection: str) -> FloatArray:
         """(shown, 2) float32 in 0..1, x to the right and y down; reckoned once. Raises FacefeatError."""
-        if way not in self._places:
+        if projection not in self._places:
             z = (self.latents[: self.shown] / self.scale).astype("float64")
-            found = _pca(z) if way == "pca" else _by_analyzer(way, z)
+            found = _pca(z) if projection == "pca" else _by_analyzer(projection, z)
             low, high = found.min(axis=0), found.max(axis=0)
-            self._places[way] = ((found - low) / np.maximum(high - low, 1e-9)).astype("float32")
-        return self._places[way]
+            self._places[projection] = ((found - low) / np.maximum(high - low, 1e-9)).astype("float32")
+        return self._places[projection]
 
     def nearest(self, latent: FloatArray, k: int = 5) -> list[int]:
         """The k points that are nearest to a latent (L,), nearest first."""
-        far = np.linalg.norm((self.latents - latent) / self.scale, axis=1)
-        return [int(i) for i in np.argsort(far, kind="stable")[:k]]
+        query = (latent / self.scale)[None]
+        near, _ = nearest(self.latents / self.scale, min(k, len(self.points)), queries=query)
+        return [int(i) for i in near[0]]
 
 
 def _pca(z: np.ndarray) -> np.ndarray:
@@ -92,27 +94,27 @@ def _pca(z: np.ndarray) -> np.ndarray:
     return out
 
 
-def _can(way: str) -> bool:
+def _can(projection: str) -> bool:
     """Whether the analyzer is there, with all that it needs."""
     try:
-        needs = get_registry().get("analyzer", way).component.requires
+        needs = get_registry().get("analyzer", projection).component.requires
     except FacefeatError:
         return False
     return all(importlib.util.find_spec(module.partition(".")[0]) is not None for module in needs)
 
 
-def _by_analyzer(way: str, z: np.ndarray) -> np.ndarray:
+def _by_analyzer(projection: str, z: np.ndarray) -> np.ndarray:
     """(N, 2): x and y of each row in the table that an analyzer makes. Raises FacefeatError."""
-    config = {"limit": len(z)} if way == "tsne" else {}
+    config = {"limit": len(z)} if projection == "tsne" else {}
     try:
-        table = get_registry().build("analyzer", way, **config).analyze(z.astype("float32"), {}).table
+        table = get_registry().build("analyzer", projection, **config).analyze(z.astype("float32"), {}).table
         places = np.asarray(table[["x", "y"]], "float64")
     except FacefeatError:
         raise
     except Exception as e:  # a plugin's code
-        raise InputError(f"The analyzer {way!r} failed: {type(e).__name__}: {e}") from e
+        raise InputError(f"The analyzer {projection!r} failed: {type(e).__name__}: {e}") from e
     if places.shape != (len(z), 2) or not np.isfinite(places).all():
-        raise InputError(f"The analyzer {way!r} gave no place to some of the faces.")
+        raise InputError(f"The analyzer {projection!r} gave no place to some of the faces.")
     return places
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Slot:
+class PickedFace:
     """state: None, or {"crops": (N, S, S, 3), "large": (N, FACE, FACE, 3), "chosen": int, "turned": degrees, "of": the
     stamp of the model}.
 
@@ -32,7 +32,9 @@ class Slot:
     events: tuple[Any, ...]
 
 
-def face_slot(host: Host, kept: Kept, label: str, name: str, *, height: int = 220, try_these: bool = True) -> Slot:
+def pick_face(
+    host: Host, kept: Kept, label: str, name: str, *, height: int = 220, try_these: bool = True
+) -> PickedFace:
     """A photo, its faces in a row, and which of them; name: the end of the elements' ids, "morph-1"."""
     tab, _, number = name.partition("-")
     photo = photo_input(label, kept, height=height, elem_id=f"{tab}-photo-{number or 1}")
@@ -42,12 +44,12 @@ def face_slot(host: Host, kept: Kept, label: str, name: str, *, height: int = 22
     choice = gr.Radio([], label=f"{label}: which one?", visible=False, elem_id=f"{tab}-choice-{number or 1}")
     state = gr.State(None, time_to_live=3600)
 
-    def look(value: Any) -> tuple[Any, ...]:
+    def found_in(value: Any) -> tuple[Any, ...]:
         """The faces of a photo: a strip of them, the choice, and their crops."""
         return find(photo_bytes(value, photo), host)
 
     found = photo.change(
-        look,
+        found_in,
         photo,
         [faces, choice, state],
         preprocess=False,
@@ -58,7 +60,7 @@ def face_slot(host: Host, kept: Kept, label: str, name: str, *, height: int = 22
         **QUEUE,
     )
     chosen = choice.input(choose, [choice, state], [faces, state], queue=False, api_visibility="private")
-    return Slot(state, (found, chosen))
+    return PickedFace(state, (found, chosen))
 
 
 def find(data: bytes | None, host: Host) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Faces and what is read of them, as the HTML of the tabs Edit and Explore."""
+"""Faces and what is predicted from them, as the HTML of the tabs Edit and Explore."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def figure(crop: UInt8Array, caption: str, alt: str = "", under: Sequence[str] =
 
 
 def compared(model: FaceFeatureModel, before: FaceBatch, now: FaceBatch, real: bool = True) -> str:
-    """A table of what the model reads of a face before and after, with all probabilities folded under it."""
+    """A table of what the model predicts from a face before and after, with all probabilities folded under it."""
     rows = []
     for name in model.schema.attributes:
         old, new = (_value(name, batch) for batch in (before, now))
@@ -59,7 +59,7 @@ def compared(model: FaceFeatureModel, before: FaceBatch, now: FaceBatch, real: b
         bars(name, read) for name, read in now.row(0).items() if not (name == "age" and now.age_years is not None)
     )
     return (
-        '<table class="ff-reads"><caption>What the model reads</caption><thead><tr><td></td>'
+        '<table class="ff-predictions"><caption>What the model predicts</caption><thead><tr><td></td>'
         f'<th scope="col">{"Photo" if real else "At first"}</th><th scope="col">Edited</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
         f'<details class="ff-look"><summary>All probabilities of the edited face</summary>{all_bars}</details>'
@@ -73,8 +73,8 @@ def _value(name: str, batch: FaceBatch) -> str:
     return f"{escape(read.label)} <small>{percent(read.probability)}</small>"
 
 
-def read_of(batch: FaceBatch, row: int = 0) -> str:
-    """What the model reads of one face: its years, and a table of bars for each other attribute."""
+def predicted_of(batch: FaceBatch, row: int = 0) -> str:
+    """What the model predicts from one face: its years, and a table of bars for each other attribute."""
     years = "" if batch.age_years is None else f'<p class="ff-age">{batch.age_years[row]:.0f} <small>years</small></p>'
     named = [(n, r) for n, r in batch.row(row).items() if not (n == "age" and years)]
     return years + "".join(bars(n, r) for n, r in named)

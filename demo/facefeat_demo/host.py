@@ -13,17 +13,15 @@ import numpy as np
 
 from facefeat import FacefeatError, FaceFeatureModel, InputError
 from facefeat.image.align import align_face, resize_crops
-from facefeat.latent.interpolate import check_morph, latent_path
-from facefeat.latent.morph import nearness
-from facefeat.latent.residual import Residual
 from facefeat_demo import editing
 from facefeat_demo.exploring import Atlas, atlas_of
 from facefeat_demo.photos import EXAMPLES, FACE, PORTRAITS, open_photo, shrink
 from facefeat_demo.redaction import without_paths
 
 if TYPE_CHECKING:
-    from facefeat import FaceBatch, FaceResult, ImageResult
+    from facefeat import FaceResult, ImageResult
     from facefeat.data import FaceDataset
+    from facefeat.latent.morph import Morph
     from facefeat.types import UInt8Array
 
 QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
@@ -33,13 +31,12 @@ MAX_CARDS = 24
 NO_FACE = "It may need to be turned: faces are found upright. That was tried, too, with a smaller copy of it."
 _LOOK_SIZE = 160
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
-_EASING = "smooth"
 _GROUP_PIXELS = 64_000_000  # of photos that are read together, and one photo more: 192 MB each
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one
 
 
 @dataclass(frozen=True)
-class Reading:
+class PhotoResult:
     """What was found in one photo, or why it could not be read.
 
     pixels: (h, w, 3) uint8, the upright photo, small enough for a page. size: (width, height) of the whole photo.
@@ -61,14 +58,6 @@ class Reading:
         """JSON-able, without pictures."""
         faces = [f.to_dict() for f in self.faces]
         return {"size": list(self.size), "faces": faces, "error": self.error, "turned": self.turned}
-
-
-@dataclass(frozen=True)
-class Morph:
-    """Frames (T, W, W, 3) uint8, and what the model reads from each."""
-
-    frames: UInt8Array = field(repr=False)
-    batch: FaceBatch = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -145,18 +134,18 @@ class Host:
 
     def warm_up(self) -> None:
         """Let the first visitor not wait for what is made once."""
-        self.read([(EXAMPLES / f"{name}.jpg").read_bytes() for name in PORTRAITS])
+        self.predict([(EXAMPLES / f"{name}.jpg").read_bytes() for name in PORTRAITS])
+        size = self.model.image_size
         if self.model.has_decoder:
-            size = self.model.image_size
-            self.morph([np.zeros((size, size, 3), "uint8")] * 2, 60)
+            _ = self.morph([np.zeros((size, size, 3), "uint8")] * 2, 60).predictions
         if not editing.lacks(self.model):
             face = editing.begin(self.model, np.zeros((size, size, 3), "uint8"))
-            editing.move(self.model, face, editing.Wishes())
+            editing.move(self.model, face, editing.Request())
 
-    def read(self, photos: Sequence[bytes]) -> list[Reading]:
-        """Every face of the photos, in batches for several of them; a bad photo is a Reading with `.error`."""
+    def predict(self, photos: Sequence[bytes]) -> list[PhotoResult]:
+        """Every face of the photos, in batches for several of them; a bad photo is a PhotoResult with `.error`."""
         start = time.perf_counter()
-        readings: list[Reading] = []
+        readings: list[PhotoResult] = []
         group: list[UInt8Array | str] = []
         pixels = 0
         for photo in photos:
@@ -164,11 +153,11 @@ class Host:
             group.append(opened)
             pixels += 0 if isinstance(opened, str) else opened.shape[0] * opened.shape[1]
             if pixels > _GROUP_PIXELS:  # so that large photos do not fill the memory
-                readings += self._read(group, start)
+                readings += self._predict(group, start)
                 group, pixels = [], 0
-        return readings + self._read(group, start)
+        return readings + self._predict(group, start)
 
-    def _read(self, opened: Sequence[UInt8Array | str], start: float) -> list[Reading]:
+    def _predict(self, opened: Sequence[UInt8Array | str], start: float) -> list[PhotoResult]:
         results = iter(self.model.predict([p for p in opened if not isinstance(p, str)]))
         found = [_Found(error=p) if isinstance(p, str) else self._turned(p, next(results)) for p in opened]
         crops = [f.face.crop for one in found for f in one.faces[:MAX_CARDS]]
@@ -176,13 +165,13 @@ class Host:
         readings = []
         for one in found:
             if one.photo is None:
-                readings.append(Reading(error=one.error))
+                readings.append(PhotoResult(error=one.error))
                 continue
             mine = tuple(next(looks) for _ in one.faces[:MAX_CARDS])
             size = (one.photo.shape[1], one.photo.shape[0])
             seconds = time.perf_counter() - start
             shown = shrink(one.photo)
-            readings.append(Reading(shown, size, one.faces, mine, None, seconds, self.device, one.turned))
+            readings.append(PhotoResult(shown, size, one.faces, mine, None, seconds, self.device, one.turned))
         return readings
 
     def _turned(self, photo: UInt8Array, result: ImageResult) -> _Found:
@@ -213,7 +202,7 @@ class Host:
 
     def faces(self, photo: bytes) -> tuple[tuple[FaceResult, ...], UInt8Array, int]:
         """The faces of one photo, the largest first, for MAX_CARDS of them (N, FACE, FACE, 3) uint8 crops to be shown,
-        and by how many degrees it was turned, as of `Reading`.
+        and by how many degrees it was turned, as of `PhotoResult`.
 
         Raises InputError with a sentence for the page.
         """
@@ -233,18 +222,12 @@ class Host:
     def morph(
         self, crops: Sequence[UInt8Array], steps: int, path: str = "linear", large: Sequence[UInt8Array] | None = None
     ) -> Morph:
-        """From face to face through all (S, S, 3) crops, with what decoding loses put back, in one batch.
+        """From face to face through all (S, S, 3) crops, drawn for the page.
 
         large: the same faces, cut for showing. Raises InputError, PresetError without a decoder.
         """
-        check_morph(len(crops), steps, path, _EASING)
-        ends = np.stack(crops)
-        latents = self.model.encode(ends)
-        decoded = self.model.decode(latent_path(latents, steps, path=path, easing=_EASING))
-        lost, near = Residual(ends, self.model.decode(latents)), nearness(len(ends), steps, _EASING, False)
-        read = lost.blend(decoded, near)
-        shown = read if large is None else lost.blend(decoded, near, resize_crops(np.stack(large), _FRAME))
-        return Morph(shown, self.model.predict_faces(read))
+        shown = None if large is None else resize_crops(np.stack(large), _FRAME)
+        return self.model.morph_faces(np.stack(crops), shown, steps=steps, path=path)
 
     def choices(self) -> list[str]:
         """Names of the preset folders that visitors may change to."""

@@ -28,12 +28,12 @@ def colours_of(classes: Sequence[str], ordered: bool) -> dict[str, str]:
     return {c: COLOURS[i % len(COLOURS)] for i, c in enumerate(classes)}
 
 
-def drawn(atlas: Atlas, way: str, by: str, ordered: bool) -> str:
+def drawn(atlas: Atlas, projection: str, by: str, ordered: bool) -> str:
     """The map; by: for faces of a data set, the attribute whose classes colour the points."""
     if atlas.crops is None:
-        return _means(atlas, way)
+        return _means(atlas, projection)
     colours = colours_of(atlas.classes[by], ordered)
-    places = atlas.places(way)
+    places = atlas.places(projection)
     dots = "".join(
         f'<button type="button" class="ff-dot" data-i="{i}" tabindex="{-1 if i else 0}" aria-pressed="false" '
         f'style="left:{x:.2%};top:{y:.2%};--dot:{colours.get(point.labels[by], "#fff")}" '
@@ -45,11 +45,11 @@ def drawn(atlas: Atlas, way: str, by: str, ordered: bool) -> str:
     return _map(atlas, dots, f"{atlas.shown:,} faces of the data set {escape(atlas.source)}{more}", legend)
 
 
-def _means(atlas: Atlas, way: str) -> str:
+def _means(atlas: Atlas, projection: str) -> str:
     names = list(dict.fromkeys(_of(p) for p in atlas.points))
     colours = colours_of(names, ordered=False)
     widths = np.array([_AROUND + _LETTER * len(p.name) for p in atlas.points], "float32")
-    places = apart(atlas.places(way), widths, _HIGH)
+    places = apart(atlas.places(projection), widths, _HIGH)
     dots = "".join(
         f'<button type="button" class="ff-dot ff-named" data-i="{i}" tabindex="{-1 if i else 0}" aria-pressed="false" '
         f'style="left:{x:.2%};top:{y:.2%};--dot:{colours[_of(point)]}" aria-label="{escape(mean_name(point))}">'

@@ -13,8 +13,8 @@ from facefeat_demo.photos import data_uri
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch
+    from facefeat.latent.morph import Morph
     from facefeat.types import FloatArray, UInt8Array
-    from facefeat_demo.host import Morph
 
 _WIDE, _HIGH = 600, 90
 # Okabe and Ito's colours, told apart with any kind of colour vision.
@@ -35,10 +35,10 @@ def sprite(frames: UInt8Array) -> tuple[UInt8Array, int]:
 
 def viewer(morph: Morph) -> str:
     """The HTML of a morph; `static/morph.js` brings it to life."""
-    frames, batch = morph.frames, morph.batch
+    frames, batch = morph.frames, morph.predictions
     sheet, across = sprite(frames)
     count, size = frames.shape[:2]
-    data = {"frames": count, "across": across, "size": size, "read": _read(batch)}
+    data = {"frames": count, "across": across, "size": size, "predicted": _predicted(batch)}
     panels = "".join(_panel(name, batch) for name in batch.classes)
     return (
         f"<div class=\"ff-morph\" data-morph='{escape(json.dumps(data), quote=True)}'>"
@@ -52,7 +52,7 @@ def viewer(morph: Morph) -> str:
     )
 
 
-def _read(batch: FaceBatch) -> dict[str, Any]:
+def _predicted(batch: FaceBatch) -> dict[str, Any]:
     """Attribute -> what to show of it at each frame: years, or class -> percent."""
     out: dict[str, Any] = {}
     for name, classes in batch.classes.items():

@@ -17,7 +17,7 @@ from typing import Any
 
 from facefeat import FacefeatError, InputError
 from facefeat_demo.limits import MEGABYTE
-from facefeat_demo.session_dir import private_folder
+from facefeat_demo.session_dir import session_folder
 
 FIRST_PORT, PORTS = 7860, 100
 AUTH = "FACEFEAT_DEMO_AUTH"
@@ -83,7 +83,7 @@ def running(
     `Host` raises.
     """
     port = free_port(settings.host, settings.port)
-    with private_folder() as folder, environment(**_variables(folder, settings.host)):
+    with session_folder() as folder, environment(**_variables(folder, settings.host)):
         from facefeat_demo.app import build, gate, launch_options
         from facefeat_demo.host import Host
         from facefeat_demo.inputs import check_photos

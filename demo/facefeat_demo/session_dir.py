@@ -20,7 +20,7 @@ _LOCK = "lock"
 
 
 @contextlib.contextmanager
-def private_folder() -> Iterator[Path]:
+def session_folder() -> Iterator[Path]:
     """A new folder that only this user may read, deleted at the end with all that is in it.
 
     First, the folders of runs that ended too suddenly to delete theirs are deleted.

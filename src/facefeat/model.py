@@ -1,13 +1,13 @@
-"""`FaceFeatureModel`: the one object that users hold."""
+"""`FaceFeatureModel`: the one object that users hold. It delegates; what it does is in the modules that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from facefeat.presets.metadata import Record
+from facefeat.presets.metadata import Metadata
 
 if TYPE_CHECKING:
     import os
@@ -16,27 +16,29 @@ if TYPE_CHECKING:
     from facefeat.evaluation import Report
     from facefeat.evaluation.audit import Audit
     from facefeat.export.write import Exported
-    from facefeat.latent.compose import Composed
-    from facefeat.latent.edit import Edited
+    from facefeat.latent.compose import Composition
+    from facefeat.latent.edit import Edit
     from facefeat.latent.explain import Explanation
+    from facefeat.latent.morph import Morph
     from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
     from facefeat.plugins.contracts import Detector
     from facefeat.presets.latent_directions import LatentDirections
-    from facefeat.presets.lazy_parts import Slots
+    from facefeat.presets.lazy_parts import LazyParts
     from facefeat.schema import Schema
     from facefeat.training import DecoderRecipe, Recipe
     from facefeat.training.processes import Processes
     from facefeat.training.trainer import TrainingLog, TrainingReporter
-    from facefeat.types import Alignment, Analysis, FaceBatch, FloatArray, ImageLike, UInt8Array
+    from facefeat.types import Alignment, Analysis, FaceBatch, FloatArray, ImageLike, ImageResult, UInt8Array
 
 
 class FaceFeatureModel:
-    """Reads age, gender and race from faces.
+    """Predicts age, gender and race from faces, and opens the latent space that it does so in.
 
-    >>> model = FaceFeatureModel.from_preset()
-    >>> model.predict("photo.jpg").faces[0].attributes["gender"].label
-    'Female'
+    Example:
+        >>> model = FaceFeatureModel.from_preset()
+        >>> model.predict("photo.jpg").faces[0].attributes["gender"].label
+        'Female'
     """
 
     def __init__(
@@ -54,15 +56,17 @@ class FaceFeatureModel:
     ) -> None:
         """An untrained model.
 
-        backbone, head, detector: registered names (`facefeat plugins`), with the configuration of each.
-        schema: a built-in name, a TOML file, or a table. image_size: side of a crop in pixels.
-        alignment: a name of `facefeat.image.align.ALIGNMENTS`, or an Alignment.
+        Args:
+            backbone, head, detector: registered names (`facefeat plugins`), with the configuration of each.
+            schema: a built-in name, a TOML file, or a table.
+            image_size: side of a crop in pixels.
+            alignment: a name of `facefeat.image.align.ALIGNMENTS`, or an Alignment.
 
-        Raises UnknownComponentError, MissingExtraError, SchemaError, or InputError for a value that is not valid.
+        Raises:
+            UnknownComponentError, MissingExtraError, SchemaError, InputError: for a value that is not valid.
         """
         from facefeat.image.align import get_alignment
         from facefeat.networks.classifier import Classifier
-        from facefeat.presets.lazy_parts import Slots
         from facefeat.schema import get_schema
 
         classifier = Classifier.build(
@@ -74,10 +78,20 @@ class FaceFeatureModel:
             backbone_config=backbone_config,
             head_config=head_config,
         )
-        self._hold(classifier, Record(), Slots.of(detector, detector_config))
+        self._assemble(classifier, Metadata(), detector, detector_config)
 
-    def _hold(self, classifier: Classifier, record: Record, slots: Slots) -> FaceFeatureModel:
-        self._classifier, self._record, self._slots = classifier, record, slots
+    def _assemble(
+        self,
+        classifier: Classifier,
+        metadata: Metadata,
+        detector: str,
+        detector_config: Mapping[str, Any] | None,
+        folder: Path | None = None,
+    ) -> FaceFeatureModel:
+        from facefeat.presets.lazy_parts import LazyParts
+
+        self._classifier, self._metadata = classifier, metadata
+        self._parts: LazyParts = LazyParts(metadata.name, classifier.schema, detector, detector_config, folder)
         return self
 
     @classmethod
@@ -92,13 +106,13 @@ class FaceFeatureModel:
 
         Raises PresetError for an unknown preset, or a folder that is incomplete, altered or of another version.
         """
-        from facefeat.presets.lazy_parts import Slots
         from facefeat.presets.store import find_preset, load_classifier, read_record
 
         folder = find_preset(None if preset is None else str(preset))
         classifier, config = load_classifier(folder)
-        slots = Slots.of(detector, detector_config, folder if config.get("decoder") else None)
-        return cls.__new__(cls)._hold(classifier, Record.of_preset(config, read_record(folder)), slots)
+        metadata = Metadata.of_preset(config, read_record(folder))
+        latent_folder = folder if config.get("decoder") else None
+        return cls.__new__(cls)._assemble(classifier, metadata, detector, detector_config, latent_folder)
 
     @classmethod
     def from_recipe(
@@ -109,31 +123,36 @@ class FaceFeatureModel:
         detector_config: Mapping[str, Any] | None = None,
     ) -> FaceFeatureModel:
         """The untrained model that a recipe describes; its initial weights follow from the seed. Raises RecipeError."""
-        from facefeat.presets.lazy_parts import Slots
         from facefeat.training import build_classifier, load_recipe
 
         r = load_recipe(recipe)
-        slots = Slots.of(detector, detector_config)
-        return cls.__new__(cls)._hold(build_classifier(r), Record(r.name, r.summary), slots)
+        return cls.__new__(cls)._assemble(build_classifier(r), Metadata(r.name, r.summary), detector, detector_config)
+
+    # ---------------------------------------------------------------- what it is
 
     @property
     def name(self) -> str:
         """The preset's or recipe's name; "untrained" without one."""
-        return self._record.name
+        return self._metadata.name
 
     @property
     def card(self) -> str:
         """The model card, in Markdown: the preset's; name and summary without one."""
-        return self._record.text
+        return self._metadata.text
+
+    @property
+    def metadata(self) -> Metadata:
+        """Name, summary, licence, card, and the logs of its trainings."""
+        return self._metadata
 
     @property
     def classifier(self) -> Classifier:
-        """Its backbone and head, with what their answers mean."""
+        """Its backbone and head, with what their outputs mean."""
         return self._classifier
 
     @property
     def schema(self) -> Schema:
-        """The attributes that the model reads."""
+        """The attributes that the model predicts."""
         return self._classifier.schema
 
     @property
@@ -154,25 +173,28 @@ class FaceFeatureModel:
     @property
     def has_decoder(self) -> bool:
         """Whether `decode`, `reconstruct` and what builds on them will work."""
-        return self._slots.has_decoder
+        return self._parts.has_decoder
 
     @property
     def decoder(self) -> FaceDecoder:
         """The decoder, read from the preset at first use. Raises PresetError where there is none."""
-        return self._slots.get_decoder(self.name)
+        return self._parts.decoder
 
     @property
     def directions(self) -> LatentDirections:
-        """What editing and composing know of the latents, read at first use. Raises PresetError where there is none."""
-        return self._slots.get_directions(self.name, self.schema)
+        """How its latents vary with attributes, read at first use: for `edit` and `compose`.
+
+        Raises PresetError where there is none.
+        """
+        return self._parts.directions
 
     def require_decoder(self) -> None:
-        """Raises PresetError, saying what to train, where the model has no decoder."""
-        self._slots.require_decoder(self.name)
+        """Raises PresetError, with the command that trains one, where the model has no decoder."""
+        self._parts.require_decoder()
 
     @property
     def encoder_hash(self) -> str:
-        """SHA-256 (hex) of what makes its latents; see `identity.encoder_hash`."""
+        """SHA-256 (hex) of what makes its latents; see `networks.fingerprint.encoder_hash`."""
         from facefeat.networks.fingerprint import encoder_hash
 
         return encoder_hash(self._classifier, self.decoder if self.has_decoder else None)
@@ -185,13 +207,20 @@ class FaceFeatureModel:
     @property
     def detector(self) -> Detector:
         """The face detector, built at first use."""
-        return self._slots.detector.get()
+        return self._parts.detector
 
-    def predict(self, images: ImageLike | Sequence[ImageLike]) -> Any:
+    # ---------------------------------------------------------------- faces and what is predicted from them
+
+    @overload
+    def predict(self, images: ImageLike) -> ImageResult: ...  # type: ignore[overload-overlap]  # a str is a Sequence[str], too
+    @overload
+    def predict(self, images: Sequence[ImageLike]) -> list[ImageResult]: ...
+    def predict(self, images: ImageLike | Sequence[ImageLike]) -> ImageResult | list[ImageResult]:
         """Every face of an image, with its attributes: an ImageResult; for a list of images one each, in order.
 
-        images: a path, bytes, PIL image or (H, W, 3) uint8 RGB array, or a list of such. A bad image in a list is a
-        result with `.error` set; alone, it raises ImageError.
+        Args:
+            images: a path, bytes, PIL image or (H, W, 3) uint8 RGB array, or a list of such. A bad image in a list is a
+                result with `.error` set; alone, it raises ImageError.
         """
         from facefeat.pipeline import read_images
 
@@ -202,9 +231,9 @@ class FaceFeatureModel:
 
         Raises ImageError for an image that cannot be read.
         """
-        from facefeat.pipeline import largest_faces
+        from facefeat.pipeline import align
 
-        return largest_faces(images, self.detector, self.alignment, self.image_size)
+        return align(images, self.detector, self)
 
     def predict_faces(self, crops: UInt8Array) -> FaceBatch:
         """Predictions for crops that are already aligned; no detector runs.
@@ -212,6 +241,33 @@ class FaceFeatureModel:
         crops: (N, H, W, 3) uint8, of any size; resized to (N, S, S, 3). Raises InputError for anything else.
         """
         return self._classifier.predict(self._crops(crops))
+
+    def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
+        """`predict_faces` by a head that does not see these coordinates of the latent: they are held at `at` (D,)."""
+        return self._classifier.predict_without(self._crops(crops), coordinates, at)
+
+    def explain(
+        self, crops: UInt8Array, attribute: str, label: str | None = None, *, method: str = "auto"
+    ) -> Explanation:
+        """Where the model looked in (N, H, W, 3) uint8 crops; `.draw()` shows it. See `latent.explain.explain`.
+
+        Args:
+            label: the class to explain; of each crop the predicted one where None.
+            method: "auto", "gradient" or "attention".
+
+        Raises:
+            InputError: for an attribute, class or method that there is not.
+        """
+        from facefeat.latent.explain import explain
+
+        return explain(self._classifier, self._crops(crops), attribute, label, method)
+
+    def _crops(self, crops: UInt8Array) -> UInt8Array:
+        from facefeat.image.align import check_crops, resize_crops
+
+        return resize_crops(check_crops(crops), self.image_size)
+
+    # ---------------------------------------------------------------- the latent space
 
     def encode(self, crops: UInt8Array) -> FloatArray:
         """(N, H, W, 3) uint8 crops -> (N, D) float32 latents. Raises InputError as `predict_faces`.
@@ -233,51 +289,114 @@ class FaceFeatureModel:
 
     def morph(
         self,
-        a: ImageLike,
-        b: ImageLike,
-        *more: ImageLike,
+        *images: ImageLike,
         steps: int = 60,
         path: str = "linear",
-        easing: str = "none",
+        easing: str = "smooth",
         bounce: bool = False,
-        residual: bool = False,
-    ) -> UInt8Array:
-        """(steps, S, S, 3) uint8 frames from face `a` to `b`, and on through `more`; the ends are the reconstructions.
+        residual: bool = True,
+        size: int = 256,
+    ) -> Morph:
+        """Morph the largest face of the first image into that of the next, through as many as are given.
 
-        An array is an aligned (H, W, 3) uint8 crop; of another image the largest face is aligned, as in `align`.
-        path, easing, bounce: see `latent.paths.latent_path`. residual: whether what decoding loses is put back, so that
-        the ends are the faces themselves. Raises InputError, ImageError, PresetError.
+        Args:
+            images: paths, bytes, PIL images or (H, W, 3) uint8 RGB arrays. As in `align`, an image in which no face is
+                found is taken as one whole face.
+            steps: frames, all stretches together.
+            path: "linear" or "spherical", from latent to latent; see `latent.interpolate.latent_path`.
+            easing: "smooth", slow near each face, or "none".
+            bounce: whether the way back is appended, for an endless loop.
+            residual: whether what decoding loses of a face is restored, the more the nearer a frame is to it: then the
+                morph begins and ends with the faces themselves, else with their reconstructions.
+            size: side of a frame in pixels; faces are cut at this size, so that frames are as sharp as the photos.
+
+        Raises:
+            InputError, ImageError: for options or images that are not valid.
+            PresetError: without a decoder.
+
+        Example:
+            >>> model.morph("a.jpg", "b.jpg", steps=60).save("morph.mp4")
         """
-        from facefeat.latent.morph import morph
+        from facefeat.latent.interpolate import check_morph
+        from facefeat.pipeline import align_at
 
-        return morph(self, (a, b, *more), steps=steps, path=path, easing=easing, bounce=bounce, residual=residual)
+        check_morph(len(images), steps, path, easing)
+        self.require_decoder()
+        crops, large = align_at(images, self.detector, self.alignment, (self.image_size, size))
+        options: dict[str, Any] = {"steps": steps, "path": path, "easing": easing, "bounce": bounce}
+        return self.morph_faces(crops, large, residual=residual, **options)
+
+    def morph_faces(
+        self,
+        crops: UInt8Array,
+        large: UInt8Array | None = None,
+        *,
+        steps: int = 60,
+        path: str = "linear",
+        easing: str = "smooth",
+        bounce: bool = False,
+        residual: bool = True,
+    ) -> Morph:
+        """`morph` for faces that are already aligned; no detector runs.
+
+        Args:
+            crops: (K, H, W, 3) uint8, K at least 2.
+            large: (K, T, T, 3) uint8, the same faces cut at another size, which the frames then have.
+        """
+        from facefeat.latent.morph import morph_faces
+
+        options: dict[str, Any] = {"steps": steps, "path": path, "easing": easing, "bounce": bounce}
+        return morph_faces(self, crops, large, residual=residual, **options)
 
     def edit(
-        self, crops: UInt8Array, *, method: str = "means", limit: float = 4.0, residual: bool = True, **changes: Any
-    ) -> Edited:
-        """(N, H, W, 3) uint8 crops, changed until the head reads what is asked: `age=+20, gender="Female"`.
+        self,
+        crops: UInt8Array,
+        changes: Mapping[str, Any],
+        large: UInt8Array | None = None,
+        *,
+        method: str = "means",
+        limit: float = 4.0,
+        residual: bool = True,
+    ) -> Edit:
+        """Change (N, H, W, 3) uint8 crops until the head predicts what is asked: `{"age": +20, "gender": "Female"}`.
 
-        For what may be asked and the options see `latent.edit.edit`. Raises InputError, PresetError.
+        For what may be asked, and the options, see `latent.edit.edit`. Raises InputError, PresetError.
         """
         from facefeat.latent.edit import edit
 
-        return edit(self, self._crops(crops), changes, method=method, limit=limit, residual=residual)
+        return edit(self, crops, changes, large, method=method, limit=limit, residual=residual)
 
     def compose(
-        self, *, coordinates: Mapping[int, float] | None = None, count: int = 1, seed: int = 0, **attributes: Any
-    ) -> Composed:
-        """Faces of nobody: `age=70, gender="Female"`; coordinates: number -> standard deviations from its mean.
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        coordinates: Mapping[int, float] | None = None,
+        count: int = 1,
+        seed: int = 0,
+    ) -> Composition:
+        """Synthetic faces: `{"age": 70, "gender": "Female"}`; the mean face where nothing is asked.
 
-        count: how many; the others differ in what is not asked. Raises InputError, PresetError.
+        Args:
+            coordinates: number of a coordinate of the latent -> standard deviations from its mean.
+            count: faces; they differ at random (seed) in what is not asked.
+
+        Raises:
+            InputError, PresetError: as `latent.compose.compose`, which has the details.
         """
         from facefeat.latent.compose import compose
 
-        return compose(self, attributes, coordinates or {}, count=count, seed=seed)
+        return compose(self, attributes or {}, coordinates or {}, count=count, seed=seed)
 
-    def _crops(self, crops: UInt8Array) -> UInt8Array:
-        from facefeat.image.align import check_crops, resize_crops
+    def analyze(self, dataset: FaceDataset, analyzer: str, **config: Any) -> Analysis:
+        """Study the latents of a data set: an analyzer's name (`facefeat plugins`) and its settings.
 
-        return resize_crops(check_crops(crops), self.image_size)
+        Raises UnknownComponentError, MissingExtraError, InputError for a setting, DataError.
+        """
+        from facefeat.latent.analyze import run_analyzer
+
+        return run_analyzer(self, dataset, analyzer, config)
+
+    # ---------------------------------------------------------------- training and measuring
 
     def fit(
         self,
@@ -292,16 +411,20 @@ class FaceFeatureModel:
     ) -> TrainingLog:
         """Train in place on `train`, choosing the epoch and the temperatures on `validation`. A decoder is dropped.
 
-        recipe: loop, augmentation and losses (its backbone and head are those of this model already).
-        folder: where checkpoints go; resume: go on from them. processes: of `training.processes.join_processes`, where
-        several train one model. Raises TrainingError, RecipeError, DataError.
+        Args:
+            recipe: loop, augmentation and losses (its backbone and head are those of this model already).
+            folder: where checkpoints go; resume: go on from them.
+            processes: of `training.processes.join_processes`, where several train one model.
+
+        Raises:
+            TrainingError, RecipeError, DataError: where it cannot be trained so.
         """
         from facefeat.training.fitting import fit
 
         to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter, "processes": processes}
         log = fit(self._classifier, train, validation, recipe, **to)
-        self._slots.forget_latents()
-        self._record = Record(self.name, self._record.summary, train.licence, training=log.to_dict())
+        self._parts.replace_decoder(None)
+        self._metadata = Metadata(self.name, self._metadata.summary, train.licence, training=log.to_dict())
         return log
 
     def fit_decoder(
@@ -314,24 +437,30 @@ class FaceFeatureModel:
         resume: bool = False,
         reporter: TrainingReporter | None = None,
     ) -> TrainingLog:
-        """Train a decoder on this model's latents, choosing the epoch on `validation`; the classifier stays as it is.
+        """Train a decoder on this model's latents, choosing the epoch on `validation`; the classifier is unchanged.
 
-        recipe: a name of `facefeat recipes`, a .toml file, or a DecoderRecipe. folder, resume: as of `fit`.
-        An earlier decoder is replaced once the new one is done. Raises TrainingError, RecipeError, DataError.
+        An earlier decoder is replaced once the new one is done.
+
+        Args:
+            recipe: a name of `facefeat recipes`, a .toml file, or a DecoderRecipe.
+            folder, resume: as of `fit`.
+
+        Raises:
+            TrainingError, RecipeError, DataError: where it cannot be trained so.
         """
         from facefeat.training.fitting import fit_decoder
 
         to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter}
-        made, log = fit_decoder(self._classifier, train, validation, recipe, **to)
-        self._slots.replace_decoder(made)
-        self._record = replace(self._record, decoder_training=log.to_dict())
+        decoder, log = fit_decoder(self._classifier, train, validation, recipe, **to)
+        self._parts.replace_decoder(decoder)
+        self._metadata = replace(self._metadata, decoder_training=log.to_dict())
         return log
 
     def fit_directions(self, dataset: FaceDataset) -> None:
         """Fit the directions that `edit` and `compose` need, after the decoder. Raises PresetError, DataError."""
         from facefeat.latent.fit_directions import fit_directions
 
-        self._slots.directions = fit_directions(self, dataset)
+        self._parts.directions = fit_directions(self, dataset)
 
     def evaluate(self, dataset: FaceDataset, *, bootstrap: int = 500) -> Report:
         """Metrics with 95 % intervals (`bootstrap` resamples) and a table per group. Raises DataError."""
@@ -340,40 +469,17 @@ class FaceFeatureModel:
         return evaluate(self._classifier, dataset, bootstrap=bootstrap)
 
     def audit(self, dataset: FaceDataset, *, bootstrap: int = 500, command: str = "", split: str = "") -> Audit:
-        """How the model reads a data set, in full: classes, groups, calibration, mistakes, a map of its latents.
+        """What the model predicts from a data set, in full: classes, groups, calibration, mistakes, a map of latents.
 
-        Needs the extra `audit`; `.save(folder)` writes the page. command and split: told there. Raises DataError,
+        Needs the extra `audit`; `.save(folder)` writes the page, which shows `command` and `split`. Raises DataError,
         MissingExtraError.
         """
         from facefeat.evaluation.audit import run_audit
 
-        about = {"model": self.name, "licence": self._record.licence, "command": command, "split": split}
+        about = {"model": self.name, "licence": self._metadata.licence, "command": command, "split": split}
         return run_audit(self._classifier, dataset, about=about, bootstrap=bootstrap)
 
-    def analyze(self, dataset: FaceDataset, analyzer: str, **config: Any) -> Analysis:
-        """Study the latents of a data set: an analyzer's name (`facefeat plugins`) and its settings.
-
-        Raises UnknownComponentError, MissingExtraError, InputError for a setting, DataError.
-        """
-        from facefeat.latent.analyze import run_analyzer
-
-        return run_analyzer(self, dataset, analyzer, config)
-
-    def explain(
-        self, crops: UInt8Array, attribute: str, label: str | None = None, *, method: str = "auto"
-    ) -> Explanation:
-        """Where the model looked in (N, H, W, 3) uint8 crops; `.draw()` shows it. See `latent.explain.explain`.
-
-        label: the class to explain; each crop's own answer where None. method: "auto", "gradient" or "attention".
-        Raises InputError.
-        """
-        from facefeat.latent.explain import explain
-
-        return explain(self._classifier, self._crops(crops), attribute, label, method)
-
-    def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
-        """`predict_faces` by a head that does not see these coordinates of the latent: they are held at `at` (D,)."""
-        return self._classifier.predict_without(self._crops(crops), coordinates, at)
+    # ---------------------------------------------------------------- on disk
 
     def save(self, folder: str | Path, *, name: str | None = None, card: str | None = None) -> Path:
         """Write a preset folder atomically; an existing preset there is replaced.
@@ -382,17 +488,18 @@ class FaceFeatureModel:
         """
         from facefeat.presets.store import save_preset
 
-        told = asdict(self._record) | {"name": name or self.name, "card": card or self._record.card}
+        about = asdict(self._metadata) | {"name": name or self.name, "card": card or self._metadata.card}
         decoder = self.decoder if self.has_decoder else None
-        directions = self.directions if self._slots.has_directions else None
-        return save_preset(folder, self._classifier, decoder=decoder, directions=directions, **told)
+        directions = self.directions if self._parts.has_directions else None
+        return save_preset(folder, self._classifier, decoder=decoder, directions=directions, **about)
 
     def export(self, path: str | Path, format: str | None = None, *, latent: bool = False) -> Exported:
         """Write the model for programs without Keras; see `export.write.export_model`, whose errors it raises."""
         from facefeat.export.write import export_model
 
         decoder = self.decoder if latent and self.has_decoder else None
-        return export_model(self._classifier, path, format, latent=latent, decoder=decoder, about=self._record.about())
+        about = self._metadata.about()
+        return export_model(self._classifier, path, format, latent=latent, decoder=decoder, about=about)
 
     def __repr__(self) -> str:
         c, about = self._classifier, f"schema={self.schema.name!r}, image_size={self.image_size}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
-from facefeat.errors import FacefeatError, ImageError
-from facefeat.image.align import align_face, is_one_image, name_of, open_image
+from facefeat.errors import FacefeatError, ImageError, InputError
+from facefeat.image.align import align_face, crop_transform, is_one_image, name_of, open_image, paste_face
 from facefeat.networks.postprocess import face_result
 from facefeat.types import Face, ImageResult
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Photos decoded and detected together: enough for the detector's batches, few enough for memory."""
+
+MAX_SIDE = 4096
+"""Pixels of a crop's side at most."""
 
 
 class Geometry(Protocol):
@@ -43,7 +46,13 @@ class Reader(Geometry, Protocol):
         ...
 
 
-def read_images(images: ImageLike | Sequence[ImageLike], detector: Detector, classifier: Reader) -> Any:
+@overload
+def read_images(images: ImageLike, detector: Detector, classifier: Reader) -> ImageResult: ...  # type: ignore[overload-overlap]  # a str is a Sequence[str], too
+@overload
+def read_images(images: Sequence[ImageLike], detector: Detector, classifier: Reader) -> list[ImageResult]: ...
+def read_images(
+    images: ImageLike | Sequence[ImageLike], detector: Detector, classifier: Reader
+) -> ImageResult | list[ImageResult]:
     """An ImageResult for one image, a list of them for several, in order.
 
     A bad image in a list is a result with `.error` set; alone, it raises ImageError.
@@ -125,19 +134,83 @@ def _aligned(image: UInt8Array, faces: list[Face] | str, geometry: Geometry) -> 
         return f"the detector gave a face that cannot be aligned: {e}"
 
 
+@dataclass(frozen=True, eq=False)
+class PhotoFace:
+    """A face and the photo that it is in, to be cut out at any size, and pasted back.
+
+    Attributes:
+        photo: (H, W, 3) uint8 RGB, upright.
+        face: where it is, in pixels of the photo.
+        alignment: the geometry of its crops.
+    """
+
+    photo: UInt8Array
+    face: Face
+    alignment: Alignment
+
+    def cut(self, size: int) -> UInt8Array:
+        """The aligned crop, (size, size, 3) uint8."""
+        return align_face(self.photo, self.face, self.alignment, size)
+
+    @property
+    def side(self) -> float:
+        """Side of the crop in pixels of the photo."""
+        return float(1 / np.linalg.norm(self._to_crop(1)[0, :2]))
+
+    def paste(self, before: UInt8Array, after: UInt8Array) -> UInt8Array:
+        """The photo with the face changed.
+
+        Args:
+            before: (T, T, 3) uint8, its crop of any size.
+            after: (T, T, 3) uint8, the crop changed.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
+        return paste_face(self.photo, before, after, self._to_crop(len(before)))
+
+    def _to_crop(self, size: int) -> np.ndarray:
+        height, width = self.photo.shape[:2]
+        return crop_transform(self.face, self.alignment, size, (width, height))
+
+
+def photo_faces(photo: UInt8Array, detector: Detector, geometry: Geometry) -> list[PhotoFace]:
+    """The faces of an (H, W, 3) uint8 photo, largest first. Raises ImageError where the detector fails."""
+    (found,) = faces_of([photo], detector, geometry)
+    if isinstance(found, str):
+        raise ImageError(found)
+    return [PhotoFace(photo, face, geometry.alignment) for face in found]
+
+
 def largest_faces(
-    images: ImageLike | Sequence[ImageLike], detector: Detector, alignment: Alignment, size: int
-) -> UInt8Array:
-    """(N, size, size, 3) uint8 crops: the largest face of each image, or the whole image where none is found.
+    images: ImageLike | Sequence[ImageLike], detector: Detector, alignment: Alignment
+) -> Iterator[PhotoFace]:
+    """The largest face of each image, or the whole image where none is found.
 
     Raises ImageError for an image that cannot be read.
     """
-    crops = []
     listed: list[Any] = [images] if is_one_image(images) else list(images)  # type: ignore[arg-type]
     for start in range(0, len(listed), AT_ONCE):
         opened = [open_image(i) for i in listed[start : start + AT_ONCE]]
         for image, faces in zip(opened, detector.detect_batch(opened), strict=True):
             height, width = image.shape[:2]
-            face = faces[0] if faces else Face((0, 0, width, height))
-            crops.append(align_face(image, face, alignment, size))
-    return np.stack(crops) if crops else np.zeros((0, size, size, 3), "uint8")
+            yield PhotoFace(image, faces[0] if faces else Face((0, 0, width, height)), alignment)
+
+
+def align(images: ImageLike | Sequence[ImageLike], detector: Detector, geometry: Geometry) -> UInt8Array:
+    """(N, S, S, 3) uint8 crops of the `largest_faces`."""
+    return align_at(images, detector, geometry.alignment, (geometry.image_size,))[0]
+
+
+def align_at(
+    images: ImageLike | Sequence[ImageLike], detector: Detector, alignment: Alignment, sizes: Sequence[int]
+) -> list[UInt8Array]:
+    """For each size the (N, size, size, 3) uint8 crops of the `largest_faces`; each image is decoded once.
+
+    Raises InputError for a size that is not valid.
+    """
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIDE:
+            raise InputError(f"size must be a whole number of pixels from 1 to {MAX_SIDE:,}. Received: {size!r}.")
+    crops = [[face.cut(size) for size in sizes] for face in largest_faces(images, detector, alignment)]
+    return [np.stack([c[i] for c in crops]) if crops else np.zeros((0, s, s, 3), "uint8") for i, s in enumerate(sizes)]

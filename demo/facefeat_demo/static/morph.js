@@ -18,7 +18,7 @@ function show(frame) {
     0, 0, canvas.width, canvas.height);
   slider.value = frame;
   const says = [];
-  for (const [name, values] of Object.entries(morph.read)) {
+  for (const [name, values] of Object.entries(morph.predicted)) {
     if (Array.isArray(values)) {
       says.push(`about ${values[frame]} years`);
     } else {
@@ -27,7 +27,7 @@ function show(frame) {
     }
   }
   element.querySelectorAll('[data-now]').forEach((at) => {
-    const values = morph.read[at.dataset.now];
+    const values = morph.predicted[at.dataset.now];
     at.textContent = Array.isArray(values) ? `${values[frame]} years` : `${values[at.dataset.class][frame]} %`;
   });
   const x = 600 * frame / Math.max(1, morph.frames - 1);

@@ -50,11 +50,11 @@ def build(host: Host, kept: Kept) -> None:
 
 def read(photos: list[bytes | None], host: Host) -> tuple[list[str], list[dict[str, Any] | None]]:
     """For each photo the HTML of its page and its numbers; None is a photo that was taken away."""
-    readings = iter(host.read([p for p in photos if p is not None]))
+    results = iter(host.predict([p for p in photos if p is not None]))
     pages: list[str] = []
     numbers: list[dict[str, Any] | None] = []
     for photo in photos:
-        reading = None if photo is None else next(readings)
-        pages.append(WELCOME if reading is None else page(reading))
-        numbers.append(None if reading is None else reading.to_dict())
+        result = None if photo is None else next(results)
+        pages.append(WELCOME if result is None else page(result))
+        numbers.append(None if result is None else result.to_dict())
     return pages, numbers

@@ -14,8 +14,8 @@ import gradio as gr
 from facefeat import FacefeatError
 from facefeat.image.video import write_picture
 from facefeat_demo import editing
-from facefeat_demo.editing import DIRECTIONS, Control, Start, Wishes, controls, lacks
-from facefeat_demo.face_picker import crop_of, face_slot
+from facefeat_demo.editing import DIRECTIONS, Changed, Control, Request, Start, controls, lacks
+from facefeat_demo.face_picker import crop_of, pick_face
 from facefeat_demo.face_view import compared, figure, lacking, sentence
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import check_room, sorry
@@ -28,10 +28,10 @@ TITLE = "Edit"
 ATTRIBUTES = 4
 """Attributes that have sliders at most: models of other schemas can come later, and the page is built once."""
 _FAR = 2.0
-_AS_IT_IS = "as it is"
+_UNCHANGED = "unchanged"
 _EMPTY = """
-<div class="ff-empty"><p class="ff-empty-title">Choose a photo, or a face of nobody</p>
-<p>Then move a slider: the face changes at once, and the table says what the model reads from it now.</p></div>
+<div class="ff-empty"><p class="ff-empty-title">Choose a photo, or a synthetic face</p>
+<p>Then move a slider: the face changes at once, and the table says what the model predicts from it now.</p></div>
 """
 Values = Sequence[Any]
 """Of all sliders: number and class of each of the ATTRIBUTES, then DIRECTIONS numbers."""
@@ -60,44 +60,44 @@ def _content(host: Host, kept: Kept) -> list[Any]:
     start = gr.State(None, time_to_live=3600)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=280):
-            slot = face_slot(host, kept, "Your photo", "edit", height=240)
-            nobody = gr.Button("A face of nobody", size="sm", elem_id="edit-nobody")
+            picked = pick_face(host, kept, "Your photo", "edit", height=240)
+            synthetic = gr.Button("A synthetic face", size="sm", elem_id="edit-synthetic")
         with gr.Column(scale=7, min_width=280):
             with gr.Row(equal_height=False, elem_classes="ff-stage-edit"):
                 before = gr.HTML(_EMPTY, elem_id="edit-before", js_on_load=None, min_width=80, scale=2)
                 after = gr.HTML("", elem_id="edit-after", js_on_load=None, min_width=60, scale=1, visible=False)
             sliders = _sliders(found)
             with gr.Row():
-                walk = gr.Button("Walk until the model reads it", variant="primary", elem_id="edit-walk", min_width=220)
+                until = gr.Button("Edit until the model agrees", variant="primary", elem_id="edit-until", min_width=220)
                 reset = gr.Button("Reset", elem_id="edit-reset", min_width=120)
-            reads = gr.HTML("", elem_id="edit-reads", js_on_load=None)
+            table = gr.HTML("", elem_id="edit-predictions", js_on_load=None)
             sides = _grid(host, kept, found, start, sliders)
-    shown = [before, after, reads, *sliders]
+    shown = [before, after, table, *sliders]
 
     def began(state: dict[str, Any] | None) -> list[Any]:
-        """The chosen face, as the model keeps it."""
+        """The chosen face, and its reconstruction."""
         if state is None:
             return [None, *_nothing(host)]
         made = _tell(host, lambda: editing.begin(host.model, *(crop_of(state, host, k) for k in ("crops", "large"))))
         return [made, *opened(made, host)]
 
     def other() -> list[Any]:
-        """A face of nobody."""
-        made = _tell(host, lambda: editing.nobody(host.model, secrets.randbelow(1_000_000)))
+        """A synthetic face."""
+        made = _tell(host, lambda: editing.synthetic(host.model, secrets.randbelow(1_000_000)))
         return [made, *opened(made, host)]
 
     def move(start: Start | None, *values: Any) -> list[Any]:
         """The face as the sliders say."""
         if start is None:
             return [gr.skip(), gr.skip()]
-        made = _tell(host, lambda: editing.move(host.model, start, wishes_of(host, values)))
-        return changed(start, replace(made, says=unheard(host, values)), host)
+        made = _tell(host, lambda: editing.move(host.model, start, request_of(host, values)))
+        return changed(start, replace(made, sentence=waiting(host, values)), host)
 
-    def walked(start: Start | None, *values: Any) -> list[Any]:
-        """The face moved on until the model reads what the sliders ask."""
+    def edited(start: Start | None, *values: Any) -> list[Any]:
+        """The face edited until the model predicts what the sliders ask."""
         if start is None:
-            raise gr.Error("Choose a photo first, or a face of nobody.", print_exception=False)
-        made = _tell(host, lambda: editing.walk(host.model, start, wishes_of(host, values)))
+            raise gr.Error("Choose a photo first, or a synthetic face.", print_exception=False)
+        made = _tell(host, lambda: editing.edit(host.model, start, request_of(host, values)))
         return changed(start, made, host)
 
     def back(start: Start | None) -> list[Any]:
@@ -108,56 +108,56 @@ def _content(host: Host, kept: Kept) -> list[Any]:
         return opened(start, host)
 
     private: dict[str, Any] = {"api_visibility": "private", **QUEUE}
-    for event in slot.events:
-        event.success(began, slot.state, [start, *shown], show_progress="hidden", **private)
-    nobody.click(other, None, [start, *shown], show_progress="minimal", show_progress_on=before, **private)
+    for event in picked.events:
+        event.success(began, picked.state, [start, *shown], show_progress="hidden", **private)
+    synthetic.click(other, None, [start, *shown], show_progress="minimal", show_progress_on=before, **private)
     gr.on(
         [s.input for s in sliders],
         move,
         [start, *sliders],
-        [after, reads],
+        [after, table],
         trigger_mode="always_last",  # one movement on its way at a time, and the last one always comes through
         show_progress="hidden",
         **private,
     )
-    walk.click(walked, [start, *sliders], [after, reads], show_progress="minimal", show_progress_on=after, **private)
+    until.click(edited, [start, *sliders], [after, table], show_progress="minimal", show_progress_on=after, **private)
     reset.click(back, start, shown, queue=False, show_progress="hidden", api_visibility="private")
     return [*sliders, *sides]
 
 
 def opened(start: Start, host: Host) -> list[Any]:
-    """A face before anything is changed: what stands before, after, what is read, and every slider where it began."""
-    first = "" if start.large is None else figure(start.large, "Photo", "The face in the photo")
-    kept = figure(start.kept, "What the model keeps" if start.real else "A face of nobody")
-    after, reads = changed(start, editing.Edited(start.kept if start.large is None else start.large, start.read), host)
+    """A face before anything is changed: its pictures, what is predicted, and every slider where it began."""
+    first = figure(start.face.large[0], "Photo", "The face in the photo") if start.real else ""
+    second = figure(start.face.reconstructions[0], "Reconstruction" if start.real else "A synthetic face")
+    after, table = changed(start, Changed(start.face.large[0], start.predictions), host)
     values = (_FAR if c.kind == "towards" else 0 for c in controls(host.model)[:ATTRIBUTES])
     numbers = [*values, *[0] * ATTRIBUTES][:ATTRIBUTES]
-    at_first = [v for number in numbers for v in (number, _AS_IT_IS)]
-    return [f'<div class="ff-faces">{first}{kept}</div>', after, reads, *at_first, *[0] * DIRECTIONS]
+    at_first = [v for number in numbers for v in (number, _UNCHANGED)]
+    return [f'<div class="ff-faces">{first}{second}</div>', after, table, *at_first, *[0] * DIRECTIONS]
 
 
 def _nothing(host: Host) -> list[Any]:
     return [_EMPTY, gr.update(value="", visible=False), "", *[gr.skip()] * (2 * ATTRIBUTES + DIRECTIONS)]
 
 
-def changed(start: Start, made: editing.Edited, host: Host) -> list[Any]:
-    """The edited face, and what is read of it."""
-    after = f'<div class="ff-faces">{figure(made.crop, "Edited", "The edited face")}</div>'
-    reads = sentence(made.says) + compared(host.model, start.read, made.read, start.real)
-    return [gr.update(value=after, visible=True), reads]
+def changed(start: Start, made: Changed, host: Host) -> list[Any]:
+    """The edited face, and what is predicted from it."""
+    after = f'<div class="ff-faces">{figure(made.picture, "Edited", "The edited face")}</div>'
+    table = sentence(made.sentence) + compared(host.model, start.predictions, made.predictions, start.real)
+    return [gr.update(value=after, visible=True), table]
 
 
-def wishes_of(host: Host, values: Values) -> Wishes:
+def request_of(host: Host, values: Values) -> Request:
     """What all sliders together ask for."""
     asked = {}
     for i, control in enumerate(controls(host.model)[:ATTRIBUTES]):
-        wish = editing.wish(control, values[2 * i], values[2 * i + 1])
-        if wish is not None:
-            asked[control.name] = wish
-    return Wishes(asked, tuple(float(v or 0) for v in values[2 * ATTRIBUTES :]))
+        one = editing.requested(control, values[2 * i], values[2 * i + 1])
+        if one is not None:
+            asked[control.name] = one
+    return Request(asked, tuple(float(v or 0) for v in values[2 * ATTRIBUTES :]))
 
 
-def unheard(host: Host, values: Values) -> str:
+def waiting(host: Host, values: Values) -> str:
     """A sentence on a slider that was moved and cannot do anything yet; empty where there is none."""
     for i, control in enumerate(controls(host.model)[:ATTRIBUTES]):
         far, label = values[2 * i : 2 * i + 2]
@@ -225,8 +225,8 @@ def _class(control: Control | None) -> dict[str, Any]:
     classes = control.classes if control is not None and several else ()
     name = control.name.capitalize() if control is not None else "Unused"
     return {
-        "choices": [_AS_IT_IS, *classes],
-        "value": _AS_IT_IS,
+        "choices": [_UNCHANGED, *classes],
+        "value": _UNCHANGED,
         "label": f"{name}: towards",
         "visible": several,
     }
@@ -249,14 +249,14 @@ def _grid(host: Host, kept: Kept, found: Sequence[Control], start: gr.State, sli
     def drawn(start: Start | None, across: str, down: str, *values: Any) -> tuple[str, Any]:
         """The grid of two attributes."""
         if start is None:
-            raise gr.Error("Choose a photo first, or a face of nobody.", print_exception=False)
+            raise gr.Error("Choose a photo first, or a synthetic face.", print_exception=False)
         _tell(host, lambda: editing.check(host.model, start))
         by_name = {c.name: c for c in controls(host.model)}
         if across not in by_name or down not in by_name:
             raise gr.Error("Choose two attributes for the grid.", print_exception=False)
         sides = by_name[across], by_name[down]
-        picture = _tell(host, lambda: editing.grid(host.model, start, wishes_of(host, values), *sides))
-        alt = f"Faces by {across}, from left to right, and {down}, from top to bottom, with what the model reads"
+        picture = _tell(host, lambda: editing.grid(host.model, start, request_of(host, values), *sides))
+        alt = f"Faces by {across}, from left to right, and {down}, from top to bottom, with what the model predicts"
         return f'<div class="ff-grid"><img src="{data_uri(picture, quality=88)}" alt="{alt}"></div>', picture
 
     def file(picture: Any, request: gr.Request) -> Any:

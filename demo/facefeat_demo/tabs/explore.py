@@ -1,4 +1,4 @@
-"""Explore: the map of the latents, the face at each point of it, and latents made by hand."""
+"""Explore: the map of the latents, the face at each point of it, and synthetic faces."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import gradio as gr
 
 from facefeat import FacefeatError
 from facefeat_demo.editing import lacks, short
-from facefeat_demo.exploring import WAYS, Atlas
-from facefeat_demo.face_view import figure, lacking, read_of, sentence
+from facefeat_demo.exploring import PROJECTIONS, Atlas
+from facefeat_demo.face_view import figure, lacking, predicted_of, sentence
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import sorry
 from facefeat_demo.map_view import drawn, mean_name
 
 if TYPE_CHECKING:
-    from facefeat.latent.compose import Composed
+    from facefeat.latent.compose import Composition
     from facefeat.schema import Attribute
     from facefeat_demo.photos import Kept
 
 TITLE = "Explore"
 ATTRIBUTES, COORDINATES = 4, 3
-"""How many attributes, and how many single coordinates, can be asked for by hand at once."""
+"""How many attributes, and how many single coordinates, can be asked for at once."""
 NEAREST = 5
 _SCRIPT = Path(__file__).resolve().parent.parent / "static" / "map.js"
-_ANY = "as it comes"
+_ANY = "any"
 _NO_POINT = '<div class="ff-empty"><p>Choose a point of the map to see its face.</p></div>'
 _OTHER_MAP = '<div class="ff-empty"><p>The model was changed; reload this page to see its map.</p></div>'
 
@@ -39,7 +39,7 @@ def build(host: Host, kept: Kept) -> None:
     with gr.Column(visible=host.atlas is not None) as charted:
         chart = _chart(host)
     with gr.Column(visible=not lack) as made:
-        pool = _by_hand(host)
+        pool = _composer(host)
 
     def fit() -> list[Any]:
         """The tab for the model that is in use now."""
@@ -63,7 +63,7 @@ def build(host: Host, kept: Kept) -> None:
 
 
 def _without(host: Host) -> str:
-    what = "Making a face by hand" if host.atlas is not None else "The map"
+    what = "Composing a face" if host.atlas is not None else "The map"
     return lacking(what, lacks(host.model))
 
 
@@ -75,7 +75,7 @@ def _chart(host: Host) -> list[Any]:
     options = _chart_options(host)
     with gr.Row(elem_classes="ff-map-options"):
         by = gr.Dropdown(**options[0], min_width=160, elem_id="explore-by")
-        way = gr.Radio(**options[1], min_width=220, elem_id="explore-way")
+        projection = gr.Radio(**options[1], min_width=220, elem_id="explore-projection")
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=280):
             shown = gr.HTML(**options[2], js_on_load=_SCRIPT.read_text("utf-8"), elem_id="explore-map", min_height=80)
@@ -86,56 +86,57 @@ def _chart(host: Host) -> list[Any]:
         """The face of a point of the map."""
         return at_point(host, getattr(event, "index", None), getattr(event, "of", None))
 
-    def draw(by: str | None, way: str | None) -> str:
+    def draw(by: str | None, projection: str | None) -> str:
         """The map, coloured and laid out as asked."""
         try:
-            return the_map(host, by, way)
+            return the_map(host, by, projection)
         except FacefeatError as e:
             raise sorry(e, host) from None
 
     shown.select(look, None, face, show_progress="minimal", show_progress_on=face, api_visibility="private", **QUEUE)
     gr.on(
-        [by.input, way.input],
+        [by.input, projection.input],
         draw,
-        [by, way],
+        [by, projection],
         shown,
         trigger_mode="always_last",
         show_progress="minimal",
         api_visibility="private",
         **QUEUE,
     )
-    return [by, way, shown]
+    return [by, projection, shown]
 
 
 def _chart_options(host: Host) -> list[dict[str, Any]]:
-    """Of the choice of the colours, the choice of the way, and the map."""
+    """Of the choice of the colours, the choice of the projection, and the map."""
     atlas = host.atlas
     names = list(host.model.schema.attributes)
     faces = atlas is not None and atlas.crops is not None
-    ways = () if atlas is None else atlas.ways
+    projections = () if atlas is None else atlas.projections
     return [
         {"choices": [(n.capitalize(), n) for n in names], "value": names[0], "label": "Colour by", "visible": faces},
         {
-            "choices": [(WAYS[w], w) for w in ways or ("pca",)],
+            "choices": [(PROJECTIONS[w], w) for w in projections or ("pca",)],
             "value": "pca",
             "label": "How the points are laid out",
-            "visible": len(ways) > 1,
+            "visible": len(projections) > 1,
         },
         {"value": the_map(host, names[0], "pca")},
     ]
 
 
-def the_map(host: Host, by: str | None, way: str | None) -> str:
+def the_map(host: Host, by: str | None, projection: str | None) -> str:
     """The HTML of the map. Raises FacefeatError where an analyzer cannot lay it out."""
     atlas = host.atlas
     if atlas is None:
         return ""
     attribute = host.model.schema.attributes.get(str(by)) or next(iter(host.model.schema.attributes.values()))
-    return drawn(atlas, way if way in atlas.ways else "pca", attribute.name, attribute.ordered)
+    known = projection if projection in atlas.projections else "pca"
+    return drawn(atlas, known, attribute.name, attribute.ordered)
 
 
 def at_point(host: Host, index: Any, of: Any = None) -> str:
-    """The face of a point, and what is read of it: its crop, its reconstruction and its neighbours, or a class mean.
+    """The face of a point with predictions: its crop, its reconstruction and its neighbours, or a class mean.
 
     of: the stamp of the map that the point was chosen on.
     """
@@ -150,21 +151,21 @@ def at_point(host: Host, index: Any, of: Any = None) -> str:
         name = mean_name(point)
         crops = model.decode(atlas.latents[index : index + 1])
         pictures = figure(crops[0], f"The mean of {name}", f"The face of the mean latent of {name}")
-        says = "Nobody: the mean latent of the class, drawn by the decoder."
+        says = "A synthetic face: the mean latent of the class, drawn by the decoder."
     else:
         crops = atlas.crops[index : index + 1]
         pictures = figure(crops[0], "Face", f"The face at this point, labelled {point.name}")
         if model.has_decoder:
-            pictures += figure(model.reconstruct(crops)[0], "What the model keeps")
+            pictures += figure(model.reconstruct(crops)[0], "Reconstruction")
         says = f"Labelled: {point.name}."
         alike = [i for i in atlas.nearest(atlas.latents[index], NEAREST + 1) if i != index][:NEAREST]
         if alike:
             title = f"Nearest of the {len(atlas.points):,} faces"
             near = f'<p class="ff-number">{title}</p><div class="ff-near">{_real(atlas, alike)}</div>'
-    read = model.predict_faces(crops)
+    predictions = model.predict_faces(crops)
     return (
         f'<div class="ff-point"><div class="ff-faces">{pictures}</div>{sentence(says)}'
-        f'<p class="ff-number">The model reads</p>{read_of(read)}{near}</div>'
+        f'<p class="ff-number">The model predicts</p>{predicted_of(predictions)}{near}</div>'
     )
 
 
@@ -178,19 +179,19 @@ def _real(atlas: Atlas, rows: Sequence[int]) -> str:
     )
 
 
-# ---------------------------------------------------------------- by hand
+# ---------------------------------------------------------------- synthetic faces
 
 
-def _by_hand(host: Host) -> list[Any]:
+def _composer(host: Host) -> list[Any]:
     """A latent from attributes and coordinates, and the faces that it gives. Gives the components of `_pool`."""
     options = _pool(host)
-    gr.HTML('<div class="ff-prose"><h2>A face by hand</h2></div>', js_on_load=None)
+    gr.HTML('<div class="ff-prose"><h2>Compose a face</h2></div>', js_on_load=None)
     asked: list[Any] = []
     with gr.Row(equal_height=False, elem_classes="ff-sliders"):
         for i in range(ATTRIBUTES):
-            asked.append(gr.Slider(**options[2 * i], min_width=200, elem_id=f"hand-number-{i + 1}"))
-            asked.append(gr.Dropdown(**options[2 * i + 1], min_width=200, elem_id=f"hand-class-{i + 1}"))
-    with gr.Accordion("Single coordinates", open=False, elem_id="hand-coordinates"):
+            asked.append(gr.Slider(**options[2 * i], min_width=200, elem_id=f"compose-number-{i + 1}"))
+            asked.append(gr.Dropdown(**options[2 * i + 1], min_width=200, elem_id=f"compose-class-{i + 1}"))
+    with gr.Accordion("Single coordinates", open=False, elem_id="compose-coordinates"):
         gr.HTML(
             '<p class="ff-quiet">Hold up to three numbers of the latent where you like, in standard deviations from '
             "their mean.</p>",
@@ -204,22 +205,18 @@ def _by_hand(host: Host) -> list[Any]:
                 )
     with gr.Row(elem_classes="ff-changer"):
         count = gr.Slider(1, 6, value=3, step=1, label="Faces", info="They differ in what is not asked.", min_width=200)
-        button = gr.Button("Make faces", variant="primary", elem_id="hand-button", min_width=160)
-    shown = gr.HTML("", js_on_load=None, elem_id="hand-faces")
+        button = gr.Button("Make faces", variant="primary", elem_id="compose-button", min_width=160)
+    shown = gr.HTML("", js_on_load=None, elem_id="composed-faces")
 
     def make(count: float, *values: Any) -> str:
-        """Faces of nobody, each with the nearest real ones where a data set was given."""
+        """Synthetic faces, each with the nearest real ones where a data set was given."""
         try:
             attributes, coordinates = asked_of(host, values)
-            made = host.model.compose(
-                coordinates=coordinates,
-                count=min(max(int(count), 1), 6),
-                seed=secrets.randbelow(1_000_000),
-                **attributes,
-            )
+            faces, seed = min(max(int(count), 1), 6), secrets.randbelow(1_000_000)
+            made = host.model.compose(attributes, coordinates=coordinates, count=faces, seed=seed)
         except FacefeatError as e:
             raise sorry(e, host) from None
-        return by_hand(host, made)
+        return composed_faces(host, made)
 
     button.click(
         make,
@@ -274,16 +271,16 @@ def asked_of(host: Host, values: Sequence[Any]) -> tuple[dict[str, Any], dict[in
     return attributes, coordinates
 
 
-def by_hand(host: Host, made: Composed) -> str:
-    """The faces that were made, what the model reads of each, and the nearest real ones where there is a data set."""
+def composed_faces(host: Host, made: Composition) -> str:
+    """The faces that were made, with predictions, and the nearest real ones where there is a data set."""
     atlas = host.atlas
     out = []
     for i in range(len(made)):
-        own = figure(made.crops[i], f"Face {i + 1}", f"Face {i + 1}, of nobody", short(made.read, i))
+        own = figure(made.crops[i], f"Face {i + 1}", f"Face {i + 1}, synthetic", short(made.predictions, i))
         near = ""
         if atlas is not None and atlas.crops is not None:
             near = f'<div class="ff-near">{_real(atlas, atlas.nearest(made.latents[i], NEAREST))}</div>'
         out.append(f'<section class="ff-made" aria-label="Face {i + 1}">{own}{near}</section>')
     missed = int((~made.reached).sum())
-    says = f"The model does not read all that was asked in {missed} of {len(made)}." if missed else ""
+    says = f"The model does not predict all that was asked in {missed} of {len(made)}." if missed else ""
     return f'{sentence(says)}<div class="ff-all-made{" ff-with-near" if near else ""}">{"".join(out)}</div>'

@@ -1,4 +1,4 @@
-"""Morph: from one face to the next, as a slider, a film and curves of what the model reads on the way."""
+"""Morph: from one face to the next, as a slider, a film and curves of what the model predicts between them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from facefeat import FacefeatError, MissingExtraError
 from facefeat.image.video import enlarge, write_frames
-from facefeat_demo.face_picker import crop_of, face_slot
+from facefeat_demo.face_picker import crop_of, pick_face
 from facefeat_demo.face_view import lacking
-from facefeat_demo.host import QUEUE, Host, Morph
+from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.morph_view import viewer
 
@@ -49,18 +49,18 @@ def build(host: Host, kept: Kept) -> None:
 
 
 def _content(host: Host, kept: Kept) -> None:
-    slots = []
+    picked = []
     with gr.Row(equal_height=False):
         for number, label in enumerate(FACES):
             with gr.Column(min_width=240):
-                slots.append(face_slot(host, kept, label, f"morph-{number + 1}", try_these=number < 2))
+                picked.append(pick_face(host, kept, label, f"morph-{number + 1}", try_these=number < 2))
     with gr.Accordion("Options", open=False), gr.Row():
         steps = gr.Slider(12, 120, value=60, step=12, label="Pictures", info="More are smoother, and take longer.")
         path = gr.Radio(
             [("Straight", "linear"), ("Around", "spherical")],
             value="linear",
-            label="Way",
-            info="Straight fades from face to face; around keeps more character on the way.",
+            label="Path",
+            info="Straight fades from face to face; around keeps more character between them.",
         )
     button = gr.Button("Morph", variant="primary", elem_id="morph-button")
     shown = gr.HTML(_EMPTY, elem_id="morph-result", js_on_load=_SCRIPT.read_text("utf-8"), min_height=80)
@@ -69,23 +69,23 @@ def _content(host: Host, kept: Kept) -> None:
         film = gr.DownloadButton("Download MP4", size="sm", min_width=140)
         animation = gr.DownloadButton("Download GIF", size="sm", min_width=140)
 
-    def morph(count: float, way: str, *states: Any) -> tuple[str, Morph, Any]:
+    def morph(count: float, path: str, *states: Any) -> tuple[str, UInt8Array, Any]:
         """Frames from face to face. Raises an error with a sentence for the page."""
         chosen = [s for s in states if s]
         if len(chosen) < 2:
             raise gr.Error("Choose at least two photos with a face in each.", print_exception=False)
         try:
             crops, large = ([crop_of(s, host, which) for s in chosen] for which in ("crops", "large"))
-            result = host.morph(crops, min(max(int(count), 12), 120), way, large)
+            result = host.morph(crops, min(max(int(count), 12), 120), path, large)
         except FacefeatError as e:
             raise sorry(e, host) from None
-        return viewer(result), result, gr.update(visible=False)
+        return viewer(result), result.frames, gr.update(visible=False)
 
-    def files(result: Morph | None, request: gr.Request) -> list[Any]:
-        if result is None:
+    def files(frames: UInt8Array | None, request: gr.Request) -> list[Any]:
+        if frames is None:
             return [gr.update(visible=False), None, None]
         check_room(kept, film.GRADIO_CACHE)
-        paths = write_files(result.frames, film.GRADIO_CACHE)
+        paths = write_files(frames, film.GRADIO_CACHE)
         for p in paths:
             kept.remember(request.session_hash, p, film.GRADIO_CACHE)
         updates = [gr.update(visible=p is not None, value=p) for p in paths]
@@ -93,7 +93,7 @@ def _content(host: Host, kept: Kept) -> None:
 
     done = button.click(
         morph,
-        [steps, path, *(slot.state for slot in slots)],
+        [steps, path, *(one.state for one in picked)],
         [shown, made, downloads],
         api_visibility="private",
         scroll_to_output=True,

@@ -11,7 +11,6 @@ from facefeat.errors import InputError
 
 if TYPE_CHECKING:
     from facefeat.schema import Attribute, Schema
-    from facefeat.types import FaceBatch
 
 
 def attribute_options(age: str) -> Callable[[Any], Any]:
@@ -32,8 +31,13 @@ def attribute_options(age: str) -> Callable[[Any], Any]:
     return add
 
 
-def asked_of(schema: Schema, given: Mapping[str, str | None], others: Iterable[str]) -> dict[str, Any]:
-    """Attribute -> what is asked of it, from the texts that were typed. Raises InputError."""
+def requested(
+    schema: Schema, given: Mapping[str, str | None], others: Iterable[str], *, signed: bool = False
+) -> dict[str, Any]:
+    """Attribute -> what is asked of it, from the texts that were typed.
+
+    signed: whether a number is a change, and so needs its sign. Raises InputError.
+    """
     typed = {k: v for k, v in given.items() if v is not None}
     for text in others:
         name, equals, value = text.partition("=")
@@ -42,12 +46,18 @@ def asked_of(schema: Schema, given: Mapping[str, str | None], others: Iterable[s
         if name in typed:
             raise InputError(f"{name} is asked for twice: {typed[name]!r} and {value!r}.")
         typed[name] = value
-    return {name: _value(schema[name], text) for name, text in typed.items()}
+    return {name: _value(schema[name], text, signed) for name, text in typed.items()}
 
 
-def _value(attribute: Attribute, text: str) -> Any:
+def _value(attribute: Attribute, text: str, signed: bool) -> Any:
     if attribute.ordered:
         number = as_number(text)
+        if signed and number is not None and text.strip()[0] not in "+-":
+            unit = "years" if attribute.years else "classes"
+            raise InputError(
+                f"{attribute.name} {text} could mean {text} {unit} more, or {text} {unit} in all. An edit takes the "
+                f"change: +{text} or -{text}; for {text} in all, the difference to what `facefeat predict` says."
+            )
         return text if number is None else number
     label, colon, probability = text.rpartition(":")
     p = as_number(probability)
@@ -60,12 +70,3 @@ def as_number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def read_below(batch: FaceBatch, row: int) -> list[str]:
-    """What is read of one face, a short line for each attribute: "41 years", "Female 97%"."""
-    lines = [] if batch.age_years is None else [f"{batch.age_years[row]:.0f} years"]
-    for name, read in batch.row(row).items():
-        if name != "age" or batch.age_years is None:
-            lines.append(f"{read.label} {read.probability:.0%}")
-    return lines

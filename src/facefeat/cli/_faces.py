@@ -1,43 +1,40 @@
-"""The face that a command works on: the one asked for, or the largest, said aloud."""
+"""The face that a command works on: the one asked for, or the largest, which is said."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facefeat.cli._show import warn
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
-    from facefeat.types import Face, UInt8Array
+    from facefeat.pipeline import PhotoFace
+    from facefeat.types import UInt8Array
 
 
-def check_photos(*photos: str) -> None:
-    """Call before `start_keras`: a photo that cannot be read is told at once. Raises ImageError."""
+def open_photos(*photos: str) -> list[UInt8Array]:
+    """The (H, W, 3) uint8 pixels of each. Call before `start_keras`: then what cannot be read is said at once.
+
+    Raises ImageError.
+    """
     from facefeat.image.align import open_image
 
-    for photo in photos:
-        open_image(photo)
+    return [open_image(photo) for photo in photos]
 
 
-def face_crop(model: FaceFeatureModel, photo: str, number: int) -> UInt8Array:
-    """The (S, S, 3) uint8 aligned crop of face `number` of a photo, counted from 1; 0 for the largest, said aloud.
+def the_face(model: FaceFeatureModel, photo: str, pixels: UInt8Array, number: int | None) -> PhotoFace:
+    """Face `number` of a photo, counted from 1; None for the largest.
 
-    Raises ImageError for a photo that cannot be read, InputError for one without a face, or without that face.
+    Raises InputError for a photo without a face, or without that face.
     """
-    crop: Any = the_face(model, photo, number).crop
-    assert crop is not None
-    return crop
-
-
-def the_face(model: FaceFeatureModel, photo: str, number: int) -> Face:
-    """The face that `face_crop` is of. Raises as it does."""
     from facefeat.errors import InputError
+    from facefeat.pipeline import photo_faces
 
-    found = model.predict(photo).faces
+    found = photo_faces(pixels, model.detector, model)
     if not found:
         raise InputError(f"no face was found in {photo!r}. For a picture that is one whole face, crop it to the face.")
-    if number > len(found):
+    if number is not None and number > len(found):
         raise InputError(f"{photo!r} has {len(found)} face{'s' * (len(found) > 1)}. Received: --face {number}.")
-    if not number and len(found) > 1:
+    if number is None and len(found) > 1:
         warn(f"{photo!r} has {len(found)} faces; the largest is taken. Another: --face N")
-    return found[max(0, number - 1)].face
+    return found[(number or 1) - 1]

@@ -1,25 +1,17 @@
-"""`facefeat compose`: a face of nobody, from attributes and single coordinates of the latent."""
+"""`facefeat compose`: a synthetic face, from attributes and single coordinates of the latent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
-from facefeat.cli._changes import as_number, asked_of, attribute_options, read_below
+from facefeat.cli._changes import as_number, attribute_options, requested
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import warn
 from facefeat.errors import InputError
-
-if TYPE_CHECKING:
-    from facefeat.data import FaceDataset
-    from facefeat.latent.compose import Composed
-    from facefeat.model import FaceFeatureModel
-    from facefeat.types import UInt8Array
 
 NEAREST = 5
 
@@ -53,13 +45,15 @@ def compose(
     preset: str | None,
     size: int,
 ) -> None:
-    """Compose a face by hand, and write it with what the model reads from it.
+    """Compose a synthetic face, and write it with what the model predicts from it.
 
     It starts from the mean of all faces and the means of the classes that are asked for, and is moved until the model
-    reads what was asked.
+    predicts what was asked.
     """
-    from facefeat.image.video import check_picture, contact_sheet, enlarge, with_text_below, write_picture
-    from facefeat.latent.compose import check_attributes, check_nearest, coordinates_at
+    from facefeat.image.video import check_picture
+    from facefeat.latent.captions import caption_below
+    from facefeat.latent.compose import check_nearest, coordinates_at, nearest_faces
+    from facefeat.latent.goals import check_attributes
 
     check_picture(output)
     held = coordinates_of(coordinates)
@@ -69,28 +63,26 @@ def compose(
     if data is not None:
         check_data(data, splits)
     start_keras()
+    from facefeat.data import load_dataset
     from facefeat.model import FaceFeatureModel
 
     model = FaceFeatureModel.from_preset(preset)
-    attributes = asked_of(model.schema, {"age": age, "gender": gender, "race": race}, others)
+    attributes = requested(model.schema, {"age": age, "gender": gender, "race": race}, others)
     check_attributes(model.schema, attributes)
     model.require_decoder()
     coordinates_at(model.directions, held)
     dataset = None
     if data is not None:
-        dataset = _dataset(model, data, split, splits)
+        dataset = load_dataset(data, schema=model.schema, splits=splits)
+        dataset = dataset.split(split) if split else dataset
         check_nearest(model, dataset, NEAREST)
-    made = model.compose(coordinates=held, count=count, seed=seed, **attributes)
-    frames, texts = enlarge(made.crops, size), ["\n".join(read_below(made.read, i)) for i in range(count)]
-    columns = min(8, count)
-    if dataset is not None:
-        frames, texts = beside(model, made, dataset, frames, texts, size)
-        columns = 1 + NEAREST
-    write_picture(contact_sheet(with_text_below(frames, texts), columns=columns), output)
-    if not made.reached.all():
-        warn(f"the model does not read all that was asked in {int((~made.reached).sum())} of {count}.")
-    read = "; ".join(", ".join(read_below(made.read, i)) for i in range(min(count, 3)))
-    click.echo(f"{read}{'; ...' if count > 3 else ''}: written to {output}")
+    composed = model.compose(attributes, coordinates=held, count=count, seed=seed)
+    nearest = None if dataset is None else nearest_faces(model, composed.latents, dataset, NEAREST)
+    composed.save(output, size=size, nearest=nearest)
+    if not composed.reached.all():
+        warn(f"the model does not predict all that was asked in {int((~composed.reached).sum())} of {count}.")
+    said = "; ".join(", ".join(caption_below(composed.predictions, i)) for i in range(min(count, 3)))
+    click.echo(f"{said}{'; ...' if count > 3 else ''}: written to {output}")
 
 
 def coordinates_of(texts: Iterable[str]) -> dict[int, float]:
@@ -106,28 +98,3 @@ def coordinates_of(texts: Iterable[str]) -> dict[int, float]:
             )
         out[int(coordinate)] = number
     return out
-
-
-def _dataset(model: FaceFeatureModel, data: Path, split: str | None, splits: Path | None) -> FaceDataset:
-    from facefeat.data import load_dataset
-
-    dataset = load_dataset(data, schema=model.schema, splits=splits)
-    return dataset.split(split) if split else dataset
-
-
-def beside(
-    model: FaceFeatureModel, made: Composed, dataset: FaceDataset, frames: UInt8Array, texts: list[str], size: int
-) -> tuple[UInt8Array, list[str]]:
-    """Each composed face, followed by the nearest faces of a data set with their labels."""
-    from facefeat.image.video import enlarge
-    from facefeat.latent.compose import nearest_faces
-
-    near = nearest_faces(model, made.latents, dataset, NEAREST)
-    shown, said = [], []
-    for i, rows in enumerate(near.rows):
-        shown += [frames[i : i + 1], enlarge(near.crops[i], size)]
-        said.append(texts[i])
-        for row, distance in zip(rows, near.distances[i], strict=True):
-            labels = [str(dataset.table[n].iloc[row]) for n in dataset.schema.attributes]
-            said.append("\n".join([f"real, at {distance:.1f}", *(label for label in labels if label)]))
-    return np.concatenate(shown), said

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._faces import check_photos, face_crop
+from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 
@@ -16,7 +16,7 @@ from facefeat.cli._quiet import start_keras
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
 @click.option("--attribute", default="gender", show_default=True, metavar="NAME", help="age, gender, race, or another "
               "of the model's.")  # fmt: skip
-@click.option("--class", "label", metavar="NAME", help="The class to explain. [default: the model's answer]")
+@click.option("--class", "label", metavar="NAME", help="The class to explain. [default: the predicted one]")
 @click.option("--method", type=click.Choice(["auto", "attention", "gradient"]), default="auto", show_default=True,
               help="auto: attention where the head has it and no class is given.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
@@ -33,19 +33,19 @@ def explain(
     preset: str | None,
     size: int,
 ) -> None:
-    """Draw the largest face of PHOTO, and beside it what spoke for the answer (orange) and against it (blue)."""
+    """Draw the largest face of PHOTO, and beside it what spoke for its class (orange) and against it (blue)."""
     from facefeat.image.video import check_picture, write_frames
     from facefeat.latent.explain import check_request
 
     check_picture(output)
     check_model(preset)
-    check_photos(photo)
+    (pixels,) = open_photos(photo)
     start_keras()
     from facefeat.model import FaceFeatureModel
 
     model = FaceFeatureModel.from_preset(preset)
     check_request(model.schema, attribute, label, method)
-    crop = face_crop(model, photo, face or 0)
+    crop = the_face(model, photo, pixels, face).cut(model.image_size)
     found = model.explain(crop[None], attribute, label, method=method)
     write_frames(found.draw(size), output)
     click.echo(f"{attribute} {found.labels[0]}, by {found.method}: written to {output}")

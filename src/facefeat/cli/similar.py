@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._faces import check_photos, face_crop
+from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import rows
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
               help="Which face of the photo, by the numbers of `facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write a contact sheet: .png or .jpg.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each face.")
-@click.option("--exact", is_flag=True, help="Look at every face, where the index would be searched approximately.")
+@click.option("--exact", is_flag=True, help="Compare with every face, where the index would be searched approximately.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: that of the index]")
 @click.option("--detector", metavar="NAME", help="mtcnn (default), whole-image for crops, or a plugin's.")
 def similar(
@@ -52,7 +52,7 @@ def similar(
     if photo.lower().endswith(".npy"):
         latent = read_latent(photo)
     else:
-        crop, latent = encode_photo(index, photo, face or 0, preset, detector)
+        crop, latent = encode_photo(index, photo, face, preset, detector)
     (found,) = index.nearest(latent, count, exact=exact, crops=output is not None)
     if output is not None:
         from facefeat.image.video import write_frames
@@ -95,16 +95,16 @@ def read_latent(path: str) -> FloatArray:
 
 
 def encode_photo(
-    index: FaceIndex, photo: str, face: int, preset: str | None, detector: str | None
+    index: FaceIndex, photo: str, face: int | None, preset: str | None, detector: str | None
 ) -> tuple[UInt8Array, FloatArray]:
     """The (S, S, 3) uint8 crop of a face and its (1, D) latent, by the model of the index."""
     preset = preset or index.facts["preset"] or None
     check_model(preset, detector)
-    check_photos(photo)
+    (pixels,) = open_photos(photo)
     start_keras()
     from facefeat import FaceFeatureModel
 
     model = FaceFeatureModel.from_preset(preset, detector=detector or "mtcnn")
     index.check(model)
-    crop = face_crop(model, photo, face)
+    crop = the_face(model, photo, pixels, face).cut(model.image_size)
     return crop, model.encode(crop[None])

@@ -42,6 +42,7 @@ __all__ = [
     "is_picture_name",
     "name_of",
     "open_image",
+    "paste_face",
     "resize_crop",
     "resize_crops",
     "similarity",
@@ -118,6 +119,9 @@ ALIGNMENTS: dict[str, Alignment] = {
     ),
 }
 """The geometries that models are trained on, by name."""
+
+_SOFT = 0.08
+"""Share of the crop's side, from each edge, over which a change begins when a face is pasted into its photo."""
 
 MARKS_IN_BOX = ((0.325, 0.368), (0.684, 0.367), (0.499, 0.578), (0.341, 0.739), (0.668, 0.737))
 """Mean landmarks of the same 198 faces as fractions of their box, squared about its centre to its longer side."""
@@ -209,6 +213,42 @@ def crop_transform(face: Face, alignment: Alignment, size: int, image_size: tupl
         return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     marks = _marks_in_box(face.box) if face.landmarks is None else face.landmarks
     return similarity(marks, np.asarray(alignment.landmarks) * size)
+
+
+def paste_face(photo: UInt8Array, before: UInt8Array, after: UInt8Array, to_crop: NDArray[np.float64]) -> UInt8Array:
+    """(H, W, 3) uint8 photo with a face changed: the difference of two crops of it is added, softly at their edges.
+
+    before, after: (T, T, 3) uint8, the face as it was cut from the photo, and changed.
+    to_crop: (2, 3) float64, takes points of the photo to pixels of the crop (`crop_transform`).
+    A face that lies outside the photo leaves it as it is.
+    """
+    import numpy as np
+    from PIL import Image
+
+    side = len(before)
+    height, width = photo.shape[:2]
+    ends = np.array([[0, 0], [side, 0], [0, side], [side, side]], "float64")
+    corners = (ends - to_crop[:, 2]) @ np.linalg.inv(to_crop[:, :2]).T
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, [width, height]).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, [width, height]).astype(int)
+    out = np.array(photo)
+    if right <= left or bottom <= top:
+        return out
+    inward = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / (_SOFT * side)
+    ramp = np.minimum(inward, 1).astype("float32")
+    change = (after.astype("float32") - before) * (ramp[:, None] * ramp)[..., None]
+    shift = to_crop[:, :2] @ (left, top) + to_crop[:, 2]
+    how = (*to_crop[0, :2], shift[0], *to_crop[1, :2], shift[1])
+    place = (int(right - left), int(bottom - top))
+    turned = [
+        np.asarray(
+            Image.fromarray(change[..., c]).transform(place, Image.Transform.AFFINE, how, Image.Resampling.BILINEAR)
+        )
+        for c in range(3)
+    ]
+    part = out[top:bottom, left:right]
+    part[:] = np.rint(np.clip(part + np.stack([np.asarray(t) for t in turned], axis=-1), 0, 255))
+    return out
 
 
 def _is_whole(face: Face, width: int, height: int) -> bool:

@@ -197,6 +197,8 @@ def enlarge(frames: UInt8Array, size: int) -> UInt8Array:
 
     if frames.shape[1:3] == (size, size):
         return frames
+    if not len(frames):
+        return np.zeros((0, size, size, 3), "uint8")
     lanczos = Image.Resampling.LANCZOS
     return np.stack([np.asarray(Image.fromarray(f).resize((size, size), lanczos)) for f in frames])
 

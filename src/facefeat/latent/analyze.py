@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from facefeat.data import FaceDataset
+    from facefeat.data.crops import CropView
+    from facefeat.latent.portraits import Encoder
+    from facefeat.model import FaceFeatureModel
     from facefeat.plugins.contracts import Analyzer
 
 
-def run_analyzer(model: Any, dataset: FaceDataset, name: str, config: dict[str, Any]) -> Analysis:
-    """Build the analyzer `name` and give it the latents, labels and faces of `dataset`. model: a FaceFeatureModel.
+def run_analyzer(model: FaceFeatureModel, dataset: FaceDataset, name: str, config: dict[str, Any]) -> Analysis:
+    """Build the analyzer `name` and give it the latents, labels and faces of `dataset`.
 
     Raises UnknownComponentError, MissingExtraError, InputError for a setting, DataError for a data set without faces,
     PluginError where a plugin's code fails.
@@ -43,14 +46,14 @@ def run_analyzer(model: Any, dataset: FaceDataset, name: str, config: dict[str, 
 
 
 def analyze(
-    analyzer: Analyzer, latents: np.ndarray, labels: dict[str, np.ndarray], model: Any, faces: FaceSet
+    analyzer: Analyzer, latents: np.ndarray, labels: dict[str, np.ndarray], model: FaceFeatureModel, faces: FaceSet
 ) -> Analysis:
     """`analyzer.analyze`, with `faces` where it takes them: those of older plugins do not."""
     more: dict[str, Any] = {"faces": faces} if "faces" in inspect.signature(analyzer.analyze).parameters else {}
     return analyzer.analyze(latents, labels, model=model, **more)
 
 
-def latents_of(model: Any, crops: Any) -> np.ndarray:
+def latents_of(model: Encoder, crops: CropView) -> np.ndarray:
     """(N, L) latents of a data set's crops; no more than a part of the crops is in memory at a time."""
     import numpy as np
 

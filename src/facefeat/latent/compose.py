@@ -1,23 +1,24 @@
-"""Composing by hand: a latent from class means, directions and single coordinates, and the face that it decodes to."""
+"""Composing: synthetic faces, from class means, directions and single coordinates of the latent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facefeat.errors import DataError, InputError
 from facefeat.latent.analyze import latents_of
-from facefeat.latent.edit import class_and_probability, class_goal, number
-from facefeat.latent.traverse import Goal, walk
+from facefeat.latent.goals import Goal, check_attributes, class_goal, class_of, number
+from facefeat.latent.traverse import traverse
 from facefeat.utils.neighbors import nearest
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
+    from facefeat.latent.portraits import LatentModel
     from facefeat.presets.latent_directions import LatentDirections
-    from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 
 MOST = 1000
@@ -27,18 +28,22 @@ FARTHEST = 20.0
 """Standard deviations of a coordinate that is set by hand."""
 
 
-@dataclass(frozen=True)
-class Composed:
-    """N faces of nobody.
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """N synthetic faces.
 
-    crops: (N, S, S, 3) uint8. latents: (N, L) float32. read: what the head reads from the crops.
-    reached: (N,) bool, whether it reads all that was asked. asked: attribute -> class, or years (or position).
-    steps: attribute -> (N,) float32, how far it was walked from the class means, in standard deviations.
+    Attributes:
+        crops: (N, S, S, 3) uint8.
+        latents: (N, L) float32.
+        predictions: what the head predicts from the crops.
+        reached: (N,) bool, whether it predicts all that was asked.
+        asked: attribute -> class, or years (or position).
+        steps: attribute -> (N,) float32, how far it was moved from the class means, in standard deviations.
     """
 
     crops: UInt8Array
     latents: FloatArray
-    read: FaceBatch
+    predictions: FaceBatch
     reached: np.ndarray
     asked: Mapping[str, str | float]
     steps: Mapping[str, FloatArray]
@@ -46,46 +51,91 @@ class Composed:
     def __len__(self) -> int:
         return len(self.crops)
 
+    def save(self, output: str | Path, *, size: int = 192, nearest: Nearest | None = None) -> Path:
+        """Write the faces as one .png or .jpg picture, with what is predicted below each.
+
+        Args:
+            output: where to.
+            size: side of a face in pixels.
+            nearest: of these faces (`nearest_faces`): each is then followed by the real ones, with their labels.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: where it cannot be written.
+        """
+        from facefeat.image.video import contact_sheet, enlarge, with_text_below, write_picture
+        from facefeat.latent.captions import caption_below
+
+        pictures, texts, columns = [], [], min(8, len(self))
+        for i in range(len(self)):
+            pictures.append(self.crops[i : i + 1])
+            texts.append("\n".join(caption_below(self.predictions, i)))
+            if nearest is not None:
+                columns = 1 + nearest.rows.shape[1]
+                pictures.append(nearest.crops[i])
+                texts += [
+                    "\n".join([f"real, at {distance:.1f}", *labels])
+                    for distance, labels in zip(nearest.distances[i], nearest.labels[i], strict=True)
+                ]
+        frames = np.concatenate([enlarge(p, size) for p in pictures])
+        return write_picture(contact_sheet(with_text_below(frames, texts), columns=columns), Path(output))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; crops are left out."""
         return {
             "latents": self.latents.tolist(),
-            "read": self.read.to_dict(),
+            "predictions": self.predictions.to_dict(),
             "reached": [bool(v) for v in self.reached],
             "asked": dict(self.asked),
             "steps": {k: [round(float(x), 4) for x in v] for k, v in self.steps.items()},
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Nearest:
     """Of each of N latents the k nearest faces of a data set, nearest first.
 
-    rows: (N, k) positions in its table. distances: (N, k) float64, coordinates counted in their standard deviations.
-    crops: (N, k, S, S, 3) uint8. files: N times k names.
+    Attributes:
+        rows: (N, k) positions in its table.
+        distances: (N, k) float64, coordinates counted in their standard deviations.
+        crops: (N, k, S, S, 3) uint8.
+        files: N times k names.
+        labels: N times k times the classes that are known.
     """
 
     rows: np.ndarray
     distances: np.ndarray
     crops: UInt8Array
     files: tuple[tuple[str, ...], ...]
+    labels: tuple[tuple[tuple[str, ...], ...], ...]
 
 
 def compose(
-    model: Any, attributes: Mapping[str, Any], coordinates: Mapping[int, float], *, count: int = 1, seed: int = 0
-) -> Composed:
-    """Compose `count` faces for a FaceFeatureModel.
+    model: LatentModel,
+    attributes: Mapping[str, Any],
+    coordinates: Mapping[int, float],
+    *,
+    count: int = 1,
+    seed: int = 0,
+) -> Composition:
+    """Compose synthetic faces: `FaceFeatureModel.compose`.
 
-    It starts at the mean latent of all faces, adds for each attribute what the mean of its class differs by, and walks
-    on until the head reads from the decoded face what was asked, as editing does.
-    attributes: attribute -> years (or the position of the class) or a class for an ordered one; else a class, or
-    (class, probability). coordinates: number of a coordinate (from 0) -> standard deviations from its mean, where it is
-    held. The second face and those after it differ at random (seed) in what is not asked.
+    It starts at the mean latent of all faces, adds for each attribute what the mean of its class differs by, and moves
+    on until the head predicts from the decoded face what was asked, as editing does.
 
-    Raises InputError for an unknown attribute, class or coordinate, or a value that does not fit; PresetError where the
-    model has no decoder or no directions.
+    Args:
+        attributes: attribute -> years (or the position of the class) or a class for an ordered one; else a class, or
+            (class, probability).
+        coordinates: number of a coordinate (from 0) -> standard deviations from its mean, where it is held.
+        count: faces; the second and those after it differ at random (seed) in what is not asked.
+
+    Raises:
+        InputError: for an unknown attribute, class or coordinate, or a value that does not fit.
+        PresetError: where the model has no decoder or no directions.
     """
-    asked = check_attributes(model.schema, attributes)
+    requests = check_attributes(model.schema, attributes)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
         raise InputError(f"count must be a whole number from 1 to {MOST:,}. Received: {count!r}.")
     model.require_decoder()
@@ -93,8 +143,8 @@ def compose(
     held = coordinates_at(directions, coordinates)
     start = np.tile(directions.mean.astype("float64"), (count, 1))
     goals = []
-    for attribute, value, least in asked:
-        start += directions.group_mean(attribute.name, _class_of(attribute, value)) - directions.mean
+    for attribute, value, least in requests:
+        start += directions.group_mean(attribute.name, class_of(attribute, value)) - directions.mean
         if isinstance(value, str):
             goals.append(class_goal(attribute, value, least, count))
         else:
@@ -103,47 +153,15 @@ def compose(
     draws = [np.random.default_rng((seed, i)).normal(size=len(directions.components)) for i in range(1, count)]
     if draws:
         start[1:] += VARIETY * np.stack(draws) @ directions.components
-    found = walk(model, directions, start.astype("float32"), goals, held=held)
-    return Composed(
+    found = traverse(model, directions, start.astype("float32"), goals, held=held)
+    return Composition(
         crops=found.crops,
         latents=found.latents.astype("float32"),
-        read=found.read,
+        predictions=found.predictions,
         reached=found.reached,
-        asked={a.name: v for a, v, _ in asked},
-        steps=dict(zip([a.name for a, _, _ in asked], found.steps.T, strict=True)),
+        asked={a.name: v for a, v, _ in requests},
+        steps=dict(zip([a.name for a, _, _ in requests], found.steps.T, strict=True)),
     )
-
-
-def check_attributes(
-    schema: Schema, attributes: Mapping[str, Any]
-) -> list[tuple[Attribute, float | str, float | None]]:
-    """For each attribute what is asked: years or a position, or the class's own name and a probability, if any.
-
-    Raises InputError for what is not in the schema, or does not fit it.
-    """
-    out: list[tuple[Attribute, float | str, float | None]] = []
-    for name, value in attributes.items():
-        attribute = schema[name]
-        if not attribute.ordered:
-            out.append((attribute, *class_and_probability(attribute, value)))
-            continue
-        steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
-        grid = attribute.grid or range(len(attribute.classes))
-        if isinstance(value, str):
-            out.append((attribute, float(steps[attribute.index(value)]), None))
-            continue
-        what = f"{name} takes {'years' if attribute.years else 'a position'} from {grid[0]} to {grid[-1]}, or a class"
-        found = number(value, what)
-        if not grid[0] <= found <= grid[-1]:
-            raise InputError(f"{what}. Received: {value!r}.")
-        out.append((attribute, found, None))
-    return out
-
-
-def _class_of(attribute: Attribute, value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return attribute.classes[attribute.index_of_years(value) if attribute.years else round(value)]
 
 
 def coordinates_at(directions: LatentDirections, coordinates: Mapping[int, float]) -> dict[int, float]:
@@ -160,7 +178,7 @@ def coordinates_at(directions: LatentDirections, coordinates: Mapping[int, float
     return out
 
 
-def check_nearest(model: Any, dataset: FaceDataset, k: int) -> None:
+def check_nearest(model: LatentModel, dataset: FaceDataset, k: int) -> None:
     """Raises DataError for a data set of another schema, or with fewer faces than k, before the work."""
     dataset.check_schema(model.schema)
     if len(dataset) < k:
@@ -169,7 +187,7 @@ def check_nearest(model: Any, dataset: FaceDataset, k: int) -> None:
         )
 
 
-def nearest_faces(model: Any, latents: np.ndarray, dataset: FaceDataset, k: int = 5) -> Nearest:
+def nearest_faces(model: LatentModel, latents: np.ndarray, dataset: FaceDataset, k: int = 5) -> Nearest:
     """The k faces of a data set whose latents are nearest to each of (N, L), as the analyzer `neighbours` finds them.
 
     Raises DataError for a data set of another schema, or with fewer faces.
@@ -180,6 +198,13 @@ def nearest_faces(model: Any, latents: np.ndarray, dataset: FaceDataset, k: int 
     # A coordinate that hardly varies would else count for nothing, and one of large numbers for all.
     scale = np.maximum(model.directions.spread.astype("float64"), 1e-6)
     rows, distances = nearest(latents_of(model, crops) / scale, k, queries=np.asarray(latents) / scale)
-    files = dataset.table["file"].astype(str).to_numpy()
+    table = dataset.table
+    files, labels = table["file"].astype(str).to_numpy(), table[list(dataset.schema.attributes)].astype(str).to_numpy()
     shown = np.stack([crops.take(r) for r in rows]) if len(rows) else np.zeros((0, k, *crops.shape[1:]), "uint8")
-    return Nearest(rows, distances, shown, tuple(tuple(files[r]) for r in rows))
+    return Nearest(
+        rows,
+        distances,
+        shown,
+        tuple(tuple(files[r]) for r in rows),
+        tuple(tuple(tuple(c for c in labels[i] if c) for i in r) for r in rows),
+    )

@@ -14,6 +14,7 @@ from facefeat.utils.linear_models import fit_classes, fit_value, scale_of
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
+    from facefeat.model import FaceFeatureModel
     from facefeat.schema import Attribute, Schema
     from facefeat.utils.linear_models import Plane
 
@@ -22,8 +23,8 @@ LEAST = 10
 COMPONENTS = 64
 
 
-def fit_directions(model: Any, dataset: FaceDataset) -> LatentDirections:
-    """The directions of a FaceFeatureModel with a decoder, from all faces of `dataset`.
+def fit_directions(model: FaceFeatureModel, dataset: FaceDataset) -> LatentDirections:
+    """The directions of a model with a decoder, from all faces of `dataset`.
 
     Raises PresetError without a decoder; DataError for fewer than LEAST faces, or labels that do not differ.
     """

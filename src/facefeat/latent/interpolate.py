@@ -31,14 +31,14 @@ def check_morph(latents: int, steps: int, path: str, easing: str) -> None:
 
 
 def latent_path(
-    latents: FloatArray, steps: int, *, path: str = "linear", easing: str = "none", bounce: bool = False
+    latents: FloatArray, steps: int, *, path: str = "linear", easing: str = "smooth", bounce: bool = False
 ) -> FloatArray:
     """(K, D) latents -> (steps, D) float32 from the first to the last, through each of the others.
 
     steps: latents in all, K or more, spread evenly over the K - 1 stretches; every one of the K is among them, exactly.
     path: "linear", or "spherical": the direction turns evenly and the length changes evenly (Shoemake, "Animating
     rotation with quaternion curves", SIGGRAPH 1985; White, "Sampling generative networks", 2016).
-    easing: "none", or "smooth": starts and ends each stretch slowly (3 t^2 - 2 t^3).
+    easing: "none", or "smooth": each stretch starts and ends slowly (3 t^2 - 2 t^3).
     bounce: the way back is appended, without showing the ends twice: 2 * steps - 2 latents, for an endless loop.
 
     Raises InputError for fewer than two latents, steps, or an unknown path or easing.

@@ -1,9 +1,10 @@
-"""The places of a model for what is there at first use: its detector, its decoder, the directions of its latents."""
+"""The parts of a model that are made at first use: its detector, its decoder, the directions of its latents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,85 +20,81 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class DetectorSlot:
-    """A face detector by its registered name and configuration. Raises UnknownComponentError at once."""
+class LazyParts:
+    """What a model needs only for some calls.
 
-    name: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    made: Detector | None = None
+    Raises UnknownComponentError at once for a detector that is not registered.
 
-    def __post_init__(self) -> None:
-        get_registry().get("detector", self.name)
-
-    def get(self) -> Detector:
-        """The detector, built at first use."""
-        if self.made is None:
-            self.made = get_registry().build("detector", self.name, **self.config)
-        assert self.made is not None
-        return self.made
-
-
-@dataclass
-class Slots:
-    """The detector is there or built at first use; the others are empty, or there, or read from a preset folder then.
-
-    decoder_from: a preset folder that has a decoder, and may have directions.
+    Attributes:
+        model: the model's name, for messages.
+        schema: its attributes.
+        detector_name, detector_config: a registered name, and the configuration that it is built with.
+        folder: a preset folder with a decoder, and perhaps directions, that are read from it; None where there is none.
     """
 
-    detector: DetectorSlot
-    decoder_from: Path | None = None
-    decoder: FaceDecoder | None = None
-    directions: LatentDirections | None = None
+    model: str
+    schema: Schema
+    detector_name: str
+    detector_config: Mapping[str, Any] | None = None
+    folder: Path | None = None
+    _decoder: FaceDecoder | None = field(default=None, repr=False)
+    _directions: LatentDirections | None = field(default=None, repr=False)
 
-    @classmethod
-    def of(cls, detector: str, config: Mapping[str, Any] | None, decoder_from: Path | None = None) -> Slots:
-        """detector, config: a registered name, and the configuration that it is built with."""
-        return cls(DetectorSlot(detector, dict(config or {})), decoder_from)
+    def __post_init__(self) -> None:
+        get_registry().get("detector", self.detector_name)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The face detector."""
+        detector: Detector = get_registry().build("detector", self.detector_name, **(self.detector_config or {}))
+        return detector
 
     @property
     def has_decoder(self) -> bool:
         """Whether there is a decoder."""
-        return self.decoder is not None or self.decoder_from is not None
+        return self._decoder is not None or self.folder is not None
 
     @property
     def has_directions(self) -> bool:
         """Whether there are directions."""
-        return self.directions is not None or (self.decoder_from is not None and (self.decoder_from / FILE).is_file())
+        return self._directions is not None or (self.folder is not None and (self.folder / FILE).is_file())
 
-    def require_decoder(self, name: str) -> None:
-        """Raises PresetError, saying what to train, where there is none. name: of the model."""
+    def require_decoder(self) -> None:
+        """Raises PresetError, with the command that trains one, where there is none."""
         if not self.has_decoder:
             raise PresetError(
-                f"the model {name!r} has no decoder, so it cannot draw faces. Next: facefeat train-decoder "
+                f"the model {self.model!r} has no decoder, so it cannot draw faces. Next: facefeat train-decoder "
                 "--recipe utkface-detail --preset PRESET --data DIR --output DIR"
             )
 
-    def get_decoder(self, name: str) -> FaceDecoder:
+    @property
+    def decoder(self) -> FaceDecoder:
         """The decoder. Raises PresetError as `require_decoder` and `load_decoder`."""
-        self.require_decoder(name)
-        if self.decoder is None and self.decoder_from is not None:
-            self.decoder = load_decoder(self.decoder_from)
-        assert self.decoder is not None
-        return self.decoder
+        self.require_decoder()
+        if self._decoder is None and self.folder is not None:
+            self._decoder = load_decoder(self.folder)
+        assert self._decoder is not None
+        return self._decoder
 
-    def forget_latents(self) -> None:
-        """Decoder and directions go: what they were trained on are other latents now."""
-        self.decoder, self.decoder_from, self.directions = None, None, None
-
-    def replace_decoder(self, decoder: FaceDecoder) -> None:
-        """Take another decoder; the directions go, since those are of other latents."""
-        self.forget_latents()
-        self.decoder = decoder
-
-    def get_directions(self, name: str, schema: Schema) -> LatentDirections:
-        """The directions. Raises PresetError, saying what to type, where there are none; and as `read_directions`."""
-        decoder = self.get_decoder(name)
+    @property
+    def directions(self) -> LatentDirections:
+        """The directions. Raises PresetError as `decoder` and `read_directions`, and where there are none."""
+        decoder = self.decoder
         if not self.has_directions:
             raise PresetError(
-                f"the model {name!r} has a decoder and no directions, so it cannot edit or compose faces. "
+                f"the model {self.model!r} has a decoder and no directions, so it cannot edit or compose faces. "
                 "Next: facefeat fit-directions --preset PRESET --data DIR"
             )
-        if self.directions is None and self.decoder_from is not None:
-            self.directions = read_directions(self.decoder_from / FILE, schema, decoder.feature_dim, decoder.latent_dim)
-        assert self.directions is not None
-        return self.directions
+        if self._directions is None and self.folder is not None:
+            widths = decoder.feature_dim, decoder.latent_dim
+            self._directions = read_directions(self.folder / FILE, self.schema, *widths)
+        assert self._directions is not None
+        return self._directions
+
+    @directions.setter
+    def directions(self, directions: LatentDirections) -> None:
+        self._directions = directions
+
+    def replace_decoder(self, decoder: FaceDecoder | None) -> None:
+        """Take another decoder, or none; the directions go, since they are of other latents."""
+        self._decoder, self.folder, self._directions = decoder, None, None

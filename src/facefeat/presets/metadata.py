@@ -1,4 +1,4 @@
-"""What a model tells of itself and of its making: what a preset keeps beside the weights."""
+"""What is known of a model and its training: what a preset keeps beside the weights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Record:
-    """name, summary: of the preset or the recipe. licence: of the weights.
+class Metadata:
+    """Of a preset, or of a model that may become one.
 
-    card: Markdown; None where there is none but name and summary. training, decoder_training: the logs of its
-    trainings, JSON-able; None where there was none.
+    Attributes:
+        name, summary: of the preset or the recipe.
+        licence: of the weights.
+        card: the model card in Markdown; None where there is none but name and summary.
+        training, decoder_training: the logs of its trainings, JSON-able; None where there was none.
     """
 
     name: str = "untrained"
@@ -23,9 +26,9 @@ class Record:
     decoder_training: Mapping[str, Any] | None = None
 
     @classmethod
-    def of_preset(cls, config: Mapping[str, Any], told: Mapping[str, Any]) -> Record:
-        """config: of `preset.read_config`. told: of `preset.read_record`."""
-        return cls(**{k: config.get(k, "") for k in ("name", "summary", "licence")}, **told)
+    def of_preset(cls, config: Mapping[str, Any], record: Mapping[str, Any]) -> Metadata:
+        """config: of `store.read_config`. record: of `store.read_record`."""
+        return cls(**{k: config.get(k, "") for k in ("name", "summary", "licence")}, **record)
 
     @property
     def text(self) -> str:

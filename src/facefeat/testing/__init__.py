@@ -45,7 +45,7 @@ _ROOMS = {
     "networks": ("check_backbone", "check_head"),
     "others": ("check_analyzer", "check_detector", "check_preset"),
     "toys": ("TOYS", "toy_crops", "toy_image", "toy_labels", "toy_latents", "toy_preset", "toy_schema"),
-    "whole": ("check_plugin", "registered"),
+    "plugin": ("check_plugin", "registered"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
