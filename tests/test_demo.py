@@ -32,7 +32,7 @@ from facefeat_demo.host import MAX_CARDS, PhotoResult
 
 REPO = Path(__file__).resolve().parent.parent
 DEMO = REPO / "demo"
-PUBLIC_ROOMS = {"image", "preset", "registry", "types", "errors", "latent", "classifier", "data", "schema"}
+PUBLIC_ROOMS = {"data", "errors", "image", "latent", "networks", "plugins", "presets", "schema", "types", "utils"}
 
 
 def jpeg(pixels: np.ndarray, **options: object) -> bytes:
@@ -349,7 +349,7 @@ def test_an_unknown_preset_is_said_before_keras_is_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("facefeat.cli.demo.start_keras", lambda: pytest.fail("Keras was started first"))
-    assert run(["demo", "--preset", "utkface-compat"]) == 2
+    assert run(["demo", "--preset", "mobilenet-112-utkfac"]) == 2
     assert "Did you mean 'mobilenet-112-utkface'" in capsys.readouterr().err
 
 

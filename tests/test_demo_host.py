@@ -206,7 +206,7 @@ def test_only_the_faces_that_are_searched_are_decoded(
     monkeypatch.setattr(FaceDataset, "crops", lambda *args: pytest.fail("the whole data set is decoded"))
     atlas = Host(str(presets / "drawing"), None, "whole-image", table, said.append).atlas
     assert atlas is not None and atlas.crops is not None and len(atlas.points) == len(atlas.crops) == 7
-    assert said == ["PhotoResult 7 of the 12 faces of faces ..."]
+    assert said == ["Reading 7 of the 12 faces of faces ..."]
 
     def none(*args: Any) -> dict[int, Any]:
         return {}

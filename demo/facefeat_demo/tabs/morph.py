@@ -81,7 +81,7 @@ def _content(host: Host, kept: Kept) -> None:
             raise sorry(e, host) from None
         return viewer(result), result.frames, gr.update(visible=False)
 
-    def files(frames: UInt8Array | None, request: gr.Request) -> list[Any]:
+    def files(frames: Any, request: gr.Request) -> list[Any]:
         if frames is None:
             return [gr.update(visible=False), None, None]
         check_room(kept, film.GRADIO_CACHE)
