@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from facefeat.testing.toys import toy_schema as toy_schema
 
 _ROOMS = {
+    "components": ("check_analyzer", "check_detector", "check_preset"),
     "contract": ("ContractError", "UncheckedWarning"),
     "decoders": ("check_decoder",),
     "networks": ("check_backbone", "check_head"),
-    "others": ("check_analyzer", "check_detector", "check_preset"),
     "toys": ("TOYS", "toy_crops", "toy_image", "toy_labels", "toy_latents", "toy_preset", "toy_schema"),
     "plugin": ("check_plugin", "registered"),
 }
