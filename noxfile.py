@@ -42,7 +42,16 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy, strict. Packages without types are not installed: they count as Any either way."""
-    typed = ("numpy>=2.0", "pillow>=11", "pluggy>=1.5", "click>=8.2", "rich>=13.7", "filelock>=3.16", "packaging>=24")
+    typed = (
+        "numpy>=2.0",
+        "pillow>=11",
+        "pluggy>=1.5",
+        "click>=8.2",
+        "rich>=13.7",
+        "filelock>=3.16",
+        "packaging>=24",
+        "platformdirs>=4.2",
+    )
     session.install("mypy>=1.18", "pytest>=8.3", *typed)
     session.run("mypy", *session.posargs)
 

@@ -34,7 +34,8 @@ from sklearn.preprocessing import StandardScaler
 from facefeat.builtin.backbones import mobilenet
 from facefeat.data import load_dataset
 from facefeat.presets.store import find_preset, load_classifier
-from facefeat.utils.download import cache_dir, fetch
+from facefeat.utils.download import fetch
+from facefeat.utils.machine import cache_dir
 
 BASE = "https://cdn.jsdelivr.net/npm/@vladmandic/face-api@1.7.15/model/"
 FILES = {

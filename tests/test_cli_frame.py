@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 import pytest
 
 from facefeat import DataError, InputError, __version__
-from facefeat.cli import COMMANDS, INTERRUPTED, cli, run
+from facefeat.cli import COMMANDS, INTERRUPTED, _show, cli, run
 from facefeat.cli._group import Lazy
 from facefeat.cli._show import Bar, megabytes, progress, rows
 
@@ -209,7 +210,7 @@ def test_an_unknown_preset_is_wrong_usage_and_said_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    assert run([*args, "--preset", "utkface-compat"]) == 2
+    assert run([*args, "--preset", "mobilenet-112-utkfase"]) == 2
     shown = capsys.readouterr().err
     assert "no such preset" in shown and "Did you mean 'mobilenet-112-utkface'" in shown
 
@@ -218,7 +219,7 @@ def test_an_unknown_preset_is_wrong_usage_and_said_at_once(
 def test_an_unknown_preset_in_a_recipe_is_said_at_once(
     no_keras: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str
 ) -> None:
-    (tmp_path / "mine.toml").write_text(f'{key} = "utkface-compat"\n', "utf-8")
+    (tmp_path / "mine.toml").write_text(f'{key} = "mobilenet-112-utkfase"\n', "utf-8")
     paths = ["--data", str(tmp_path), "--output", str(tmp_path / "out")]
     assert run(["train-decoder", "--recipe", str(tmp_path / "mine.toml"), *paths]) == 2
     assert "Did you mean 'mobilenet-112-utkface'" in capsys.readouterr().err
@@ -252,3 +253,19 @@ def test_the_list_of_presets_says_what_its_parameters_are_of(capsys: pytest.Capt
     assert run(["presets"]) == 0
     heading = capsys.readouterr().out.splitlines()[0]
     assert "Classifier parameters" in heading and "On disk" in heading
+
+
+def test_the_commands_print_foreign_text_escaped() -> None:
+    """One place prints: `_show.say`, so that no name, card or message of a stranger reaches a terminal as it is."""
+    folder = Path(_show.__file__).parent
+    places = [p.name for p in folder.glob("*.py") if re.search(r"click\.s?echo\(|\bprint\(", p.read_text("utf-8"))]
+    assert places == ["_show.py"]
+
+
+@pytest.mark.parametrize(
+    "line", ["no\x1b[2Jsuch", "presets no\x1b[2Jsuch", "presets --no\x1b[2Jsuch", "export -o x\x1b"]
+)
+def test_an_escape_code_in_an_argument_is_shown_as_one(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split(" ")) == 2
+    told = capsys.readouterr().err
+    assert "\x1b" not in told and "x1b" in told

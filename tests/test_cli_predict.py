@@ -136,7 +136,7 @@ def test_a_folder_that_may_not_be_read_is_named(album: Path) -> None:
         (["f.jpg", "--detector", "mtcn"], 2, "Did you mean 'mtcnn'"),
         (["f.jpg", "--preset", "no-such"], 2, "no such preset. Received: 'no-such'"),
         (["f.jpg", "--annotate", "notes.txt"], 2, "is a file"),
-        (["f.jpg", "--annotate", "notes.txt/x"], 2, "cannot make the folder"),
+        (["f.jpg", "--annotate", "notes.txt/x"], 2, "cannot write"),
         (["missing.jpg"], 1, "no such file: 'missing.jpg'"),
         (["f.jpg", "bad.jpg", "none.jpg"], 1, "'bad.jpg' cannot be read"),
         (["f.jpg", "empty"], 1, "the folder 'empty' has no pictures"),

@@ -16,8 +16,8 @@ from PIL import Image
 
 from facefeat.data import FaceDataset, load_dataset
 from facefeat.data import crops as module
-from facefeat.data.crops import default_cache_dir
 from facefeat.errors import DataError, InputError
+from facefeat.utils.machine import cache_dir
 
 N, S = 40, 16
 
@@ -237,7 +237,7 @@ def test_where_the_cache_lies(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("FACEFEAT_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "user"))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert default_cache_dir() == folder / "user" / "facefeat"
+    assert cache_dir() == folder / "user" / "facefeat"
     assert load(folder).crops(S).path.parent.parent == folder / "user" / "facefeat"
     imported = write_dataset(read_raw(folder / "x.csv"), folder / "imported")
     assert imported.crops(S).path.is_relative_to(folder / "user"), "what is there already is used"
@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_written_gives_way_to_the_next(folder: Path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "user"))
     imported = write_dataset(read_raw(folder / "x.csv"), folder / "imported")
     (folder / "imported" / "cache").write_bytes(b"in the way")
-    assert imported.crops(S).path.is_relative_to(default_cache_dir())
+    assert imported.crops(S).path.is_relative_to(cache_dir())
     with pytest.raises(DataError, match=r"no room for the decoded crops \(0 MB\).*Set FACEFEAT_CACHE"):
         load(folder).crops(S, folder / "x.csv")
     usage = module.shutil.disk_usage(folder)

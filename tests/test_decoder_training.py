@@ -159,7 +159,7 @@ def test_a_missing_or_altered_decoder_is_named(trained: FaceFeatureModel, tmp_pa
     ids=["name", "config", "key", "width"],
 )
 def test_a_decoder_that_does_not_fit(trained: FaceFeatureModel, tmp_path: Path, edit: Any, message: str) -> None:
-    from test_preset import change
+    from test_presets_store import change
 
     folder = trained.save(tmp_path / "a")
     change(folder, lambda c: edit(c["decoder"]))

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
-from test_plugins import BROKEN, COMMAND, GOOD, HEAD, Site
 
 import facefeat
 from facefeat.plugins.loading import _plainly_met
+from test_plugins_loading import BROKEN, COMMAND, GOOD, HEAD, Site
 
 # A component of every kind under the name that facefeat itself uses when nobody says anything.
 SHADOWS = HEAD + "".join(

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from test_image import smooth
 
 from facefeat.errors import ImageError
 from facefeat.image.align import (
     MAX_PIXELS,
     open_image,
 )
+from test_image_align import smooth
 
 
 def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:

@@ -20,8 +20,9 @@ from facefeat.errors import (
     UnknownComponentError,
 )
 from facefeat.plugins.contracts import KINDS
-from facefeat.plugins.loading import normalise, one_line
+from facefeat.plugins.loading import normalise
 from facefeat.plugins.registry import Registered, Registry, get_registry
+from facefeat.utils.text import one_line
 
 
 def made(

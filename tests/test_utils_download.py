@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from facefeat.errors import DownloadError, InputError
-from facefeat.utils.download import cache_dir, fetch, sha256_of
+from facefeat.utils.download import fetch, sha256_of
 
 BODY = random.Random(0).randbytes(700_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -296,10 +296,3 @@ def test_a_full_disk_is_one_clear_error(serve: Callable[..., Site], tmp_path: Pa
     (tmp_path / "f.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match=r"cannot write .*: No space left on device\. Make room\.$"):
         get(serve(body=BODY[:size]).url, tmp_path / "f", hint="Make room.")
-
-
-def test_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FACEFEAT_CACHE", str(tmp_path / "mine"))
-    assert cache_dir() == tmp_path / "mine" and not cache_dir().exists()
-    monkeypatch.delenv("FACEFEAT_CACHE")
-    assert cache_dir().name == "facefeat"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 
 from facefeat import FacefeatError, FaceFeatureModel, InputError
 from facefeat.image.align import align_face, resize_crops
+from facefeat.utils.machine import cores
 from facefeat_demo import editing
 from facefeat_demo.exploring import Atlas, atlas_of
 from facefeat_demo.photos import EXAMPLES, FACE, PORTRAITS, open_photo, shrink
@@ -129,8 +129,7 @@ class Host:
 
         if has_accelerator():
             return "GPU"
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return f"{cores} processor core{'s' * (cores > 1)}"
+        return f"{cores()} processor core{'s' * (cores() > 1)}"
 
     def warm_up(self) -> None:
         """Let the first visitor not wait for what is made once."""

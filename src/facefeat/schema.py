@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import LabelError, SchemaError, did_you_mean
+from facefeat.utils.files import read_regular
+from facefeat.utils.text import printable
 
 if TYPE_CHECKING:
     from facefeat.types import FloatArray
@@ -68,6 +70,9 @@ class Attribute:
             raise SchemaError(f"{where}: needs at least two classes of different names. Received: {self.classes}.")
         if "" in folded:  # in a table, an empty cell is an unknown label
             raise SchemaError(f"{where}: a class needs a name. Received: {self.classes}.")
+        for text in (*self.classes, *self.aliases):
+            if printable(text) != text or len(text.splitlines()) > 1:
+                raise SchemaError(f"{where}: a class is text on one line. Received: {text!r}.")
         meant = dict(zip(folded, self.classes, strict=True))
         for alias, target in self.aliases.items():
             if target not in self.classes:
@@ -256,7 +261,7 @@ def get_schema(value: str | Path | Mapping[str, Any] | Schema) -> Schema:
     if path.suffix != ".toml":
         raise SchemaError(f"no such schema. {did_you_mean(str(value), BUILTIN_SCHEMAS)} Or the path of a .toml file.")
     try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))  # Windows' editors put a mark first
+        table = tomllib.loads(read_regular(path, 1024**2).decode("utf-8-sig"))  # Windows' editors put a mark first
     except OSError as e:
         raise SchemaError(f"cannot read the schema {str(path)!r}: {e.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:

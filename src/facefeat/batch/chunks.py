@@ -7,7 +7,6 @@ through the model together. An engine decides who reads a chunk and when, and no
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import deque
@@ -24,6 +23,8 @@ from facefeat.batch.inputs import Chunk
 from facefeat.batch.reading import Opener
 from facefeat.errors import ImageError
 from facefeat.pipeline import faces_of
+from facefeat.utils.files import read_json
+from facefeat.utils.machine import cores
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +52,7 @@ class Settings:
 
 def default_threads() -> int:
     """Decode threads: one a core, 8 at most; more pictures than that would wait for the detector in memory."""
-    return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    return min(8, cores())
 
 
 def backend_in_use() -> str:
@@ -61,7 +62,7 @@ def backend_in_use() -> str:
         return str(keras.config.backend())
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
-        configured = json.loads((home / "keras.json").read_text("utf-8"))["backend"]
+        configured = read_json(home / "keras.json")["backend"]
     except (OSError, ValueError, KeyError, TypeError):
         configured = "tensorflow"
     return os.environ.get("KERAS_BACKEND") or str(configured)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import glob
 import os
 import re
-import stat
 import time
 import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
-from facefeat.data.sources import MAX_PICTURE_BYTES
 from facefeat.errors import ImageError, InputError, MissingExtraError
-from facefeat.image.align import is_picture_name
+from facefeat.image.io import MAX_PICTURE_BYTES, is_picture_name, pictures_below
+from facefeat.utils.files import open_regular
 
 NO_ACCESS = "no access to "
 """How a reason begins where a permission or the network keeps an address away: nothing is said of the picture."""
@@ -101,23 +100,12 @@ def matching(pattern: str) -> list[str]:
 
 
 def pictures_in(folder: str) -> Iterator[tuple[str, str | None]]:
-    """(path, None) of each picture below a folder, and (folder, reason) where one cannot be listed.
-
-    Sorted: a folder's own pictures come before those of its subfolders. Hidden ones are left out.
-    """
+    """`image.io.pictures_below`, for a path or an address."""
     if is_address(folder):
         fs, path = _system(folder)
         yield from _below(fs, path, folder)
-        return
-    faults: list[OSError] = []
-    for where, folders, names in os.walk(folder, onerror=faults.append):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        yield from ((os.path.join(where, n), None) for n in sorted(names) if is_picture_name(n))
-        for fault in faults:
-            yield str(fault.filename), f"cannot read the folder {fault.filename!r}: {fault.strerror}."
-        faults.clear()
-    for fault in faults:
-        yield str(fault.filename), f"cannot read the folder {fault.filename!r}: {fault.strerror}."
+    else:
+        yield from pictures_below(folder)
 
 
 def _below(fs: Any, folder: str, given: str) -> Iterator[tuple[str, str | None]]:
@@ -150,7 +138,7 @@ def _address(given: str, fs: Any, path: str) -> str:
 def open_file(text: str) -> IO[bytes]:
     """The file, to be read at any place in it. Raises OSError, or InputError for an address that cannot be opened."""
     if not is_address(text):
-        return open(text, "rb")
+        return open_regular(text)
     fs, path = _system(text)
     try:
         return fs.open(path, "rb")
@@ -191,16 +179,6 @@ def _read(text: str, start: int | None, end: int) -> bytes:
     if is_address(text):
         fs, path = _system(text)
         return bytes(fs.cat_file(path, start=start, end=end))
-    with open(text, "rb") as file:
+    with open_regular(text) as file:
         file.seek(start or 0)
         return file.read(end - (start or 0))
-
-
-def check_regular(path: str) -> None:
-    """Raises ImageError for a pipe or device, which could keep a reader waiting for ever; else nothing."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return  # opening it says what is wrong
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise ImageError(f"{path!r} is no regular file. Valid: the path of one picture.")

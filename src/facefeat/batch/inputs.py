@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from facefeat.batch import files
-from facefeat.data.sources import MAX_PICTURE_BYTES, clean_name
+from facefeat.data.sources import clean_name
 from facefeat.errors import InputError, did_you_mean
-from facefeat.image.align import is_picture_name
+from facefeat.image.io import MAX_PICTURE_BYTES, is_picture_name
+from facefeat.utils.files import is_compressed
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _PARQUETS = (".parquet", ".pq")
@@ -194,8 +195,7 @@ def _in_list(text: str) -> Iterator[Item]:
 def _packed(text: str) -> bool:
     """Whether a tar is compressed, and so can be read from its start only."""
     with files.open_file(text) as file:
-        head = file.read(6)
-    return head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head == b"\xfd7zXZ\x00"
+        return is_compressed(file.read(6))
 
 
 def needs_order(given: Iterable[Given]) -> Given | None:

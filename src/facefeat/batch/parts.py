@@ -25,6 +25,7 @@ import numpy as np
 from facefeat.batch.answers import NO_FACE
 from facefeat.errors import DataError, InputError
 from facefeat.utils.atomic import atomic_file, sweep, write_text
+from facefeat.utils.files import parse_json, read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -148,8 +149,8 @@ class Run:
                     f"{str(self.folder)!r} holds an unfinished run. Go on with --resume, or delete the folder."
                 )
             try:
-                before = json.loads(note.read_text("utf-8"))
-            except ValueError:
+                before = read_json(note)
+            except (OSError, ValueError):
                 raise InputError(f"{str(note)!r} is damaged. Delete the folder, and start anew.") from None
             self._compare(before, f"the unfinished run in {str(self.folder)!r} was started")
         elif self.folder.exists() and any(not p.name.startswith(".") for p in self.folder.iterdir()):
@@ -289,7 +290,7 @@ def facts_of(output: str | Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        facts = json.loads((pq.read_schema(output).metadata or {})[KEY])
+        facts = parse_json((pq.read_schema(output).metadata or {})[KEY].decode())
     except (OSError, KeyError, ValueError, pa.ArrowException):
         raise InputError(f"{str(output)!r} exists, and no batch run wrote it. Name another file.") from None
     return dict(facts)
@@ -302,7 +303,7 @@ def _part_name(first: int, last: int) -> str:
 def _is_retry(note: Path) -> bool:
     """Whether failed pictures of a whole output are being read again."""
     try:
-        return bool(json.loads(note.read_text("utf-8")).get("retry"))
+        return bool(read_json(note).get("retry"))
     except (OSError, ValueError, AttributeError):
         return False
 

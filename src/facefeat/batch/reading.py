@@ -43,7 +43,6 @@ class Opener:
         if item.kind == "fault":
             raise ImageError(item.at[0])
         if item.kind == "path":
-            files.check_regular(item.at[0])
             return open_image(item.at[0])
         if item.kind == "address":
             return _decoded(files.read_bytes(item.at[0]), item.source)

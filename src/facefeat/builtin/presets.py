@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
 from facefeat.plugins.contracts import Component
+from facefeat.utils.files import read_json
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "presets"
 """Where the bundled presets lie."""
@@ -19,7 +19,7 @@ def _folder(path: Path) -> Path:
 def _summary(folder: Path) -> str:
     """The `summary` of a preset's configuration, or a sentence that is always true of it."""
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = read_json(folder / "config.json")
     except (OSError, ValueError):
         config = {}
     text = config.get("summary") if isinstance(config, dict) else None

@@ -15,7 +15,9 @@ import click
 
 from facefeat._version import __version__
 from facefeat.cli._group import Commands, Lazy
+from facefeat.cli._show import say, warn
 from facefeat.errors import AmbiguousComponentError, FacefeatError, InputError, UnknownComponentError
+from facefeat.utils.text import printable
 
 INTERRUPTED = 130
 
@@ -82,10 +84,11 @@ def run(args: Sequence[str] | None = None) -> int:
         code = cli.main(args=None if args is None else list(args), prog_name="facefeat", standalone_mode=False)
         sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
-        click.echo("facefeat: interrupted", err=True)
+        warn("interrupted")
         return INTERRUPTED
     except click.ClickException as e:
         _traceback()
+        vars(e)["message"] = printable(e.message)
         e.show()
         return e.exit_code
     except FacefeatError as e:
@@ -103,10 +106,10 @@ def run(args: Sequence[str] | None = None) -> int:
 
 def _failed(message: str, code: int) -> int:
     _traceback()
-    click.echo(f"facefeat: {message}", err=True)
+    warn(message)
     return code
 
 
 def _traceback() -> None:
     if _wants_traceback:
-        click.echo(traceback.format_exc(), err=True, nl=False)
+        say(traceback.format_exc(), err=True, nl=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facefeat.errors import FacefeatError, PluginError, did_you_mean
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.plugins.loading import Plugin, PluginProblem
@@ -76,7 +77,7 @@ class Commands(click.Group):
         rows = [(name, lazy.help) for name, lazy in self._lazy.items()]
         limit = formatter.width - 6 - max(len(n) for n in self.list_commands(ctx))
         more = [
-            (name, f"{command.get_short_help_str(limit)} [{plugin.distribution}]")
+            (name, one_line(f"{command.get_short_help_str(limit)} [{plugin.distribution}]"))
             for name, (command, plugin) in sorted(self._plugin_commands.items())
             if not command.hidden
         ]

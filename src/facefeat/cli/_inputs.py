@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from facefeat.errors import DataError
-from facefeat.image.align import PICTURE_SUFFIXES, is_picture_name
+from facefeat.image.io import PICTURE_SUFFIXES, is_picture_name, pictures_below
 
 
 class Finite(click.FloatRange):
@@ -97,16 +97,8 @@ def _matching(pattern: str) -> tuple[list[str], list[str]]:
 
 
 def _in_folder(folder: str) -> tuple[list[str], list[str]]:
-    found: list[str] = []
-    faults: list[str] = []
-
-    def cannot(error: OSError) -> None:
-        faults.append(f"cannot read the folder {error.filename!r}: {error.strerror}.")
-
-    for where, folders, names in os.walk(folder, onerror=cannot):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [os.path.join(where, n) for n in sorted(names) if is_picture_name(n)]
-    return found, faults
+    listed = list(pictures_below(folder))
+    return [path for path, fault in listed if fault is None], [fault for _, fault in listed if fault is not None]
 
 
 def _suffixes() -> str:

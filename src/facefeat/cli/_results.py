@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from facefeat.plugins.loading import one_line
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
+    from facefeat.cli._show import Escaping
     from facefeat.schema import Schema
     from facefeat.types import AgeInterval, AttributePrediction, FaceResult, ImageResult
 
@@ -113,7 +114,7 @@ class JsonWriter:
 class CsvWriter:
     """One row per face; the columns depend on the schema alone. A photo without faces has no row."""
 
-    def __init__(self, out: TextIO, schema: Schema | None) -> None:
+    def __init__(self, out: TextIO | Escaping, schema: Schema | None) -> None:
         self._out, self._csv = out, csv.writer(out, lineterminator="\n")
         self._classes = {n: a.classes for n, a in schema.attributes.items()} if schema is not None else {}
         self._csv.writerow(self.columns())

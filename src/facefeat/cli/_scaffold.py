@@ -10,6 +10,7 @@ from string import Template
 from facefeat._version import __version__
 from facefeat.errors import InputError
 from facefeat.plugins.registry import get_registry
+from facefeat.utils.atomic import atomic_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -62,7 +63,7 @@ def names_of(name: str, kind: str) -> Names:
 def write(names: Names, folder: Path) -> Path:
     """Write the project into a new or empty folder, and give it. Raises InputError where that cannot be done."""
     kind = names.kind
-    test = "test_presets_store.py.txt" if kind == "preset" else "test_contract.py.txt"
+    test = "test_preset.py.txt" if kind == "preset" else "test_contract.py.txt"
     files = {
         "pyproject.toml": "pyproject.toml.txt",
         "README.md": "README.md.txt",
@@ -81,14 +82,11 @@ def write(names: Names, folder: Path) -> Path:
         "changed": _CHANGED.get(kind, ""),
     }
     values["more"] = Template(_MORE.get(kind, "")).substitute(values)
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{str(folder)!r} exists and is not empty. Next: facefeat plugins new --folder ELSEWHERE")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{str(folder)!r} exists and is not empty. Next: facefeat plugins new --folder ELSEWHERE")
+    with atomic_folder(folder, "a project", lambda _: False) as new:
         for name, template in files.items():
             text = Template((TEMPLATES / template).read_text("utf-8")).substitute(values)
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.rstrip() + "\n", "utf-8")
-    except OSError as e:
-        raise InputError(f"cannot write the project to {str(folder)!r}: {e.strerror or e}") from None
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_text(text.rstrip() + "\n", "utf-8")
     return folder

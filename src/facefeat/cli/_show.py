@@ -6,11 +6,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from facefeat.plugins.loading import one_line
+from facefeat.utils.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,9 +19,29 @@ PROGRESS_AFTER = 1.0
 """Seconds without a bar: what is done sooner needs none."""
 
 
+def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text, which may be a stranger's: what a terminal would obey is shown as an escape."""
+    click.echo(printable(text), err=err, nl=nl)
+
+
 def warn(message: str) -> None:
     """One line on standard error."""
-    click.echo(f"facefeat: {message}", err=True)
+    say(f"facefeat: {message}", err=True)
+
+
+class Escaping:
+    """Writes to a terminal as `say` does; to a file or pipe it writes the data as they are."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out, self._safe = out, printable if out.isatty() else str
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        return self._out.write(self._safe(text))
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        self._out.flush()
 
 
 def megabytes(size: int) -> str:
@@ -31,6 +51,7 @@ def megabytes(size: int) -> str:
 
 def rows(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     """A table on standard output: ruled on a terminal that is wide enough, else plain columns, never cut."""
+    headers = [one_line(h, 10_000) for h in headers]
     cells = [[one_line(c, 10_000) for c in line] for line in lines]
     widths = [max(len(c) for c in column) for column in zip(headers, *cells, strict=True)]
     if sys.stdout.isatty():
@@ -43,7 +64,7 @@ def rows(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
             return
     for line in [list(headers), *cells]:
         padded = (c.ljust(w) for c, w in zip(line, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        say("  ".join(padded).rstrip())
 
 
 def _ruled(console: object, headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

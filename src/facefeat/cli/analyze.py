@@ -10,6 +10,7 @@ import click
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import say
 from facefeat.errors import InputError
 
 
@@ -63,7 +64,7 @@ def analyze(
     parts = [f"table.csv ({len(analysis.table):,} rows)", *(f"{n}.png" for n in analysis.figures)]
     if analysis.directions:
         parts.append(f"directions.npz ({len(analysis.directions)})")
-    click.echo(f"{output}: {', '.join(parts)}")
+    say(f"{output}: {', '.join(parts)}")
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -10,7 +10,7 @@ import click
 
 from facefeat.cli._inputs import Finite
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._show import progress, warn
+from facefeat.cli._show import progress, say, warn
 
 _OF_RAY = ("address", "workers", "gpus", "cpus")
 
@@ -104,6 +104,6 @@ def batch(
             f"{done.failed:,} of {done.pictures:,} pictures could not be read; the column reason says why. "
             "Next: the same command with --resume --retry-failed reads them again."
         )
-    click.echo(f"Written to {output}")
+    say(f"Written to {output}")
     if done.failed == done.pictures:
         ctx.exit(1)

@@ -10,7 +10,7 @@ import click
 from facefeat.cli._changes import as_number, attribute_options, requested
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._show import warn
+from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
 
 NEAREST = 5
@@ -82,7 +82,7 @@ def compose(
     if not composed.reached.all():
         warn(f"the model does not predict all that was asked in {int((~composed.reached).sum())} of {count}.")
     said = "; ".join(", ".join(caption_below(composed.predictions, i)) for i in range(min(count, 3)))
-    click.echo(f"{said}{'; ...' if count > 3 else ''}: written to {output}")
+    say(f"{said}{'; ...' if count > 3 else ''}: written to {output}")
 
 
 def coordinates_of(texts: Iterable[str]) -> dict[int, float]:

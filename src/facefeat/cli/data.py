@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._show import Bar, progress, rows, warn
+from facefeat.cli._show import Bar, progress, rows, say, warn
 from facefeat.cli.data_download import download
 from facefeat.cli.data_pictures import explore, preview
-from facefeat.plugins.loading import one_line
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
@@ -105,10 +105,10 @@ def _bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
 def _summary(dataset: FaceDataset, notes: tuple[str, ...], output: Path) -> None:
     splits = ", ".join(f"{name} {n:,}" for name, n in dataset.splits.items())
-    click.echo(f"{dataset.name}: {len(dataset):,} faces ({splits}), schema {dataset.schema.name}")
+    say(f"{dataset.name}: {len(dataset):,} faces ({splits}), schema {dataset.schema.name}")
     for note in notes:
-        click.echo(note)
-    click.echo()
+        say(note)
+    say()
     names = list(dataset.splits)
     table = dataset.table
     lines = []
@@ -117,18 +117,18 @@ def _summary(dataset: FaceDataset, notes: tuple[str, ...], output: Path) -> None
             by_split = table.loc[table[attribute] == label, "split"].value_counts()
             lines.append([attribute, label or "(unknown)", f"{total:,}", *(f"{by_split.get(n, 0):,}" for n in names)])
     rows(("Attribute", "Class", "Faces", *names), lines)
-    click.echo()
+    say()
     if dataset.skipped:
         _skipped(dataset, output)
-    click.echo(f"Licence: {dataset.licence}")
-    click.echo(f"Written to {output}. Next: facefeat train --recipe NAME --data {output} --output DIR")
+    say(f"Licence: {dataset.licence}")
+    say(f"Written to {output}. Next: facefeat train --recipe NAME --data {output} --output DIR")
 
 
 def _skipped(dataset: FaceDataset, output: Path) -> None:
-    click.echo(f"Skipped {len(dataset.skipped):,}:")
+    say(f"Skipped {len(dataset.skipped):,}:")
     for skipped in dataset.skipped[:SHOWN]:
-        click.echo("  " + one_line(f"{skipped.file}: {skipped.reason}", 1000))
+        say("  " + one_line(f"{skipped.file}: {skipped.reason}", 1000))
     if len(dataset.skipped) > SHOWN:
         kinds = Counter(s.reason.split(":")[0].split(". ")[0] for s in dataset.skipped).most_common(3)
         listed = "; ".join(f"{reason} ({n:,})" for reason, n in kinds)
-        click.echo(f"  ... all of them in {output / 'skipped.csv'}. Most: {listed}")
+        say(f"  ... all of them in {output / 'skipped.csv'}. Most: {listed}")

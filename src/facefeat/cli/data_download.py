@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._show import Bar, megabytes, progress, warn
+from facefeat.cli._show import Bar, megabytes, progress, say, warn
 
 ELSEWHERE = {
     "utkface": "UTKFace is given out by its authors on request: https://susanqq.github.io/UTKFace/. "
@@ -41,17 +41,17 @@ def download(name: str, margin: str, output: Path | None, import_too: bool) -> N
     if folder.exists() and not folder.is_dir():
         raise DownloadError(f"{str(folder)!r} is a file. Give another --output, a folder.")
     check_writable(folder, DownloadError, ". Give another --output.")
-    click.echo(f"Licence: {LICENCE}", err=True)
+    say(f"Licence: {LICENCE}", err=True)
     with ExitStack() as stack:
         archive = download_fairface(margin, folder, _Show(stack))
-    click.echo(f"{archive}: {megabytes(archive.stat().st_size)}")
-    click.echo(f"Licence: {LICENCE}")
+    say(f"{archive}: {megabytes(archive.stat().st_size)}")
+    say(f"Licence: {LICENCE}")
     if not import_too:
-        click.echo(f"Next: facefeat data import {archive} -o DIR")
+        say(f"Next: facefeat data import {archive} -o DIR")
         return
     from facefeat.cli.data import import_into
 
-    click.echo()
+    say()
     import_into(archive, folder / "table")
 
 

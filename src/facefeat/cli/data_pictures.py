@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._show import rows, warn
+from facefeat.cli._show import rows, say, warn
 from facefeat.errors import DataError, InputError
 from facefeat.utils.atomic import atomic_file, check_writable
 
@@ -49,13 +49,13 @@ def explore(source: Path, output: Path, schema: str | None, splits: Path | None,
         faces.save(new)
     _summary(found)
     names = ", ".join([*figures, "faces.png", "counts.csv", "counts.json"])
-    click.echo(f"Written to {output}: {names}")
+    say(f"Written to {output}: {names}")
 
 
 def _summary(found: Exploration) -> None:
     splits = ", ".join(f"{name} {n:,}" for name, n in found.splits.items())
-    click.echo(f"{found.name}: {found.faces:,} faces ({splits})")
-    click.echo()
+    say(f"{found.name}: {found.faces:,} faces ({splits})")
+    say()
     lines = []
     for attribute, uneven in found.imbalance.items():
         total = found.total(attribute)
@@ -71,7 +71,7 @@ def _summary(found: Exploration) -> None:
             ]
         )
     rows(("Attribute", "Largest", "Smallest", "Ratio", "As even as", "Unknown"), lines)
-    click.echo()
+    say()
     cells = [
         (int(n), f"{p.first} {found.classes[p.first][i]}, {p.second} {found.classes[p.second][j]}")
         for p in found.pairs
@@ -80,8 +80,8 @@ def _summary(found: Exploration) -> None:
     ]
     if cells:
         rows(("Faces", "Smallest pairs"), [[f"{n:,}", name] for n, name in sorted(cells)[:SPARSE]])
-        click.echo()
-    click.echo(f"Licence: {found.licence}")
+        say()
+    say(f"Licence: {found.licence}")
 
 
 @click.command("preview")
@@ -116,4 +116,4 @@ def preview(recipe: str, source: Path, output: Path, count: int, columns: int, s
     grid = preview_grid(np.asarray(crops), chosen.augment, columns, seed, title)
     with atomic_file(output, DataError) as new:
         Image.fromarray(grid).save(new)
-    click.echo(f"Written to {output}")
+    say(f"Written to {output}")

@@ -9,6 +9,7 @@ import click
 
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import say
 
 
 @click.command()
@@ -51,7 +52,7 @@ def demo(
         raise InputError(f"--data wants an imported folder, tar, zip or CSV. There is no {str(data)!r}.")
     check_model(preset)
     port = free_port(host, port)  # said before the model is read
-    click.echo(f"Reading the model{' and the data' if data else ''} ...", err=True)
+    say(f"Reading the model{' and the data' if data else ''} ...", err=True)
     start_keras()
     settings = Settings(
         preset=preset,
@@ -64,4 +65,4 @@ def demo(
         data=data,
         max_total=max(1000, 4 * max_upload),
     )
-    serve(settings, say=click.echo)
+    serve(settings, say=say)

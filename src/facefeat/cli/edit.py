@@ -10,7 +10,7 @@ from facefeat.cli._changes import attribute_options, requested
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import Finite, check_model
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._show import warn
+from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
 
 
@@ -82,4 +82,4 @@ def edit(
         write_picture(found.paste(large, edited.pictures[0]), output)
     else:
         edited.save(output, strip=(steps or 4) if grid else 0)
-    click.echo(f"{edited.sentence(0)}: written to {output}")
+    say(f"{edited.sentence(0)}: written to {output}")

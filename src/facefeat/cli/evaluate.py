@@ -13,6 +13,7 @@ from rich.table import Table
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import say
 
 if TYPE_CHECKING:
     from facefeat.evaluation import Report
@@ -64,7 +65,7 @@ def evaluate(
             audit.save(folder)
         console.print(f"Page: {folder / 'report.html'}", highlight=False)
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1))
+        say(json.dumps(report.to_dict(), indent=1))
     else:
         _show(report)
 

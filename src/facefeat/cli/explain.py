@@ -9,6 +9,7 @@ import click
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import say
 
 
 @click.command()
@@ -48,4 +49,4 @@ def explain(
     crop = the_face(model, photo, pixels, face).cut(model.image_size)
     found = model.explain(crop[None], attribute, label, method=method)
     write_frames(found.draw(size), output)
-    click.echo(f"{attribute} {found.labels[0]}, by {found.method}: written to {output}")
+    say(f"{attribute} {found.labels[0]}, by {found.method}: written to {output}")

@@ -8,6 +8,7 @@ import click
 
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import say
 from facefeat.export.metadata import FORMATS
 
 
@@ -37,4 +38,4 @@ def export(output: Path, format: str | None, preset: str | None, latent: bool) -
         if made.difference is None
         else f"agrees with the model to {max(made.difference, 1e-7):.0e}"
     )
-    click.echo(f"Written to {output}: {made.metadata.name} as {kind}, {size / 1e6:.1f} MB, {checked}")
+    say(f"Written to {output}: {made.metadata.name} as {kind}, {size / 1e6:.1f} MB, {checked}")

@@ -8,6 +8,7 @@ import click
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import say
 
 
 @click.command("fit-directions")
@@ -48,4 +49,4 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
         model.fit_directions(dataset)
         where = model.save(place)
     names = ", ".join(dict.fromkeys(a for a, _ in model.directions.readouts))
-    click.echo(f"{where}: directions of {names}, from {model.directions.faces:,} faces")
+    say(f"{where}: directions of {names}, from {model.directions.faces:,} faces")

@@ -8,7 +8,7 @@ import click
 
 from facefeat.cli._inputs import check_data, check_model, expand
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._show import progress, warn
+from facefeat.cli._show import progress, say, warn
 from facefeat.errors import InputError
 
 
@@ -80,4 +80,4 @@ def index(
 
         made = build_index(model, faces, output, metric=metric, crops=crops, preset=known, progress=tell, failed=warn)
     how = "by an approximate index" if made.facts["approximate"] else "exactly"
-    click.echo(f"{output}: {len(made):,} faces, latents of {made.latent_dim} numbers, {metric}, searched {how}")
+    say(f"{output}: {len(made):,} faces, latents of {made.latent_dim} numbers, {metric}, searched {how}")

@@ -9,6 +9,7 @@ import click
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
+from facefeat.cli._show import say
 
 
 @click.command()
@@ -72,4 +73,4 @@ def morph(
     made = model.morph_faces(crops, large, steps=steps, path=path, easing=easing, bounce=bounce, residual=residual)
     made.save(output, fps=fps, attributes=attributes)
     width, height = made.frame_size(attributes)
-    click.echo(f"Written to {output}: {len(made)} frames of {width} x {height} pixels")
+    say(f"Written to {output}: {len(made)} frames of {width} x {height} pixels")

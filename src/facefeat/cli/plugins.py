@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._show import rows
+from facefeat.cli._show import rows, say
 from facefeat.plugins.contracts import KINDS
 from facefeat.plugins.loading import PluginProblem
 from facefeat.plugins.registry import get_registry
@@ -68,7 +68,7 @@ def plugins(ctx: click.Context, kind: str | None, show: bool, as_json: bool) -> 
     if ctx.invoked_subcommand is not None:
         return
     if as_json:
-        click.echo(_as_json(kind, _problems()))
+        say(_as_json(kind, _problems()))
     elif show:
         _show_problems(_problems())
     else:
@@ -77,11 +77,11 @@ def plugins(ctx: click.Context, kind: str | None, show: bool, as_json: bool) -> 
 
 def _show_problems(problems: Sequence[PluginProblem]) -> None:
     if not problems:
-        click.echo("No problems.")
+        say("No problems.")
     for problem in problems:
-        click.echo(str(problem))
+        say(str(problem))
         for line in problem.traceback.splitlines():
-            click.echo(f"    {line}")
+            say(f"    {line}")
 
 
 @plugins.command()
@@ -90,11 +90,11 @@ def check(ctx: click.Context) -> None:
     """Exit with 1 where a plugin has a problem, and name each."""
     problems = _problems()
     for problem in problems:
-        click.echo(str(problem))
+        say(str(problem))
     if problems:
         ctx.exit(1)
     count = len({p.distribution for p in get_registry().plugins}) - 1
-    click.echo(f"No problems. {len(get_registry().all())} components of facefeat and {count} plugin distribution(s).")
+    say(f"No problems. {len(get_registry().all())} components of facefeat and {count} plugin distribution(s).")
 
 
 @plugins.command()
@@ -111,6 +111,6 @@ def new(name: str, kind: str, folder: Path | None) -> None:
 
     names = names_of(name, kind)
     target = write(names, Path(names.distribution) if folder is None else folder)
-    click.echo(f"{names.distribution}: the {kind} {names.component!r}, in {target}")
+    say(f"{names.distribution}: the {kind} {names.component!r}, in {target}")
     for line in (f"cd {shlex.quote(str(target))}", 'pip install -e ".[test]"', "pytest"):
-        click.echo(f"  {line}")
+        say(f"  {line}")

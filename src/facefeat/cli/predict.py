@@ -17,8 +17,9 @@ import click
 from facefeat.cli._inputs import Finite, check_model, expand
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._results import CsvWriter, JsonWriter, Writer, terminal_writer
-from facefeat.cli._show import progress, warn
+from facefeat.cli._show import Escaping, progress, warn
 from facefeat.errors import FacefeatError, InputError
+from facefeat.utils.atomic import atomic_file, unwritable
 
 if TYPE_CHECKING:
     from facefeat import FaceFeatureModel
@@ -96,7 +97,7 @@ def predict(
         if as_json:
             writer = JsonWriter(out)
         elif as_csv:
-            writer = CsvWriter(out, schema)
+            writer = CsvWriter(Escaping(out), schema)
         else:
             width = shutil.get_terminal_size().columns if out.isatty() else None
             writer = terminal_writer(out, schema, found.files, width)
@@ -184,7 +185,7 @@ class _Annotator:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise InputError(f"cannot make the folder {str(folder)!r}: {e.strerror}.") from None
+            raise unwritable(folder, e) from None
         self._folder = folder
         self._taken = {os.path.realpath(f) for f in files}
 
@@ -197,13 +198,11 @@ class _Annotator:
 
         if result.error is not None:
             return result
-        target = self._target(Path(result.source).stem)
         try:
-            Image.fromarray(annotate(open_image(result.source), result)).save(target, quality=92)
+            with atomic_file(self._target(Path(result.source).stem)) as new:
+                Image.fromarray(annotate(open_image(result.source), result)).save(new, quality=92)
         except FacefeatError as e:
             return replace(result, error=str(e))
-        except OSError as e:
-            return replace(result, error=f"cannot write {str(target)!r}: {e.strerror or e}.")
         return result
 
     def _target(self, stem: str) -> Path:

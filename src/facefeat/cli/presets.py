@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from facefeat.cli._show import megabytes, rows, warn
+from facefeat.cli._show import megabytes, rows, say, warn
 from facefeat.errors import FacefeatError, PresetError
 from facefeat.plugins.registry import Registered, get_registry
 
@@ -55,7 +55,7 @@ def presets(ctx: click.Context, name: str | None, as_json: bool) -> None:
     if name is not None:
         if as_json:
             raise click.UsageError("NAME prints a model card, which is no JSON: give NAME or --json.")
-        click.echo(_card(name).rstrip())
+        say(_card(name).rstrip())
         return
     found, failed = [], False
     for item in get_registry().all("preset"):
@@ -65,21 +65,23 @@ def presets(ctx: click.Context, name: str | None, as_json: bool) -> None:
             failed = True
             warn(f"preset {item.qualified}: {e}")
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
     elif found:
         rows(("Name", "Crops", "Classifier parameters", "On disk", "Licence", "Summary"), [_line(f) for f in found])
     else:
-        click.echo("No preset is installed.")
+        say("No preset is installed.")
     if failed:
         ctx.exit(1)
 
 
 def _card(name: str) -> str:
-    from facefeat.presets.store import find_preset
+    from facefeat.presets.store import find_preset, read_card
 
-    path = find_preset(name) / "model_card.md"
+    folder = find_preset(name)
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as e:
+        return read_card(folder)
+    except (OSError, ValueError) as e:
         why = (e.strerror or str(e)) if isinstance(e, OSError) else "it is not UTF-8 text"
-        raise PresetError(f"preset {name!r} has no readable model card: {str(path)!r}: {why}") from None
+        raise PresetError(
+            f"preset {name!r} has no readable model card: {str(folder / 'model_card.md')!r}: {why}"
+        ) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from facefeat.cli._show import rows
+from facefeat.cli._show import rows, say
 
 
 @click.command()
@@ -26,13 +26,13 @@ def recipes(name: str | None, as_json: bool) -> None:
     if name is not None:
         recipe = load_decoder_recipe(name) if name in decoders else load_recipe(name)
         if as_json:
-            click.echo(json.dumps(recipe.to_dict(), indent=1))
+            say(json.dumps(recipe.to_dict(), indent=1))
         else:
-            click.echo(shipped.get(name, Path(name)).read_text("utf-8").rstrip())
+            say(shipped.get(name, Path(name)).read_text("utf-8").rstrip())
         return
     found, made = [load_recipe(n) for n in list_recipes()], [load_decoder_recipe(n) for n in decoders]
     if as_json:
-        click.echo(json.dumps([*(r.to_dict() for r in found), *(r.to_dict() for r in made)], indent=1))
+        say(json.dumps([*(r.to_dict() for r in found), *(r.to_dict() for r in made)], indent=1))
         return
     lines = [
         (
@@ -68,16 +68,16 @@ def compare(runs: tuple[Path, ...], format_: str) -> None:
     cells = [[str(i), *(_cell(v) for v in row)] for i, row in zip(table.index, table.to_numpy(), strict=True)]
     headers = ["metric", *table.columns]
     if format_ == "json":
-        click.echo(table.to_json(orient="columns", indent=1))
+        say(table.to_json(orient="columns", indent=1))
     elif format_ == "csv":
-        click.echo(table.to_csv(), nl=False)
+        say(table.to_csv(), nl=False)
     elif format_ == "markdown":
         lines = [headers, ["---"] * len(headers), *cells]
-        click.echo("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        say("\n".join(f"| {' | '.join(line)} |" for line in lines))
     else:
         rows(headers, cells)
     if len({r.schema for r in found} | {"fairface"}) > 1:
-        click.echo("Columns of different schemas were measured on different faces and classes.", err=True)
+        say("Columns of different schemas were measured on different faces and classes.", err=True)
 
 
 def _cell(value: Any) -> str:

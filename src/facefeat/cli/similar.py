@@ -11,7 +11,7 @@ import click
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._show import rows
+from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def similar(
 
         write_frames(neighbour_sheet(crop, found, index.metric)[None], output)
     if as_json:
-        click.echo(json.dumps([n.to_dict() for n in found], indent=1))
+        say(json.dumps([n.to_dict() for n in found], indent=1))
         return
     headers = ["", index.metric, "file", *(["face"] if any(n.box for n in found) else []), *index.attributes]
     rows(

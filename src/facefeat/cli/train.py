@@ -12,6 +12,7 @@ from rich.console import Console
 from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import RichReporter, bars, check_output, make_output, repeated, run_options
+from facefeat.cli._show import say
 
 
 @click.command("train")
@@ -78,4 +79,4 @@ def train(
     command = repeated("train", recipe, **told, **changes)
     card = model_card(model, report, log, command)
     model.save(output / "preset", card=card)
-    click.echo(str(output / "preset"))
+    say(str(output / "preset"))

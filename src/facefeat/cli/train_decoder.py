@@ -35,7 +35,7 @@ def train_decoder(
     With it go the directions that `facefeat edit` and `compose` need. The classifier stays as it is. Every epoch leaves
     a checkpoint in OUTPUT; after a kill, the same command with --resume goes on from there.
     """
-    from facefeat.cli._show import warn
+    from facefeat.cli._show import say, warn
     from facefeat.data import load_dataset
     from facefeat.errors import DataError
     from facefeat.evaluation.card import with_decoder
@@ -86,4 +86,4 @@ def train_decoder(
         warn(f"the decoder is written, but not the directions that editing and composing need: {e}")
     best = log.epochs[log.best_epoch]
     console.print(f"mean squared error {best['mse']:.4f}, PSNR {best['psnr']:.1f} dB on {validation_split}")
-    click.echo(str(output / "preset"))
+    say(str(output / "preset"))

@@ -13,6 +13,7 @@ from rich.console import Console
 from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import check_output
+from facefeat.cli._show import say
 
 if TYPE_CHECKING:
     from facefeat.training.recipe import Recipe
@@ -83,7 +84,7 @@ def tune(
     write_page(study, chosen, output)
     for key, value in study.best_params.items():
         console.print(f"  {key} = {value:.4g}" if isinstance(value, float) else f"  {key} = {value}", highlight=False)
-    click.echo(str(output / "best.toml"))
+    say(str(output / "best.toml"))
     console.print(f"Plots: {output / 'index.html'}. Next: facefeat train --recipe {output / 'best.toml'} ...")
 
 

@@ -13,7 +13,6 @@ import mmap
 import operator
 import os
 import shutil
-import sys
 import tempfile
 import threading
 import zlib
@@ -26,11 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facefeat.data.decode import cores, decode_all
+from facefeat.data.decode import decode_all
 from facefeat.data.sources import Source
 from facefeat.errors import DataError, ImageError, InputError
 from facefeat.image.align import open_image, resize_crop
 from facefeat.utils.atomic import replace_folder, temporary_folder, unwritable
+from facefeat.utils.files import read_json
+from facefeat.utils.machine import cores
 
 VERSION = 1
 """Goes up when the pixels that the same file gives change."""
@@ -38,17 +39,6 @@ CHECK_ALL_BYTES = 4 * 1024**3
 """A cache up to this size is checked whole when it is opened (about a second a gigabyte); 64 blocks of a larger one."""
 _BLOCK = 64 * 1024**2
 _RELEASE_BYTES = 32 * 1024**2
-
-
-def default_cache_dir() -> Path:
-    """$FACEFEAT_CACHE, or the folder that the system has for caches. It is not made here."""
-    if os.environ.get("FACEFEAT_CACHE"):
-        return Path(os.environ["FACEFEAT_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "facefeat" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "facefeat"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facefeat"
 
 
 class CropView:
@@ -203,7 +193,7 @@ def _open(folder: Path, key: str, count: int, size: int) -> DecodedCrops | None:
     """The cache in a folder, or None where there is none, or it is damaged."""
     data = folder / "crops.u8"
     try:
-        about = json.loads((folder / "cache.json").read_text("utf-8"))
+        about = read_json(folder / "cache.json")
         whole = data.stat().st_size == count * size * size * 3
         if not whole or about["key"] != key or about["version"] != VERSION:
             return None

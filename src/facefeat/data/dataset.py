@@ -198,11 +198,11 @@ class FaceDataset:
         return decoded
 
     def _cache_dirs(self, cache_dir: str | os.PathLike[str] | None) -> list[Path]:
-        from facefeat.data.crops import default_cache_dir
+        from facefeat.utils.machine import cache_dir as user_cache_dir
 
         if cache_dir is not None:
             return [Path(cache_dir)]
-        user = default_cache_dir()
+        user = user_cache_dir()
         if os.environ.get("FACEFEAT_CACHE") or self._shared.home is None:
             return [user]
         return [self._shared.home / "cache", user]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,17 +9,11 @@ from typing import TypeVar
 
 from facefeat.data.sources import Source
 from facefeat.errors import ImageError
+from facefeat.utils.machine import cores
 
 T = TypeVar("T")
 CHUNK = 32
 """Pictures per task: enough that handing it to a thread costs nothing beside the work."""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def decode_all(

@@ -19,6 +19,7 @@ from facefeat.data.tables import read_table
 from facefeat.errors import DataError, ImageError
 from facefeat.schema import Schema, get_schema
 from facefeat.utils.atomic import check_writable, temporary_folder, unwritable
+from facefeat.utils.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,7 +207,7 @@ _AGAIN = "Run `facefeat data import SOURCE --output DIR` again."
 def _about(folder: Path) -> dict[str, Any]:
     path = folder / "dataset.json"
     try:
-        about = json.loads(path.read_text("utf-8"))
+        about = read_json(path)
     except (OSError, ValueError) as e:
         raise DataError(f"cannot read {str(path)!r}: {e}. {_AGAIN}") from None
     version = about.get("format_version") if isinstance(about, dict) else None

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from facefeat.data.collect import Collector, Skipped, Splits, hashed_split, split_name
 from facefeat.data.labels import LabelReader, repair_warning
 from facefeat.data.sources import (
-    PICTURE_SUFFIXES,
     FolderSource,
     Source,
     clean_name,
@@ -25,6 +24,7 @@ from facefeat.data.sources import (
 )
 from facefeat.data.tables import Table, parse_table, read_table
 from facefeat.errors import DataError, InputError, LabelError, did_you_mean
+from facefeat.image.io import is_picture_name
 from facefeat.schema import BUILTIN_SCHEMAS, Schema, get_schema
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _detect(path: Path) -> str:
     names = open_source(path).names()
     if any(_FAIRFACE_TABLE.fullmatch(n.rpartition("/")[2]) for n in names):
         return "fairface"
-    pictures = [n for n in names if n.lower().endswith(PICTURE_SUFFIXES)]
+    pictures = [n for n in names if is_picture_name(n)]
     if pictures and 2 * sum(bool(_UTKFACE_NAME.match(n.rpartition("/")[2])) for n in pictures) >= len(pictures):
         return "utkface"
     if path.is_file() and _tables_beside(path):
@@ -163,9 +163,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
     _needs(schema, ("age", "gender", "race"), "UTKFace")
     source = open_source(path)
     notes: list[str] = []
-    files = [
-        n for n in source.names() if n.lower().endswith(PICTURE_SUFFIXES) or _UTKFACE_NAME.match(n.rpartition("/")[2])
-    ]
+    files = [n for n in source.names() if is_picture_name(n) or _UTKFACE_NAME.match(n.rpartition("/")[2])]
     if not files:
         raise DataError(f"{str(path)!r} has no pictures. UTKFace's are named age_gender_race_date.jpg.chip.jpg.")
     prefix = _common_folder(files)

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from facefeat.errors import DataError, ImageError
-
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
-MAX_PICTURE_BYTES = 256 * 1024**2
-"""A larger file is not read: no photo is that large, and a zip may declare anything."""
+from facefeat.image.io import MAX_PICTURE_BYTES
+from facefeat.utils.files import is_compressed, is_visible, read_regular, walk
 
 
 class Source(Protocol):
@@ -64,10 +62,6 @@ def is_inside(name: str) -> bool:
     return bool(name) and not name.startswith("/") and ":" not in name[:2] and ".." not in name.split("/")
 
 
-def _visible(name: str) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
 def _stat_stamp(path: Path) -> str:
     info = path.stat()
     return f"{info.st_size}:{info.st_mtime_ns}"
@@ -85,15 +79,8 @@ class FolderSource:
 
     def names(self) -> list[str]:
         """Every file below the folder, sorted."""
-        return sorted(self._walk())
-
-    def _walk(self) -> Iterator[str]:
-        for folder, folders, files in os.walk(self.path):
-            folders[:] = [f for f in folders if _visible(f)]
-            below = Path(folder).relative_to(self.path).as_posix()
-            for name in files:
-                if _visible(name):
-                    yield name if below == "." else f"{below}/{name}"
+        start = len(os.path.join(self.path, ""))
+        return sorted(path[start:].replace(os.sep, "/") for path, fault in walk(self.path) if fault is None)
 
     def _locate(self, name: str) -> Path | None:
         return self.path / name if self.outside or is_inside(name) else None
@@ -113,11 +100,9 @@ class FolderSource:
         if path is None:
             raise ImageError(f"{name!r} is outside {str(self.path)!r}")
         try:
-            if path.stat().st_size > MAX_PICTURE_BYTES:
-                raise ImageError(f"{name!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB")
-            return path.read_bytes()
-        except OSError as e:
-            raise ImageError(f"cannot read {name!r}: {e.strerror or e}") from None
+            return read_regular(path, MAX_PICTURE_BYTES)
+        except (OSError, ValueError) as e:
+            raise ImageError(f"cannot read {name!r}: {getattr(e, 'strerror', None) or e}") from None
 
     def stamp(self, names: Sequence[str]) -> str:
         """Size and modification time of each file."""
@@ -145,11 +130,11 @@ class TarSource:
         try:
             with path.open("rb") as f:
                 head = f.read(6)
-            self.sequential = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head == b"\xfd7zXZ\x00"
+            self.sequential = is_compressed(head)
             self._tar = tarfile.open(path, "r:*" if self.sequential else "r:")  # noqa: SIM115 - kept open to read from
             for member in self._tar:
                 name = clean_name(member.name)
-                if member.isreg() and not member.issparse() and is_inside(name) and _visible(name):
+                if member.isreg() and not member.issparse() and is_inside(name) and is_visible(name):
                     self._index[name] = member
             self._file = None if self.sequential else path.open("rb")
         except (tarfile.TarError, EOFError, zlib.error) as e:
@@ -212,7 +197,7 @@ class ZipSource:
             raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
         for info in self._zip.infolist():
             name = clean_name(info.filename)
-            if not info.is_dir() and is_inside(name) and _visible(name):
+            if not info.is_dir() and is_inside(name) and is_visible(name):
                 self._index[name] = info
 
     def names(self) -> list[str]:
@@ -250,6 +235,8 @@ def open_source(path: Path, outside: bool = False) -> Source:
         return FolderSource(path, outside=outside)
     if not path.exists():
         raise DataError(f"no such file or folder: {str(path)!r}")
+    if not path.is_file():
+        raise DataError(f"{str(path)!r} is neither a folder nor a regular file")
     if zipfile.is_zipfile(path):
         return ZipSource(path)
     if path.stat().st_size and tarfile.is_tarfile(path):
@@ -283,7 +270,7 @@ def _folders(source: Source, depth: int = 3) -> Iterator[str]:
     if isinstance(source, FolderSource):
         for folder, folders, _ in os.walk(source.path):
             below = Path(folder).relative_to(source.path)
-            folders[:] = sorted(f for f in folders if _visible(f)) if len(below.parts) < depth else []
+            folders[:] = sorted(f for f in folders if is_visible(f)) if len(below.parts) < depth else []
             yield from ((below / f).as_posix() for f in folders)
         return
     seen: set[str] = set()

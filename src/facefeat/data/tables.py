@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facefeat.errors import DataError
+from facefeat.utils.files import read_regular
 
 MAX_TABLE_BYTES = 2 * 1024**3
 
@@ -38,11 +39,9 @@ class Table:
 def read_table(path: Path) -> Table:
     """The table in a CSV file. Raises DataError where it cannot be read as one."""
     try:
-        if path.stat().st_size > MAX_TABLE_BYTES:
-            raise DataError(f"{str(path)!r} is larger than {MAX_TABLE_BYTES // 1024**3} GB")
-        return parse_table(path.read_bytes(), str(path))
-    except OSError as e:
-        raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+        return parse_table(read_regular(path, MAX_TABLE_BYTES), str(path))
+    except (OSError, ValueError) as e:
+        raise DataError(f"cannot read {str(path)!r}: {getattr(e, 'strerror', None) or e}") from None
 
 
 def parse_table(data: bytes, where: str) -> Table:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError
+from facefeat.utils.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
             raise InputError(f"{str(folder)!r} is not finished: {name} is missing. Next: facefeat train ... --resume")
         raise InputError(f"{str(folder)!r} is no run: {name} is missing. Valid: the --output of `facefeat train`.")
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found: dict[str, Any] = read_json(path)
     except (OSError, ValueError) as e:
         raise InputError(f"cannot read {str(path)!r}: {e}") from None
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facefeat.errors import FacefeatError, InputError, did_you_mean
 from facefeat.schema import Schema
 from facefeat.types import Alignment, FaceBatch
+from facefeat.utils.files import parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,7 @@ class ExportMetadata:
     def from_json(cls, text: str, where: str) -> ExportMetadata:
         """What `to_json` wrote; where: the file, for messages. Raises InputError for anything else."""
         try:
-            value = json.loads(text)
+            value = parse_json(text)
             version, writer = value["version"], str(value["facefeat"])
             if type(version) is int and version <= VERSION:
                 return cls._from_dict(value)

@@ -9,17 +9,21 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import ImageError
+from facefeat.utils.files import open_regular, walk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as PILImage
 
     from facefeat.types import ImageLike, UInt8Array
+
+MAX_PICTURE_BYTES = 256 * 1024**2
+"""A larger file is not read: no photo is that large, and an archive may declare anything."""
 
 MAX_PIXELS = 178_956_970
 """Pictures of more pixels are refused before they are decoded; also where Pillow refuses, unless told otherwise."""
@@ -49,6 +53,18 @@ def is_picture_name(path: str) -> bool:
     """By its ending; hidden files are not the user's photos (macOS leaves `._photo.jpg` beside photo.jpg)."""
     base = os.path.basename(path)
     return not base.startswith(".") and os.path.splitext(base)[1].lower() in PICTURE_SUFFIXES
+
+
+def pictures_below(folder: str) -> Iterator[tuple[str, str | None]]:
+    """(path, None) of each picture in a folder and those below it, and (folder, reason) where one cannot be listed.
+
+    Sorted: a folder's own pictures come before those of its subfolders. Hidden ones are left out.
+    """
+    for path, fault in walk(folder):
+        if fault is not None:
+            yield path, f"cannot read the folder {path!r}: {fault.strerror}."
+        elif is_picture_name(path):
+            yield path, None
 
 
 def is_one_image(images: object) -> bool:
@@ -99,15 +115,15 @@ def open_image(source: ImageLike) -> UInt8Array:
 
 def _from_path(path: str) -> UInt8Array:
     name = repr(path if len(path) <= 200 else f"{path[:60]}...{path[-100:]}")
-    if os.path.isdir(path):
-        raise ImageError(f"{name} is a folder. Valid: the path of one picture.")
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0 and os.path.isfile(path):
+        with open_regular(path, MAX_PICTURE_BYTES) as file:
+            if os.fstat(file.fileno()).st_size == 0:
                 raise ImageError(f"{name} is empty (0 bytes).")
             return _from_file(file, name)
     except FileNotFoundError:
         raise ImageError(f"no such file: {name}.") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name} is a folder. Valid: the path of one picture.") from None
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path; _from_file lets out ImageError alone
         if isinstance(e, ImageError):
             raise

@@ -29,6 +29,7 @@ from facefeat.index.database import (
     schema_of,
 )
 from facefeat.utils.atomic import replace_folder, write_text
+from facefeat.utils.files import read_json
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
@@ -250,7 +251,7 @@ def _facts(
 def _open_partial(folder: Path, facts: dict[str, Any], schema: Any) -> tuple[Any, int]:
     """The table of an unfinished index, and how many units are in it; a new one where it is of another run."""
     try:
-        before = json.loads((folder / FACTS).read_text("utf-8"))
+        before = read_json(folder / FACTS)
     except (OSError, ValueError):
         before = None
     # A run that was stopped in its last step has its facts already; its rows are all there.

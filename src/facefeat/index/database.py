@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import numpy as np
 
 from facefeat.errors import InputError, MissingExtraError
 from facefeat.networks.decoder import check_latents
+from facefeat.utils.files import read_json
 
 if TYPE_CHECKING:
     from facefeat.types import FloatArray, UInt8Array
@@ -152,7 +152,7 @@ def require_lancedb() -> Any:
 def read_facts(folder: Path) -> dict[str, Any]:
     """`index.json`. Raises InputError for a folder that is no index, one that is not finished, or a newer one."""
     try:
-        facts = json.loads((folder / FACTS).read_text("utf-8"))
+        facts = read_json(folder / FACTS)
         version, complete, _ = facts["version"], facts["complete"], facts["encoder"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{str(folder)!r} is no index of faces. Next: facefeat index DATA -o FOLDER") from None

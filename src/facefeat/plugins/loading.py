@@ -22,6 +22,7 @@ import pluggy
 from facefeat.errors import PluginError
 from facefeat.plugins import hookspecs
 from facefeat.plugins.contracts import KINDS, Component
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
@@ -89,12 +90,6 @@ class Found:
 def normalise(name: str) -> str:
     """A distribution's name as pip compares it: "My_Plugin" -> "my-plugin"."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
-
-
-def one_line(text: str, limit: int = 300) -> str:
-    """Printable, on one line, not too long: what a stranger's message may put on a terminal."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
 def describe(error: BaseException) -> str:

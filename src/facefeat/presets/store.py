@@ -18,6 +18,7 @@ from facefeat.presets.latent_directions import FILE as DIRECTIONS
 from facefeat.schema import Schema
 from facefeat.types import Alignment
 from facefeat.utils.atomic import atomic_folder
+from facefeat.utils.files import read_json, read_regular
 
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
@@ -110,11 +111,11 @@ def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise PresetError(f"preset {str(folder)!r}: config.json is over {MAX_CONFIG_BYTES} bytes.")
     try:
-        config = json.loads(path.read_text("utf-8"))
-    except (ValueError, UnicodeDecodeError) as e:
+        config = read_json(path, MAX_CONFIG_BYTES, inside=folder)
+    except OSError as e:
+        raise PresetError(f"preset {str(folder)!r}: cannot read config.json: {e.strerror or e}.") from None
+    except ValueError as e:
         raise PresetError(f"preset {str(folder)!r}: config.json is not valid JSON: {e}") from None
     if not isinstance(config, dict):
         raise PresetError(f"preset {str(folder)!r}: config.json must hold a table.")
@@ -213,16 +214,21 @@ def load_decoder(folder: str | Path) -> FaceDecoder | None:
     return decoder
 
 
+def read_card(folder: Path) -> str:
+    """The model card of a preset, Markdown. Raises OSError and ValueError where it cannot be read as a text."""
+    return read_regular(folder / "model_card.md", MAX_CONFIG_BYTES, inside=folder).decode("utf-8")
+
+
 def read_record(folder: str | Path) -> dict[str, Any]:
     """What a preset tells of its making: "card", "training" and "decoder_training", as `save_preset` takes them."""
     folder = Path(folder)
     record: dict[str, Any] = {}
     try:
         if (folder / "model_card.md").is_file():
-            record["card"] = (folder / "model_card.md").read_text("utf-8")
+            record["card"] = read_card(folder)
         for key in ("training", "decoder_training"):
             if (folder / f"{key}.json").is_file():
-                value = json.loads((folder / f"{key}.json").read_text("utf-8"))
+                value = read_json(folder / f"{key}.json", inside=folder)
                 record[key] = value if isinstance(value, dict) else {}
     except (OSError, ValueError) as e:
         raise PresetError(f"preset {str(folder)!r}: cannot read what it tells of its making: {e}") from None

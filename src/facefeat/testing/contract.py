@@ -19,7 +19,8 @@ from typing import Any
 
 from facefeat.errors import InputError, did_you_mean
 from facefeat.plugins.contracts import Component
-from facefeat.plugins.loading import describe, one_line
+from facefeat.plugins.loading import describe
+from facefeat.utils.text import one_line
 
 ASPECTS = ("batches", "determinism", "round-trip", "precision", "gradients", "import", "files", "backends")
 """What a check looks at beyond shapes and types; `skip` takes these names."""

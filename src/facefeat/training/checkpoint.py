@@ -13,6 +13,7 @@ import numpy as np
 
 from facefeat.errors import TrainingError
 from facefeat.utils.atomic import atomic_file
+from facefeat.utils.files import parse_json
 
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 
@@ -59,7 +60,7 @@ class Checkpoints:
             return None
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                state: dict[str, Any] = json.loads(str(arrays["state"]))
+                state: dict[str, Any] = parse_json(str(arrays["state"]))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
             raise TrainingError(f"{str(path)!r} is no checkpoint ({e}). Give another --output.") from None
         if state["key"] != self.key:

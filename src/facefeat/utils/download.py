@@ -17,7 +17,6 @@ import hashlib
 import http.client
 import json
 import os
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from facefeat.errors import DownloadError, InputError
+from facefeat.utils.files import read_json
 
 Progress = Callable[[int, int | None], None]
 """Called as progress(bytes so far, bytes in all or None where the server does not say)."""
@@ -35,19 +35,6 @@ Progress = Callable[[int, int | None], None]
 CHUNK = 1 << 18
 _RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_PAUSE = 30.0
-
-
-def cache_dir() -> Path:
-    """The folder for downloads: $FACEFEAT_CACHE, or `facefeat` in the platform's cache folder. Makes nothing."""
-    if given := os.environ.get("FACEFEAT_CACHE"):
-        return Path(given).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "facefeat"
 
 
 def sha256_of(path: str | Path) -> str:
@@ -289,7 +276,7 @@ def _finish(job: _Job, *, resumed: bool) -> bool:
 def _resume_point(job: _Job, url: str) -> tuple[int, str | None]:
     """How many bytes of the part to keep, and what If-Range must say so that the rest belongs to them."""
     try:
-        note = json.loads(job.note.read_text("utf-8"))
+        note = read_json(job.note)
         validator = note["validator"] if note["url"] == url else None
     except (OSError, ValueError, KeyError, TypeError):
         validator = None

@@ -26,7 +26,8 @@ from facefeat.builtin.backbones import applications
 from facefeat.builtin.backbones import weights as files
 from facefeat.errors import InputError
 from facefeat.plugins.contracts import Component
-from facefeat.utils.download import cache_dir, fetch
+from facefeat.utils.download import fetch
+from facefeat.utils.machine import cache_dir
 
 if TYPE_CHECKING:
     import keras

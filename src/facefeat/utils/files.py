@@ -1,0 +1,108 @@
+"""Files of strangers: opened only where they are regular, read with a bound; folders walked in a fixed order."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from typing import IO, Any
+
+MAX_JSON_BYTES = 256 * 1024**2
+
+
+def open_regular(
+    path: str | os.PathLike[str], max_bytes: int | None = None, inside: str | os.PathLike[str] | None = None
+) -> IO[bytes]:
+    """Open a regular file for reading; one that could keep the reader for ever is refused.
+
+    Args:
+        path: the file; a link is followed.
+        max_bytes: refuse a larger one. What a file says of its size may be wrong: see `read_regular`.
+        inside: refuse a link that leads out of this folder.
+
+    Raises:
+        OSError: for a pipe, device, socket or folder, a file that is too large or outside, and whatever else cannot be
+            opened; its `strerror` is one clause.
+        ValueError: for a NUL in the path.
+    """
+    if inside is not None:
+        root, real = os.path.realpath(inside), os.path.realpath(path)
+        if os.path.commonpath([root, real]) != root:
+            raise OSError(errno.ELOOP, f"it is a link that leads out of {os.fspath(inside)!r}", os.fspath(path))
+    _check(os.stat(path).st_mode, path)  # before it is opened: that alone can change a device
+    # Without O_NONBLOCK, a pipe that took the file's place meanwhile, and /proc/kmsg, would wait for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    try:
+        status = os.fstat(file.fileno())
+        _check(status.st_mode, path)
+        if max_bytes is not None and status.st_size > max_bytes:
+            raise _too_large(path, max_bytes)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: str | os.PathLike[str], max_bytes: int, inside: str | os.PathLike[str] | None = None) -> bytes:
+    """The bytes of a regular file, up to `max_bytes`. Raises OSError and ValueError as `open_regular`."""
+    with open_regular(path, max_bytes, inside) as file:
+        data: bytes | None = file.read(max_bytes + 1)
+    if data is None:  # such as /proc/kmsg
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), os.fspath(path))
+    if len(data) > max_bytes:
+        raise _too_large(path, max_bytes)
+    return data
+
+
+def _check(mode: int, path: str | os.PathLike[str]) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+
+
+def _too_large(path: str | os.PathLike[str], max_bytes: int) -> OSError:
+    size = f"{max_bytes // 1024**2:,} MB" if max_bytes >= 1024**2 else f"{max_bytes:,} bytes"
+    return OSError(errno.EFBIG, f"it is larger than {size}", os.fspath(path))
+
+
+def read_json(
+    path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES, inside: str | os.PathLike[str] | None = None
+) -> Any:
+    """What a JSON file holds. Raises OSError as `open_regular`, ValueError where it is no JSON."""
+    return parse_json(read_regular(path, max_bytes, inside).decode("utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text holds. Raises ValueError where it is none, or is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def is_visible(name: str) -> bool:
+    """Whether no part of a name with "/" is hidden, or the `__MACOSX` of a Mac's archives."""
+    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, OSError | None]]:
+    """(path, None) of each visible file below a folder, and (folder, error) where one cannot be listed.
+
+    Sorted: a folder's own files come before those of its subfolders. Links to folders are not followed.
+    """
+    faults: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=faults.append):
+        folders[:] = sorted(f for f in folders if is_visible(f))
+        yield from ((os.path.join(where, n), None) for n in sorted(names) if is_visible(n))
+        yield from ((str(f.filename), f) for f in faults)
+        faults.clear()
+    yield from ((str(f.filename), f) for f in faults)
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether a file that begins so (6 bytes are enough) is compressed by gzip, bzip2 or xz."""
+    return head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"))

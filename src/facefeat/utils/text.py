@@ -1,0 +1,18 @@
+"""Text of strangers (names, messages, cards) made safe for a terminal."""
+
+from __future__ import annotations
+
+_KEPT = "\n\t\u00a0\u202f\u3000"  # not printable for Python, and harmless
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal would obey, or that turns its reading direction, as an escape: "\x1b[2J"."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _KEPT else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Printable, on one line, not too long."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
