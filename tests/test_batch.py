@@ -24,7 +24,7 @@ from facefeat.batch import BatchSummary, run_batch
 from facefeat.batch import chunks as chunks_room
 from facefeat.batch import parts as parts_room
 from facefeat.batch import run as run_room
-from facefeat.batch.answers import NO_FACE
+from facefeat.batch.table import NO_FACE
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -154,7 +154,7 @@ def test_pictures_are_opened_a_few_ahead_and_seen_by_the_detector_in_groups(
     opened: list[str] = []
     ahead: list[int] = []
     seen = 0
-    open_image, detect = chunks_room.Opener.open, batch_standin.Detector.detect_batch
+    open_image, detect = chunks_room.PictureReader.open, batch_standin.Detector.detect_batch
 
     def counting(self: Any, item: Any) -> Any:
         opened.append(item.source)
@@ -166,7 +166,7 @@ def test_pictures_are_opened_a_few_ahead_and_seen_by_the_detector_in_groups(
         seen += len(images)
         return detect(self, images)
 
-    monkeypatch.setattr(chunks_room.Opener, "open", counting)
+    monkeypatch.setattr(chunks_room.PictureReader, "open", counting)
     monkeypatch.setattr(batch_standin.Detector, "detect_batch", detecting)
     run_batch(tmp_path, tmp_path / "f.parquet", threads=2)
     assert model[0].detector.groups == [10, 10, 10, 10, 10, 10, 4, 6]

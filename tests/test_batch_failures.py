@@ -29,13 +29,13 @@ class Ended(BaseException):
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The stand-in, chunks of 4 pictures, parts of 2 chunks; gives the sources that were opened."""
     seen: list[str] = []
-    opening = chunks_room.Opener.open
+    opening = chunks_room.PictureReader.open
 
     def counting(self: Any, item: Any) -> Any:
         seen.append(item.source)
         return opening(self, item)
 
-    monkeypatch.setattr(chunks_room.Opener, "open", counting)
+    monkeypatch.setattr(chunks_room.PictureReader, "open", counting)
     monkeypatch.setattr(chunks_room, "load_model", lambda _: StandIn())
     monkeypatch.setattr(run_room, "CHUNK", 4)
     monkeypatch.setattr(parts_room, "_PART_CHUNKS", 2)

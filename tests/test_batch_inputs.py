@@ -18,8 +18,8 @@ from PIL import Image
 from batch_standin import album, picture
 from facefeat import ImageError, InputError, MissingExtraError
 from facefeat.batch import files
-from facefeat.batch.inputs import Item, Witness, chunks, list_items, look, needs_order, shards_in
-from facefeat.batch.reading import Opener
+from facefeat.batch.inputs import InputDigest, Item, chunks, list_items, look, needs_order, shards_in
+from facefeat.batch.reader import PictureReader
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -93,13 +93,13 @@ KINDS: dict[str, Callable[[list[Path]], str]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gives_the_same_pictures_in_the_same_order(kind: str, photos: list[Path]) -> None:
     given = look([KINDS[kind](photos)])
-    opener = Opener()
+    reader = PictureReader()
     items = list(list_items(given))
     assert len(items) == 9 and len({i.source for i in items}) == 9
     for item, path in zip(items, photos, strict=True):
-        np.testing.assert_array_equal(opener.open(opener.in_order(item)), np.asarray(Image.open(path)))
+        np.testing.assert_array_equal(reader.open(reader.in_order(item)), np.asarray(Image.open(path)))
     # Listed twice, also without reading, it is the same: a resumed run counts on that.
-    first, second = Witness(), Witness()
+    first, second = InputDigest(), InputDigest()
     assert len(list(first.watch(items))) == len(list(second.watch(list_items(given, read=False))))
     assert first.digest == second.digest
     assert (needs_order(given) is not None) == (kind == "packed tar")
@@ -115,7 +115,7 @@ def test_sources_are_named_so_that_they_can_be_found_again(photos: list[Path]) -
     assert sources(as_parquet(photos, hub=False)) == ["a.parquet#0"]
     address = in_memory(photos)
     assert sources(address) == ["memory:///shop/album/a/000.png"]
-    assert Opener().open(Item("", "address", ("memory:///shop/album/a/000.png",))).shape == (20, 24, 3)
+    assert PictureReader().open(Item("", "address", ("memory:///shop/album/a/000.png",))).shape == (20, 24, 3)
     assert sources(as_zip(photos)) == ["zip://album/a/000.png::a.zip"]
 
 
@@ -126,9 +126,9 @@ def test_relative_inputs_are_opened_by_a_process_in_another_folder(
     items = list(list_items(look([KINDS[kind](photos)])))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    opener = Opener()
+    reader = PictureReader()
     for item, path in zip(items, photos, strict=True):
-        np.testing.assert_array_equal(opener.open(item), np.asarray(Image.open(tmp_path / path)))
+        np.testing.assert_array_equal(reader.open(item), np.asarray(Image.open(tmp_path / path)))
         assert "address" in kind or str(tmp_path) not in item.source  # named as it was given
 
 
@@ -185,19 +185,19 @@ def test_several_inputs_follow_one_another(photos: list[Path]) -> None:
 
 
 def test_rows_of_a_parquet_can_be_read_in_any_order(photos: list[Path]) -> None:
-    opener = Opener()
+    reader = PictureReader()
     items = list(list_items(look([as_parquet(photos, hub=True)])))
     for k in (5, 2, 3, 8, 0, 8):
-        np.testing.assert_array_equal(opener.open(items[k]), np.asarray(Image.open(photos[k])))
+        np.testing.assert_array_equal(reader.open(items[k]), np.asarray(Image.open(photos[k])))
 
 
 # ---------------------------------------------------------------- what is broken
 
 
 def reason(item: Item) -> str:
-    opener = Opener()
+    reader = PictureReader()
     with pytest.raises(ImageError) as caught:
-        opener.open(opener.in_order(item))
+        reader.open(reader.in_order(item))
     return str(caught.value)
 
 
@@ -217,7 +217,7 @@ def test_each_broken_picture_has_a_reason_that_names_it(photos: list[Path]) -> N
     table = pa.table({"image": pa.array([data, None, b"", b"text", data[:90]], pa.binary())})
     pq.write_table(table, "b.parquet")
     items = list(list_items(look(["b.parquet"])))
-    assert Opener().open(items[0]).shape == (20, 24, 3)
+    assert PictureReader().open(items[0]).shape == (20, 24, 3)
     assert "has no picture (null)" in reason(items[1])
     assert reason(items[2]) == "'b.parquet#2' is empty (0 bytes)."
     assert reason(items[3]).startswith("'b.parquet#3' is not a picture")

@@ -127,7 +127,7 @@ def test_the_memory_of_a_process_is_counted_with_what_it_started(tmp_path: Path)
 def test_the_crops_that_memory_is_measured_on_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
     from facefeat.batch.inputs import list_items, look
-    from facefeat.batch.reading import Opener
+    from facefeat.batch.reader import Opener
 
     memory = load("memory")
     monkeypatch.setattr(memory, "DIFFERENT", 3)

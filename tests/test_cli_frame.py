@@ -258,7 +258,9 @@ def test_the_list_of_presets_says_what_its_parameters_are_of(capsys: pytest.Capt
 def test_the_commands_print_foreign_text_escaped() -> None:
     """One place prints: `_show.say`, so that no name, card or message of a stranger reaches a terminal as it is."""
     folder = Path(_show.__file__).parent
-    places = [p.name for p in folder.glob("*.py") if re.search(r"click\.s?echo\(|\bprint\(", p.read_text("utf-8"))]
+    places = [
+        p.name for p in folder.glob("*.py") if re.search(r"click\.s?echo\(|(?<![.])\bprint\(", p.read_text("utf-8"))
+    ]
     assert places == ["_show.py"]
 
 

@@ -188,7 +188,7 @@ def test_a_schema_that_does_not_know_the_labels_is_refused_by_their_names(tmp_pa
     assert "valid: White, Black, Asian, Indian, Others" in said and "that of fairface data is 'fairface'" in said
     with pytest.raises(DataError, match="'Martian' .21 rows.*valid: White, "):
         read_many(tmp_path / "all", 21, 0)
-    assert "race 'Martian'" in read_many(tmp_path / "none", 3, 37, None).misfit, "without a schema it is no error"
+    assert "race 'Martian'" in read_many(tmp_path / "none", 3, 37, None).mismatch, "without a schema it is no error"
 
 
 @pytest.mark.parametrize(("wrong", "right"), [(2, 38), (1, 19)])

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.batch.answers import Found, arrow_schema, to_rows
 from facefeat.batch.inputs import Chunk
-from facefeat.batch.reading import Opener
+from facefeat.batch.reader import PictureReader
+from facefeat.batch.table import Found, arrow_schema, to_rows
 from facefeat.errors import ImageError
 from facefeat.pipeline import faces_of
 from facefeat.utils.files import read_json
@@ -83,7 +83,7 @@ class ChunkReader:
         self.model = load_model(settings)
         self._latent = settings.latent
         self._threads = threads or default_threads()
-        self._opener = Opener()
+        self._reader = PictureReader()
         self.schema: pa.Schema = arrow_schema(self.model.schema, self.model.latent_dim if settings.latent else None)
 
     def read(self, chunks: Iterable[Chunk]) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -117,7 +117,7 @@ class ChunkReader:
         waiting: deque[tuple[int, str, bool, Future[UInt8Array]]] = deque()
         for number, items in chunks:
             for i, item in enumerate(items, 1):
-                opened = pool.submit(self._opener.open, self._opener.in_order(item))
+                opened = pool.submit(self._reader.open, self._reader.in_order(item))
                 waiting.append((number, item.source, i == len(items), opened))
                 if len(waiting) >= 2 * self._threads:
                     yield waiting.popleft()

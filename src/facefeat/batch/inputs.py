@@ -49,7 +49,7 @@ Chunk = tuple[int, list[Item]]
 
 
 @dataclass(frozen=True)
-class Given:
+class InputSpec:
     """One input, looked at. kind: "picture", "folder", "list", "tar" or "parquet". column: of a Parquet's pictures."""
 
     text: str
@@ -57,15 +57,15 @@ class Given:
     column: str = ""
 
 
-def look(inputs: Iterable[str], column: str | None = None) -> list[Given]:
+def look(inputs: Iterable[str], column: str | None = None) -> list[InputSpec]:
     """What each input is. column: the one with the pictures of every Parquet; else found by type and name.
 
     Raises InputError for one that is not there, or is of no kind that can be read.
     """
-    found: list[Given] = []
+    found: list[InputSpec] = []
     for text in inputs:
         if files.is_folder(text):
-            found.append(Given(text, "folder"))
+            found.append(InputSpec(text, "folder"))
         elif glob.has_magic(text) and not files.exists(text):
             matches = _matching(text, column)
             if not matches:
@@ -77,20 +77,20 @@ def look(inputs: Iterable[str], column: str | None = None) -> list[Given]:
             kind = _kind(text)
             if kind is None:
                 raise InputError(f"not an input: {text!r}. {_VALID}")
-            found.append(_given(text, kind, column))
+            found.append(_spec(text, kind, column))
     if not found:
         raise InputError(f"no input given. {_VALID}")
     return found
 
 
-def _matching(pattern: str, column: str | None) -> list[Given]:
+def _matching(pattern: str, column: str | None) -> list[InputSpec]:
     found = []
     for text in files.matching(pattern):
         kind = _kind(text)
         if kind in ("picture", "tar", "parquet"):
-            found.append(_given(text, kind, column))
+            found.append(_spec(text, kind, column))
         elif "**" not in pattern and files.is_folder(text):
-            found.append(Given(text, "folder"))
+            found.append(InputSpec(text, "folder"))
     return found
 
 
@@ -104,7 +104,7 @@ def _kind(text: str) -> str | None:
     return "picture" if is_picture_name(name) else None
 
 
-def shards_in(given: Iterable[Given]) -> str | None:
+def shards_in(given: Iterable[InputSpec]) -> str | None:
     """A glob of the tars or Parquet files in the folders among these, if any: a folder gives its pictures alone."""
     for one in given:
         folder, chained, rest = one.text.partition("::")
@@ -118,16 +118,16 @@ def shards_in(given: Iterable[Given]) -> str | None:
     return None
 
 
-def _given(text: str, kind: str, column: str | None) -> Given:
+def _spec(text: str, kind: str, column: str | None) -> InputSpec:
     if kind == "tar":
         _check_tar(text)
-    return Given(text, kind, _picture_column(text, column) if kind == "parquet" else "")
+    return InputSpec(text, kind, _picture_column(text, column) if kind == "parquet" else "")
 
 
 # ---------------------------------------------------------------- listing
 
 
-def list_items(given: Sequence[Given], *, read: bool = True) -> Iterator[Item]:
+def list_items(given: Sequence[InputSpec], *, read: bool = True) -> Iterator[Item]:
     """Every picture, in order. read: False where only names are wanted, so that a compressed tar is not read twice.
 
     An archive that breaks off is a last item with a reason.
@@ -158,8 +158,8 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[Chunk]:
         yield number, part
 
 
-class Witness:
-    """Counts the items that pass, and notes in `digest` which they were and in what order."""
+class InputDigest:
+    """Counts the items that pass; `digest` is a hash of which they were, in their order."""
 
     def __init__(self) -> None:
         self.count, self._hash = 0, hashlib.sha256()
@@ -198,7 +198,7 @@ def _packed(text: str) -> bool:
         return is_compressed(file.read(6))
 
 
-def needs_order(given: Iterable[Given]) -> Given | None:
+def needs_order(given: Iterable[InputSpec]) -> InputSpec | None:
     """The first input that can be read from its start only, if any: a compressed tar."""
     return next((g for g in given if g.kind == "tar" and _packed(g.text)), None)
 

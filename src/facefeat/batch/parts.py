@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.batch.answers import NO_FACE
+from facefeat.batch.table import NO_FACE
 from facefeat.errors import DataError, InputError
 from facefeat.utils.atomic import atomic_file, sweep, write_text
 from facefeat.utils.files import parse_json, read_json
@@ -109,7 +109,7 @@ class Run:
             self._lock.acquire(timeout=0)
         except Timeout:
             if not Path(self._lock.lock_file).exists():  # some file systems have no room for a file of ours
-                raise InputError(f"cannot write {str(self.output)!r}: no lock can be made beside it.") from None
+                raise InputError(f"cannot write {str(self.output)!r}: no lock can be made next to it.") from None
             raise InputError(
                 f"another run is writing {str(self.output)!r}. Wait for it, or name another file."
             ) from None
@@ -252,8 +252,8 @@ class Run:
             self._rows = []
         self._since = time.monotonic()
 
-    def spoil(self) -> None:
-        """The parts are of no input that could be given again: no later run may go on with them."""
+    def invalidate(self) -> None:
+        """Mark the parts as those of an input that is gone: no later run may go on with them."""
         write_text(self.folder / "run.json", json.dumps({**self.facts, "input": "changed meanwhile"}, indent=1))
 
     # ---------------------------------------------------------------- end

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from facefeat.batch.chunks import CHUNK, ChunkReader, Settings, backend_in_use
 from facefeat.batch.cluster import Cluster, read_on_cluster
 from facefeat.batch.files import NO_ACCESS, is_address
-from facefeat.batch.inputs import Chunk, Witness, chunks, list_items, look, needs_order, shards_in
+from facefeat.batch.inputs import Chunk, InputDigest, chunks, list_items, look, needs_order, shards_in
 from facefeat.batch.parts import BatchSummary, Run
 from facefeat.errors import DataError, FacefeatError, InputError, MissingExtraError, did_you_mean
 
@@ -55,7 +55,7 @@ def run_batch(
     model is read.
 
     The rows are in the order of the inputs, and the same for both engines. A picture that cannot be read is a row with
-    its reason. What has been done stays beside the output if the run is ended, however that happens.
+    its reason. What has been done stays next to the output if the run is ended, however that happens.
 
     Raises InputError for inputs, an output, settings or a resumption that cannot be; PresetError,
     UnknownComponentError; MissingExtraError where a package is missing; DataError where the inputs change meanwhile;
@@ -84,7 +84,7 @@ def run_batch(
             "Decompress it, or use the engine 'local'."
         )
     settings = Settings(str(folder), detector, dict(detector_config or {}), latent, CHUNK)
-    plan = Witness()
+    plan = InputDigest()
     for _ in plan.watch(list_items(given, read=False)):
         pass
     if not plan.count:
@@ -92,7 +92,7 @@ def run_batch(
         told = f" Its tars or Parquet files are read where a glob names them: {shards!r}" if shards else ""
         raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.{told}")
     with Run(Path(output), _facts(settings, plan), plan.count, settings.chunk, resume, retry_failed) as run:
-        seen = Witness()
+        seen = InputDigest()
         report = progress or (lambda done, total: None)
         done = run.resumed
         report(done, plan.count)
@@ -104,20 +104,20 @@ def run_batch(
                 read = ChunkReader(settings, threads).read(todo)
             else:
                 read = read_on_cluster(settings, threads, todo, plan.count - done, cluster or Cluster())
-            patience = _Patience(give_up_after)
+            streak = _FailureStreak(give_up_after)
             # Closed here, whatever happens: left to the garbage collector, it may end its threads while another starts.
             with ExitStack() as end:
                 if isinstance(read, Generator):
                     end.callback(read.close)
                 for number, rows in read:
-                    for kept in patience.passed(number, rows):
+                    for kept in streak.passed(number, rows):
                         run.add(*kept)
-                    if patience.over:
+                    if streak.over:
                         run.flush()
-                        raise FacefeatError(patience.over)
+                        raise FacefeatError(streak.over)
                     done += min(settings.chunk, plan.count - number * settings.chunk)
                     report(done, plan.count)
-            for kept in patience.waiting:
+            for kept in streak.waiting:
                 run.add(*kept)
         return run.finish()
 
@@ -128,7 +128,7 @@ def _check_output(output: str) -> None:
         name = output.partition("::")[0].rstrip("/").rpartition("/")[2] or "faces.parquet"
         copy = f"fs, to = fsspec.url_to_fs({output!r}); fs.put_file({name!r}, to)"
         raise InputError(
-            f"the output is a local path, not an address such as {output!r}: a run goes on from what lies beside it. "
+            f"the output is a local path, not an address such as {output!r}: a run goes on from what lies next to it. "
             f'Give -o {name}, and copy it when it is there: python -c "import fsspec; {copy}"'
         )
     other = Path(output).suffix.lower()
@@ -137,8 +137,8 @@ def _check_output(output: str) -> None:
         raise InputError(f"the output is one Parquet file. Received: {output!r}. Give a file's name, such as {name}.")
 
 
-class _Patience:
-    """Pictures in a row that a permission or the network kept away.
+class _FailureStreak:
+    """How many pictures in a row a permission or the network kept away.
 
     Chunks that they end wait until one is reached again. So a run that gives up has kept none of them, and with
     --resume they are read again.
@@ -185,7 +185,7 @@ def require_extra(engine: str = "local") -> None:
         )
 
 
-def _facts(settings: Settings, plan: Witness) -> dict[str, Any]:
+def _facts(settings: Settings, plan: InputDigest) -> dict[str, Any]:
     """What the rows depend on, as far as the user decides it; the number of threads and the engine are not among it."""
     from facefeat._version import __version__
 
@@ -202,11 +202,11 @@ def _facts(settings: Settings, plan: Witness) -> dict[str, Any]:
     }
 
 
-def _todo(seen: Witness, numbered: Iterable[Chunk], run: Run, plan: Witness) -> Iterator[Chunk]:
+def _todo(seen: InputDigest, numbered: Iterable[Chunk], run: Run, plan: InputDigest) -> Iterator[Chunk]:
     """The chunks that no part holds. Raises DataError where the inputs are no longer those that were counted."""
     yield from (chunk for chunk in numbered if not run.has(chunk[0]))
     if (seen.count, seen.digest) != (plan.count, plan.digest):
-        run.spoil()
+        run.invalidate()
         raise DataError(
             "the input changed while it was read: pictures came or went. "
             f"Delete {str(run.folder)!r}, and start anew, from a list of paths where the folder does not rest."

@@ -1,4 +1,4 @@
-"""What `facefeat plugins new` writes: a project from the templates beside this file."""
+"""What `facefeat plugins new` writes: a project from the templates next to this file."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from facefeat.cli._show import Bar, megabytes, progress, say, warn
+from facefeat.cli.data_import import import_into
 
 ELSEWHERE = {
     "utkface": "UTKFace is given out by its authors on request: https://susanqq.github.io/UTKFace/. "
@@ -49,8 +50,6 @@ def download(name: str, margin: str, output: Path | None, import_too: bool) -> N
     if not import_too:
         say(f"Next: facefeat data import {archive} -o DIR")
         return
-    from facefeat.cli.data import import_into
-
     say()
     import_into(archive, folder / "table")
 

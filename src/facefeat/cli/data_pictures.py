@@ -92,7 +92,7 @@ def _summary(found: Exploration) -> None:
 @click.option("--columns", default=8, show_default=True, type=click.IntRange(1, 32), help="Versions of each.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Draws faces and changes.")
 def preview(recipe: str, source: Path, output: Path, count: int, columns: int, seed: int) -> None:
-    """Show what a recipe's augmentation does to faces: the original at the left, changed versions beside it."""
+    """Show what a recipe's augmentation does to faces: the original at the left, changed versions next to it."""
     import numpy as np
     from PIL import Image
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 """Other spellings of a split's name."""
-UNFIT = 0.05
+MISMATCH_SHARE = 0.05
 """Share of rows with a label that the schema does not know, above which it is taken for the wrong schema."""
 SHOWN = 5
 """Such labels that are named, the most frequent ones."""
@@ -103,7 +103,7 @@ class Collector:
         self._rows: dict[str, tuple[str, dict[str, tuple[int, float]]]] = {}
         self._contradictory: set[str] = set()
         self._unknown = {name: Counter[str]() for name in self.readers}
-        self._tried = self._unfit = 0
+        self._tried = self._mismatched = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -115,7 +115,7 @@ class Collector:
     def add(self, file: str, split: str, labels: Mapping[str, str]) -> None:
         """One row, or its place among the skipped: an unknown label, no split, or a file that was listed before."""
         read: dict[str, tuple[int, float]] = {}
-        problems, unfit = [], False
+        problems, mismatched = [], False
         for name, reader in self.readers.items():
             text = labels.get(name, "").strip()
             try:
@@ -123,11 +123,11 @@ class Collector:
             except LabelError as e:
                 self._unknown[name][text] += 1
                 problems.append(str(e))
-                unfit = True
+                mismatched = True
             if not text and not self.missing_ok:
                 problems.append(f"no {name}")
         self._tried += 1
-        self._unfit += unfit
+        self._mismatched += mismatched
         if problems:
             return self.skip(file, problems[0])
         if not split:
@@ -152,9 +152,9 @@ class Collector:
             if file not in here and file.rpartition("/")[2] not in here:
                 self.skip(file, f"listed in {splits.where!r}, but there is no such picture")
 
-    def misfit(self) -> str:
-        """What does not fit, where more than `UNFIT` of the rows have a label that the schema lacks; else ""."""
-        if self._unfit <= UNFIT * self._tried:
+    def mismatch(self) -> str:
+        """What differs, where more than `MISMATCH_SHARE` of the rows have a label that the schema lacks; else ""."""
+        if self._mismatched <= MISMATCH_SHARE * self._tried:
             return ""
         parts = []
         for name, found in self._unknown.items():
@@ -164,7 +164,7 @@ class Collector:
                 valid = ", ".join(self.schema[name].classes)
                 parts.append(f"{name} {listed}{more}; valid: {valid}")
         return (
-            f"{self._unfit:,} of {self._tried:,} rows have labels that schema {self.schema.name!r} does not know: "
+            f"{self._mismatched:,} of {self._tried:,} rows have labels that schema {self.schema.name!r} does not know: "
             f"{'. '.join(parts)}."
         )
 

@@ -13,7 +13,7 @@ from facefeat.utils.machine import cores
 
 T = TypeVar("T")
 CHUNK = 32
-"""Pictures per task: enough that handing it to a thread costs nothing beside the work."""
+"""Pictures per task: enough that handing it to a thread costs nothing compared with the work."""
 
 
 def decode_all(

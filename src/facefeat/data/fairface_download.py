@@ -1,7 +1,7 @@
 """Fetching FairFace from where its authors put it: a zip of pictures and two tables of labels, on Google Drive.
 
 The folder that this leaves is what the importer reads as it is. Nobody has published hashes of the files, so the
-first download's are pinned beside them (`facefeat.utils.download`), and every file is looked into before it is kept.
+first download's are pinned next to them (`facefeat.utils.download`), and every file is looked into before it is kept.
 
 `$FACEFEAT_MIRROR` names a folder on the web that has the same files by their names; it is then asked instead.
 """

@@ -233,7 +233,7 @@ def _faces(path: Path, schema: Schema) -> pd.DataFrame:
 
 
 def _open(folder: Path, name: str, source: dict[str, Any], outside: bool) -> Source:
-    """The pictures of an imported data set, found beside it or at their absolute path."""
+    """The pictures of an imported data set, found next to it or at their absolute path."""
     places = [folder / source["path"]] if source.get("path") else []
     places.append(Path(source["absolute"]))
     for place in places:

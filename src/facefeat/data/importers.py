@@ -49,7 +49,7 @@ class Import:
     """A data set before its pictures are decoded.
 
     table: see FaceDataset.table. prefix: what stands before a file's name inside the source. notes: what the reader
-    decided, one sentence each. repaired: one sentence on labels that a spreadsheet had damaged. misfit: one on labels
+    decided, one sentence each. repaired: one sentence on labels that a spreadsheet had damaged. mismatch: one on labels
     that the schema does not know, where they are many. Both may be "".
     """
 
@@ -63,7 +63,7 @@ class Import:
     licence: str
     notes: tuple[str, ...] = ()
     repaired: str = ""
-    misfit: str = ""
+    mismatch: str = ""
 
 
 def read_raw(
@@ -92,9 +92,9 @@ def read_raw(
         found = _fairface(path, schema, by, progress)
     else:
         found = _csv(path, schema, by, progress, root)
-    if schema is not None and found.misfit:
+    if schema is not None and found.mismatch:
         own = f" (that of {format} data is {format!r})" if format in {*BUILTIN_SCHEMAS} - {schema.name} else ""
-        raise DataError(f"{str(path)!r}: {found.misfit} Use a recipe, a preset or a --schema that has them{own}.")
+        raise DataError(f"{str(path)!r}: {found.mismatch} Use a recipe, a preset or a --schema that has them{own}.")
     if not len(found.table):
         raise DataError(_nothing(path, found))
     return found
@@ -112,7 +112,7 @@ def _made(name: str, format: str, rows: Collector, source: Source, prefix: str, 
         licence=LICENCES[format],
         notes=tuple(notes),
         repaired=repair_warning(rows.readers.values()),
-        misfit=rows.misfit(),
+        mismatch=rows.mismatch(),
     )
 
 
@@ -138,7 +138,7 @@ def _detect(path: Path) -> str:
     pictures = [n for n in names if is_picture_name(n)]
     if pictures and 2 * sum(bool(_UTKFACE_NAME.match(n.rpartition("/")[2])) for n in pictures) >= len(pictures):
         return "utkface"
-    if path.is_file() and _tables_beside(path):
+    if path.is_file() and _tables_next_to(path):
         return "fairface"
     if path.is_dir() and len(_csv_files(path)) == 1:
         return "csv"
@@ -169,7 +169,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
     prefix = _common_folder(files)
     files = [f.removeprefix(prefix) for f in files]
     if splits is None:
-        splits = _splits_beside(path, source, files)
+        splits = _splits_next_to(path, source, files)
         if splits is not None:
             notes.append(f"splits taken from {splits.where!r}")
         else:
@@ -213,8 +213,8 @@ def _common_folder(files: Sequence[str]) -> str:
     return "/".join(common) + "/" if common else ""
 
 
-def _splits_beside(path: Path, source: Source, files: Sequence[str]) -> Splits | None:
-    """splits.csv in the folder or beside it or the archive, if it has to do with these pictures."""
+def _splits_next_to(path: Path, source: Source, files: Sequence[str]) -> Splits | None:
+    """splits.csv in the folder, next to it or next to the archive, if it has to do with these pictures."""
     places = [path / "splits.csv", path.parent / "splits.csv"] if path.is_dir() else [path.parent / "splits.csv"]
     for place in places:
         if place.is_file():
@@ -280,7 +280,7 @@ def _tables_of_folder(folder: Path) -> list[Path]:
     return []
 
 
-def _tables_beside(archive: Path) -> list[Path]:
+def _tables_next_to(archive: Path) -> list[Path]:
     return sorted(f for f in archive.parent.glob("*.csv") if _FAIRFACE_TABLE.fullmatch(f.name))
 
 
@@ -304,13 +304,13 @@ def _fairface_parts(path: Path) -> tuple[list[Table], Source]:
     inside = [n for n in source.names() if _FAIRFACE_TABLE.fullmatch(n.rpartition("/")[2])]
     if inside:
         return [parse_table(source.read(n), n) for n in inside], source
-    beside = _tables_beside(path)
-    if not beside:
+    near = _tables_next_to(path)
+    if not near:
         raise DataError(
-            f"no label tables in {str(path)!r} nor beside it: put fairface_label_train.csv and fairface_label_val.csv"
+            f"no label tables in {str(path)!r} nor next to it: put fairface_label_train.csv and fairface_label_val.csv"
             f" into {str(path.parent)!r}"
         )
-    return [read_table(f) for f in beside], source
+    return [read_table(f) for f in near], source
 
 
 # -- any CSV ---------------------------------------------------------------------------------------------------------

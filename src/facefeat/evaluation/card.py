@@ -22,7 +22,7 @@ masks, heavy make-up, drawings, very small and very dark faces are read worse.""
 
 
 _METRICS = """\
-Balanced: the mean over the classes. One off: the class, or one beside it. Mae: mean absolute error, in years where the
+Balanced: the mean over the classes. One off: the class, or one next to it. Mae: mean absolute error, in years where the
 classes have any. Coverage: the share of ages within the stated interval, which is meant to hold 90 %. Ece: expected
 calibration error, how far the stated probabilities are from how often they are right; 0 is best. Score: what the epoch
 was chosen by."""

@@ -80,7 +80,7 @@ def _confusion(name: str, classes: list[str], counts: np.ndarray) -> FigureFile:
         f"confusion-{name}",
         "confusion",
         f"Confusion: {name}",
-        "Each row holds the faces of one label and sums to 100 %; the diagonal is what was right. A dark cell beside "
+        "Each row holds the faces of one label and sums to 100 %; the diagonal is what was right. A dark cell off "
         "the diagonal is what the class is taken for.",
         f"Confusion matrix of {name}. Lowest on the diagonal: {classes[worst]}, {share[worst, worst]:.0%} right.",
         _png(figure),

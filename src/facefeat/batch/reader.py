@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _ROWS = 16  # of a Parquet that are in memory at once
 
 
-class Opener:
-    """Opens items. `in_order` is for one thread, in the order of the items; `open` for any."""
+class PictureReader:
+    """Reads items. `in_order` is for one thread, in the order of the items; `open` for any."""
 
     def __init__(self) -> None:
         self._rows = _RowReader()
