@@ -62,10 +62,11 @@ def test_crops_of_another_size_are_resized():
     assert np.abs(a - b).mean() < 0.1 * np.abs(a).mean()
 
 
-def test_calibration_is_two_temperatures_and_an_interval(model):
-    calibration = model.classifier.calibration
-    assert set(calibration.temperatures) == {"age", "gender"} and not calibration.biases
-    assert calibration.interval.coverage == 0.9
+def test_calibration_makes_less_sure_and_changes_no_label(model):
+    logits, batch = model.classifier.logits(crops())["gender"], model.predict_faces(crops())
+    raw = 1 / (1 + np.exp(-abs(logits[:, 0] - logits[:, 1])))  # softmax of the larger of two
+    assert (batch.probabilities["gender"].max(axis=1) < raw).all()
+    assert list(batch.labels["gender"]) == [model.schema["gender"].classes[i] for i in logits.argmax(axis=1)]
 
 
 def test_unknown_weights_are_refused():
