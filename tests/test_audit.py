@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from facefeat import DataError, FaceFeatureModel, InputError, MissingExtraError
 from facefeat.cli import cli
 from facefeat.data import FaceDataset, load_dataset
-from facefeat.evaluation.audit import answered, measure, reliability, run_audit, tsne
+from facefeat.evaluation.audit import answered, face_map_places, measure, reliability, run_audit
 from facefeat.evaluation.figures import spread_out
 from facefeat.schema import get_schema
 from facefeat.types import FaceBatch
@@ -85,7 +85,7 @@ def test_few_labels_are_no_fault() -> None:
     assert set(found["confusion"]) == {"age", "race"} and found["age_error"] is None
     with pytest.raises(DataError, match="no face of 'made' has a label"):
         measure(UTK, said, {k: np.full(60, -1) for k in labels}, years, "made")
-    assert tsne(np.zeros((5, 3)), 0) is None and tsne(np.zeros((50, 3)), 0) is None
+    assert face_map_places(np.zeros((5, 3)), 0) is None and face_map_places(np.zeros((50, 3)), 0) is None
 
 
 def test_spread_out_takes_far_points_first() -> None:

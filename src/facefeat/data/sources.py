@@ -11,9 +11,10 @@ import tarfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Any, Protocol
 
 from facefeat.errors import DataError, ImageError
 from facefeat.image.io import MAX_PICTURE_BYTES
@@ -23,10 +24,20 @@ from facefeat.utils.files import is_compressed, is_visible, read_regular, walk
 class Source(Protocol):
     """Pictures by name."""
 
-    path: Path
-    kind: str
-    sequential: bool
-    """True where reading out of order costs much (a compressed tar): read in the order of `position` then."""
+    @property
+    def path(self) -> Path:
+        """The folder or archive."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """ "folder", "tar" or "zip"."""
+        ...
+
+    @property
+    def sequential(self) -> bool:
+        """Whether reading out of order costs much (a compressed tar): read in the order of `position` then."""
+        ...
 
     def names(self) -> list[str]:
         """Every file in it, sorted; hidden files and a Mac's `__MACOSX` left out."""
@@ -116,62 +127,40 @@ class FolderSource:
         return "\n".join(stamps)
 
 
-class TarSource:
-    """A tar, compressed or not. Raises DataError where it is not one."""
+@dataclass(frozen=True)
+class ArchiveSource:
+    """A tar or zip. members: name -> (offset, size, what `fetch` reads it by)."""
 
-    kind = "tar"
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._tar: tarfile.TarFile | None = None
-        self._file: IO[bytes] | None = None
-        self._index: dict[str, tarfile.TarInfo] = {}
-        try:
-            with path.open("rb") as f:
-                head = f.read(6)
-            self.sequential = is_compressed(head)
-            self._tar = tarfile.open(path, "r:*" if self.sequential else "r:")  # noqa: SIM115 - kept open to read from
-            for member in self._tar:
-                name = clean_name(member.name)
-                if member.isreg() and not member.issparse() and is_inside(name) and is_visible(name):
-                    self._index[name] = member
-            self._file = None if self.sequential else path.open("rb")
-        except (tarfile.TarError, EOFError, zlib.error) as e:
-            raise DataError(f"{str(path)!r} is not a whole tar archive ({e}). Fetch it again.") from None
-        except OSError as e:
-            raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+    path: Path
+    kind: str
+    sequential: bool
+    members: Mapping[str, tuple[int, int, Any]]
+    fetch: Callable[[Any], bytes]
 
     def names(self) -> list[str]:
         """Every regular file in it, sorted."""
-        return sorted(self._index)
+        return sorted(self.members)
 
     def has(self, name: str) -> bool:
         """Whether a regular file of that name is in it."""
-        return name in self._index
+        return name in self.members
 
     def position(self, name: str) -> int:
-        """Offset of the file's bytes."""
-        return self._index[name].offset_data if name in self._index else 0
+        """Offset of the file in the archive."""
+        return self.members[name][0] if name in self.members else 0
 
     def read(self, name: str) -> bytes:
-        """The file's bytes. Raises ImageError where it is missing, too large or cut short."""
-        member = self._index.get(name)
-        if member is None:
+        """The file's bytes. Raises ImageError where it is missing, encrypted, too large, damaged or cut short."""
+        if name not in self.members:
             raise ImageError(f"no {name!r} in {str(self.path)!r}")
-        if member.size > MAX_PICTURE_BYTES:
+        _, size, member = self.members[name]
+        if size > MAX_PICTURE_BYTES:
             raise ImageError(f"{name!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB")
         try:
-            with self._lock:
-                if self._file is not None:
-                    self._file.seek(member.offset_data)
-                    data = self._file.read(member.size)
-                else:
-                    stream = self._tar.extractfile(member) if self._tar else None
-                    data = stream.read() if stream else b""
-        except (OSError, EOFError, tarfile.TarError, zlib.error) as e:
+            data = self.fetch(member)
+        except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as e:
             raise ImageError(f"cannot read {name!r} in {str(self.path)!r}: {e}") from None
-        if len(data) != member.size:
+        if len(data) != size:
             raise ImageError(f"{name!r} is cut short in {str(self.path)!r}")
         return data
 
@@ -180,53 +169,36 @@ class TarSource:
         return _stat_stamp(self.path)
 
 
-class ZipSource:
-    """A zip. Raises DataError where it is not one."""
+def _members(entries: Iterable[tuple[str, int, int, Any]]) -> dict[str, tuple[int, int, Any]]:
+    """Those of (name, offset, size, entry) that lie inside the archive and are not hidden, by their clean names."""
+    named = ((clean_name(name), rest) for name, *rest in entries)
+    return {name: tuple(rest) for name, rest in named if is_inside(name) and is_visible(name)}
 
-    kind = "zip"
-    sequential = False
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._index: dict[str, zipfile.ZipInfo] = {}
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError) as e:
-            raise DataError(f"{str(path)!r} is not a whole zip archive ({e}). Fetch it again.") from None
-        except OSError as e:
-            raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
-        for info in self._zip.infolist():
-            name = clean_name(info.filename)
-            if not info.is_dir() and is_inside(name) and is_visible(name):
-                self._index[name] = info
+def _open_tar(path: Path) -> ArchiveSource:
+    file = path.open("rb")
+    sequential = is_compressed(file.read(6))
+    tar = tarfile.open(path, "r:*" if sequential else "r:")  # noqa: SIM115 - kept open to read from
+    regular = (m for m in tar if m.isreg() and not m.issparse())
+    members = _members((m.name, m.offset_data, m.size, m) for m in regular)
+    lock = threading.Lock()
 
-    def names(self) -> list[str]:
-        """Every file in it, sorted."""
-        return sorted(self._index)
+    def fetch(member: tarfile.TarInfo) -> bytes:
+        with lock:
+            if sequential:
+                stream = tar.extractfile(member)
+                return stream.read() if stream else b""
+            file.seek(member.offset_data)
+            return file.read(member.size)
 
-    def has(self, name: str) -> bool:
-        """Whether a file of that name is in it."""
-        return name in self._index
+    return ArchiveSource(path, "tar", sequential, members, fetch)
 
-    def position(self, name: str) -> int:
-        """Offset of the file's header."""
-        return self._index[name].header_offset if name in self._index else 0
 
-    def read(self, name: str) -> bytes:
-        """The file's bytes. Raises ImageError where it is missing, encrypted, too large or damaged."""
-        info = self._index.get(name)
-        if info is None:
-            raise ImageError(f"no {name!r} in {str(self.path)!r}")
-        if info.file_size > MAX_PICTURE_BYTES:
-            raise ImageError(f"{name!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB")
-        try:
-            return self._zip.read(info)
-        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as e:
-            raise ImageError(f"cannot read {name!r} in {str(self.path)!r}: {e}") from None
-
-    def stamp(self, names: Sequence[str]) -> str:
-        """Size and modification time of the archive."""
-        return _stat_stamp(self.path)
+def _open_zip(path: Path) -> ArchiveSource:
+    archive = zipfile.ZipFile(path)
+    files = (i for i in archive.infolist() if not i.is_dir())
+    members = _members((i.filename, i.header_offset, i.file_size, i) for i in files)
+    return ArchiveSource(path, "zip", False, members, archive.read)
 
 
 def open_source(path: Path, outside: bool = False) -> Source:
@@ -237,14 +209,21 @@ def open_source(path: Path, outside: bool = False) -> Source:
         raise DataError(f"no such file or folder: {str(path)!r}")
     if not path.is_file():
         raise DataError(f"{str(path)!r} is neither a folder nor a regular file")
-    if zipfile.is_zipfile(path):
-        return ZipSource(path)
-    if path.stat().st_size and tarfile.is_tarfile(path):
-        return TarSource(path)
-    if path.suffix.lower() == ".zip":
-        raise DataError(f"{str(path)!r} is not a whole zip archive. Fetch it again.")
-    if path.suffix.lower() in (".tar", ".tgz", ".gz"):
-        raise DataError(f"{str(path)!r} is not a whole tar archive. Fetch it again.")
+    suffix = path.suffix.lower()
+    kind = "zip" if suffix == ".zip" else "tar" if suffix in (".tar", ".tgz", ".gz") else ""
+    try:
+        if zipfile.is_zipfile(path):
+            kind = "zip"
+            return _open_zip(path)
+        if path.stat().st_size and tarfile.is_tarfile(path):
+            kind = "tar"
+            return _open_tar(path)
+    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as e:
+        raise DataError(f"{str(path)!r} is not a whole {kind} archive ({e}). Fetch it again.") from None
+    except OSError as e:
+        raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+    if kind:
+        raise DataError(f"{str(path)!r} is not a whole {kind} archive. Fetch it again.")
     raise DataError(f"{str(path)!r} is neither a folder nor a tar nor a zip archive, nor a .csv")
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import MissingExtraError
-from facefeat.evaluation.groups import disparity, group_table, groupings, interval, quantities, resampled_means
+from facefeat.evaluation.groups import disparity, group_means, group_table, groupings, quantities
 from facefeat.evaluation.metrics import ECE_BINS, expected_calibration_error, perfect_calibration_error
 from facefeat.evaluation.report import Report, predict_dataset, report_on
+from facefeat.utils.statistics import interval, tsne
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +143,7 @@ def run_audit(
     rows = np.sort(np.random.default_rng(seed).permutation(len(crops))[:MAPPED])
     taken = crops.take(rows)
     labels = dataset.labels()
-    places = tsne(classifier.encode(taken), seed)
+    places = face_map_places(classifier.encode(taken), seed)
     face_map = None if places is None else FaceMap(places, {k: v[rows] for k, v in labels.items()}, taken)
     files = [str(f) for f in dataset.table["file"]]
     found = measure(classifier.schema, batch, labels, dataset.years(), dataset.name, bootstrap, seed)
@@ -272,7 +273,7 @@ def age_error(batch: FaceBatch, years: np.ndarray, bootstrap: int, seed: int) ->
     place = np.where(np.isfinite(years), np.floor(np.nan_to_num(years) / YEARS_PER_BIN), -1).astype(int)
     bins = np.unique(place[place >= 0])
     members = place[:, None] == bins[None, :]
-    low, high = interval(resampled_means(np.abs(error), members, bootstrap, seed))
+    low, high = interval(group_means(np.abs(error), members, bootstrap, seed))
     out = {
         "from": bins * YEARS_PER_BIN,
         "to": (bins + 1) * YEARS_PER_BIN - 1,
@@ -302,16 +303,11 @@ def confident_mistakes(schema: Schema, batch: FaceBatch, labels: Mapping[str, np
     return out
 
 
-def tsne(latents: np.ndarray, seed: int) -> np.ndarray | None:
-    """(M, D) latents -> (M, 2) places (van der Maaten & Hinton, JMLR 2008); None for fewer than ten faces."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    m = len(latents)
-    if m < 10 or not np.isfinite(latents).all() or not latents.std(axis=0).any():
+def face_map_places(latents: np.ndarray, seed: int) -> np.ndarray | None:
+    """(M, D) latents -> (M, 2) places by t-SNE; None for fewer than ten faces, or where nothing varies."""
+    if len(latents) < 10 or not np.isfinite(latents).all() or not latents.std(axis=0).any():
         return None
-    few = PCA(min(50, m, latents.shape[1]), random_state=seed).fit_transform(latents.astype("float64"))
-    return np.asarray(TSNE(perplexity=min(30, (m - 1) / 3), init="pca", random_state=seed).fit_transform(few))
+    return tsne(latents, seed)
 
 
 def _confusion(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:

@@ -11,13 +11,14 @@ the additive margin of conformalised quantile regression (Romano et al., NeurIPS
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facefeat.evaluation.metrics import expected_calibration_error, perfect_calibration_error
 from facefeat.networks.postprocess import Calibration, IntervalLevels, interval_of, output_probabilities, softmax
+from facefeat.utils.statistics import folds
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
@@ -142,7 +143,7 @@ def _choose(attribute: Attribute, z: np.ndarray, y: np.ndarray, seed: int) -> tu
     if n < max(2 * FOLDS, FACES_PER_BIAS * len(attribute.classes)):
         return False, {"faces": n, "method": "temperature"}
     held: dict[bool, np.ndarray] = {b: np.zeros((n, len(attribute.classes))) for b in (False, True)}
-    for train, test in _folds(n, FOLDS, seed):
+    for train, test in folds(np.arange(n), FOLDS, seed):
         for with_bias, p in held.items():
             p[test] = _mass(attribute, z[test], *fit(attribute, z[train], y[train], with_bias))
     losses = {b: -np.log(np.maximum(p[np.arange(n), y], 1e-12)) for b, p in held.items()}
@@ -165,7 +166,7 @@ def _try_interval(
     """Coverage and width on the halves of the faces on which nothing was fitted, over two ways to halve them."""
     hits, widths = [], []
     for repeat in range(2):
-        for train, test in _folds(len(place), 2, seed + repeat):
+        for train, test in folds(np.arange(len(place)), 2, seed + repeat):
             known = train[y[train] >= 0]
             found = fit(age, z[known], y[known], with_bias)
             levels = fit_interval(output_probabilities(age, z[train], *found), place[train], coverage)
@@ -178,13 +179,6 @@ def _try_interval(
         "held_out_coverage": round(float(np.mean(hits)), 4),
         "held_out_mean_width_years": round(float(np.mean(widths)), 2),
     }
-
-
-def _folds(n: int, folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(train, test) rows of each fold of a random split."""
-    parts = np.array_split(np.random.default_rng(seed).permutation(n), folds)
-    for k, test in enumerate(parts):
-        yield np.concatenate([p for i, p in enumerate(parts) if i != k]), test
 
 
 def _mass(attribute: Attribute, logits: np.ndarray, temperature: float, bias: Any = None) -> np.ndarray:

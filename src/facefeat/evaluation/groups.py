@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.evaluation.metrics import resamples
 from facefeat.evaluation.report import SMALL_GROUP
+from facefeat.utils.statistics import ENDS, interval, resamples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,13 +112,13 @@ def group_table(
             sensitive_features=pd.Series(place[here], name="group"),
         )
         table[q.name] = frame.by_group.reindex(present).to_numpy("float64")
-        draws[q.name] = resampled_means(q.values, members, bootstrap, seed)
+        draws[q.name] = group_means(q.values, members, bootstrap, seed)
         low, high = interval(draws[q.name])
         table[f"{q.name}_low"], table[f"{q.name}_high"] = low, high
     return pd.DataFrame(table), draws
 
 
-def resampled_means(values: np.ndarray, members: np.ndarray, rounds: int, seed: int) -> np.ndarray:
+def group_means(values: np.ndarray, members: np.ndarray, rounds: int, seed: int) -> np.ndarray:
     """Bootstrap over faces: (N,) values with NaN for unknown, (N, G) bool -> (rounds, G) means, NaN where none."""
     known = np.isfinite(values)
     ones = (members & known[:, None]).astype("float64")
@@ -128,14 +128,6 @@ def resampled_means(values: np.ndarray, members: np.ndarray, rounds: int, seed: 
         total = weights @ ones
         parts.append(np.where(total > 0, weights @ sums / np.where(total > 0, total, 1), np.nan))
     return np.concatenate(parts) if parts else np.zeros((0, members.shape[1]))
-
-
-def interval(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rounds, G) -> the 2.5 % and 97.5 % quantiles (G,); NaN without draws."""
-    columns = [d[np.isfinite(d)] for d in draws.T]
-    ends = [np.quantile(c, (0.025, 0.975)) if len(c) else (np.nan, np.nan) for c in columns]
-    low, high = np.asarray(ends, "float64").reshape(-1, 2).T
-    return low, high
 
 
 def disparity(table: pd.DataFrame, draws: Mapping[str, np.ndarray], name: str) -> dict[str, Any] | None:
@@ -154,7 +146,7 @@ def disparity(table: pd.DataFrame, draws: Mapping[str, np.ndarray], name: str) -
     best, worst = rows[accuracy[rows].argmax()], rows[accuracy[rows].argmin()]
     value = _disparity(accuracy[rows])
     found = np.array([_disparity(d[np.isfinite(d)]) for d in draws[name][:, rows]])
-    ends = np.quantile(found, (0.025, 0.975), method="nearest") if len(found) else (math.nan, math.nan)
+    ends = np.quantile(found, ENDS, method="nearest") if len(found) else (math.nan, math.nan)
     return {
         "measure": name,
         "by": str(table["by"].iloc[0]),

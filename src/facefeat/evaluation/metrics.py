@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from facefeat.types import FaceBatch
 
 ECE_BINS = 15
-_AT_ONCE = 4_000_000
-"""Weights held at a time."""
 
 
 def score_logits(
@@ -78,15 +76,6 @@ def weighted_scores(
         skills.append(skill)
     out["score"] = np.mean(skills, axis=0) if skills else np.zeros(len(weights))
     return out
-
-
-def resamples(n: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
-    """Bootstrap of n rows: blocks (B, n) of how often each row was drawn, `rounds` in all."""
-    rng = np.random.default_rng(seed)
-    step = max(1, _AT_ONCE // max(1, n))
-    for start in range(0, rounds, step):
-        size = min(step, rounds - start)
-        yield np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(size)]).astype("float64")
 
 
 def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import DataError
-from facefeat.evaluation.metrics import resamples, weighted_scores
+from facefeat.evaluation.metrics import weighted_scores
 from facefeat.types import FaceBatch
 from facefeat.utils.atomic import write_text
+from facefeat.utils.statistics import interval, resamples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +114,8 @@ def report_on(
     blocks = [weighted_scores(schema, batch, labels, years, w) for w in resamples(n, bootstrap, seed)]
     intervals = {}
     for key in metrics if blocks else ():
-        low, high = np.nanquantile(np.concatenate([b[key] for b in blocks]), (0.025, 0.975))
-        intervals[key] = (float(low), float(high))
+        low, high = interval(np.concatenate([b[key] for b in blocks])[:, None])
+        intervals[key] = (float(low[0]), float(high[0]))
     return Report(name, n, metrics, pd.DataFrame(rows), intervals)
 
 

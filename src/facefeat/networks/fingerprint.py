@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from facefeat.utils.precision import stored_weight
+
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier, ComponentRef
     from facefeat.networks.decoder import FaceDecoder
@@ -43,6 +45,5 @@ def _hash(about: Mapping[str, Any], parts: list[tuple[ComponentRef, Any]]) -> st
         digest.update(json.dumps([ref.distribution, ref.name, dict(ref.config)], sort_keys=True, default=str).encode())
         for weight in model.get_weights():
             # As a preset stores it, or saving would make another model of it.
-            half = weight.dtype == np.float32 and weight.ndim >= 2 and bool(np.all(np.abs(weight) < 65504))
-            digest.update(np.ascontiguousarray(weight.astype("float16") if half else weight).tobytes())
+            digest.update(np.ascontiguousarray(stored_weight(weight)).tobytes())
     return digest.hexdigest()

@@ -19,6 +19,7 @@ from facefeat.schema import Schema
 from facefeat.types import Alignment
 from facefeat.utils.atomic import atomic_folder
 from facefeat.utils.files import read_json, read_regular
+from facefeat.utils.precision import stored_weight
 
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
@@ -366,12 +367,8 @@ class _NamedBytes(io.BytesIO):
 
 
 def _save_weights(model: Any, path: Path) -> None:
-    """Keras' own weights file, its kernels in float16.
-
-    Vectors (biases, batch-norm statistics) stay float32: they are few, and small variances lose digits in float16.
-    """
+    """Keras' own weights file, in the precision of `stored_weight`."""
     import h5py
-    import numpy as np
 
     # This driver, and not a BytesIO: it lays out a file as the one that writes to disk does, to the byte.
     memory: dict[str, Any] = {"driver": "core", "backing_store": False}
@@ -381,11 +378,7 @@ def _save_weights(model: Any, path: Path) -> None:
             if isinstance(item, h5py.Group):
                 made = target.require_group(name)
             else:
-                value = item[()]
-                half = isinstance(value, np.ndarray) and value.dtype == np.float32 and value.ndim >= 2
-                # A kernel beyond float16's range keeps its 32 bits.
-                half = half and bool(np.all(np.abs(value) < 65504))
-                made = target.create_dataset(name, data=value.astype("float16") if half else value)
+                made = target.create_dataset(name, data=stored_weight(item[()]))
             made.attrs.update(item.attrs)
 
         target.attrs.update(source.attrs)

@@ -21,6 +21,7 @@ from facefeat.builtin.analyzers.masks import blanked, folder_masks, landmark_mas
 from facefeat.builtin.analyzers.statistics import bootstrap_mean, holm, sign_flips, two_sided
 from facefeat.errors import InputError
 from facefeat.types import Analysis
+from facefeat.utils.statistics import interval, resampled_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,14 +204,7 @@ class Background:
         return table
 
 
-def _share_ends(a: np.ndarray, b: np.ndarray, seed: int, resamples: int = 500) -> tuple[np.ndarray, np.ndarray]:
+def _share_ends(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the 95 % interval of mean(a) / (mean(a) + mean(b)), faces drawn again, for each column: (D,) each."""
-    n = len(a)
-    rng = np.random.default_rng(seed)
-    shares = []
-    for _ in range(resamples):
-        weight = rng.multinomial(n, np.full(n, 1 / n)).astype("float64")
-        x, y = weight @ a, weight @ b
-        shares.append(x / np.where(x + y > 0, x + y, np.inf))
-    low, high = np.quantile(np.stack(shares), (0.025, 0.975), axis=0)
-    return low, high
+    x, y = np.split(resampled_means(np.concatenate([a, b], axis=1), 500, seed), 2, axis=1)
+    return interval(x / np.where(x + y > 0, x + y, np.inf))

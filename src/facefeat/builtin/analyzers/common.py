@@ -11,6 +11,7 @@ import numpy as np
 
 from facefeat.errors import InputError
 from facefeat.utils.plotting import class_colours, empty_figure
+from facefeat.utils.statistics import folds
 
 if TYPE_CHECKING:
     from facefeat.types import FaceSet
@@ -101,17 +102,10 @@ def _natural(name: str) -> tuple[float, str]:
     return (float(number.group()) if number else float("inf"), name)
 
 
-def folds(label: Labelling, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def folds_of(label: Labelling, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(train, test) row numbers of each of FOLDS parts, each class spread evenly; rows without a label are left out."""
     rows = np.flatnonzero(label.known)
-    order = np.random.default_rng(seed).permutation(rows)
-    order = order[np.argsort(label.index[order], kind="stable")]
-    part = np.empty(len(label.index), int)
-    part[order] = np.arange(len(order)) % FOLDS
-    for i in range(FOLDS):
-        test = rows[part[rows] == i]
-        if len(test):
-            yield rows[part[rows] != i], test
+    return folds(rows, FOLDS, seed, label.index[rows])
 
 
 def label_columns(labels: Mapping[str, Labelling]) -> dict[str, np.ndarray]:

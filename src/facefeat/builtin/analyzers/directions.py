@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds, read_labels, target_name
+from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds_of, read_labels, target_name
 from facefeat.types import Analysis
 from facefeat.utils.linear_models import Plane, fit_classes, fit_value
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
@@ -100,7 +100,7 @@ class Directions:
         if label.ordered:
             y = label.values
             said = np.full(len(z), np.nan)
-            for train, test in folds(label, self.seed):
+            for train, test in folds_of(label, self.seed):
                 said[test] = fit_value(z[train], y[train])(z[test])
             r2 = 1 - ((said - y)[known] ** 2).sum() / ((y[known] - y[known].mean()) ** 2).sum()
             return [_Found(target_name(label), label, None, fit_value(z[known], y[known]), "R2", float(r2))]
@@ -112,7 +112,7 @@ class Directions:
 
         one = (label.index == k).astype(int)
         said = np.full(len(z), np.nan)
-        for train, test in folds(label, self.seed):
+        for train, test in folds_of(label, self.seed):
             # Planes of different folds have different offsets, which mix when ranked together: each centred on its own.
             plane = fit_classes(z[train], one[train], 2)[1]
             said[test] = plane(z[test]) - plane(z[train]).mean() if np.isfinite(plane.offset) else 0.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds, read_labels
+from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds_of, read_labels
 from facefeat.builtin.analyzers.statistics import bootstrap_mean
 from facefeat.types import Analysis
 from facefeat.utils.linear_models import choose, fit_classes, fit_value, scale_of
@@ -62,7 +62,7 @@ class Probe:
         known, y, k = np.flatnonzero(label.known), label.index, len(label.classes)
         said, number = np.full(len(z), -1), np.full(len(z), np.nan)
         constant = np.full(len(z), np.nan)
-        for train, test in folds(label, self.seed):
+        for train, test in folds_of(label, self.seed):
             said[test] = choose(fit_classes(z[train], y[train], k), z[test])
             if label.ordered:
                 number[test] = fit_value(z[train], label.values[train])(z[test])
@@ -107,7 +107,7 @@ def one_by_one(z: np.ndarray, label: Labelling, seed: int) -> np.ndarray:
     y, k = label.index, len(label.classes)
     of_class = np.eye(k)
     right = np.zeros((k, z.shape[1]))
-    for train, test in folds(label, seed):
+    for train, test in folds_of(label, seed):
         mean, spread = scale_of(z[train])
         x, t = (z[train] - mean) / spread, (z[test] - mean) / spread
         counts = of_class[y[train]].sum(axis=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from facefeat.utils.statistics import interval, resampled_means
+
 PERMUTATIONS = 2000
 RESAMPLES = 1000
 
@@ -47,13 +49,9 @@ def two_sided(differences: np.ndarray, seed: int, permutations: int = PERMUTATIO
     return float(sign_flips(np.stack([scaled, -scaled], axis=1), seed, permutations).min()) if scaled.any() else 1.0
 
 
-def bootstrap_mean(values: np.ndarray, seed: int, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
+def bootstrap_mean(values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the 95 % bootstrap interval of the mean of values (N, M) over the N faces: (M,) each."""
-    n = len(values)
-    rng = np.random.default_rng(seed)
-    means = np.stack([rng.multinomial(n, np.full(n, 1 / n)) @ values / n for _ in range(resamples)])
-    low, high = np.quantile(means, (0.025, 0.975), axis=0)
-    return low, high
+    return interval(resampled_means(values, RESAMPLES, seed))
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -13,13 +13,12 @@ import numpy as np
 
 from facefeat.builtin.analyzers.common import check_latents, label_columns, read_labels, scatter
 from facefeat.types import Analysis
+from facefeat.utils.statistics import tsne
 
 if TYPE_CHECKING:
     from facefeat.types import FaceSet, FloatArray
 
 WHAT = "analyzer 'tsne'"
-REDUCED = 50
-"""Principal components that the map is made from: the rest is noise that only costs time."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,11 @@ class Tsne:
         finite.
         """
         import pandas as pd
-        from sklearn.decomposition import PCA
-        from sklearn.manifold import TSNE
 
         z = check_latents("tsne", latents, labels, 4)
         n = len(z)
         rows = np.sort(np.random.default_rng(self.seed).permutation(n)[: self.limit])
-        few = PCA(min(REDUCED, len(rows), z.shape[1]), random_state=self.seed).fit_transform(z[rows])
-        # Where all latents are one point there is no direction to start from.
-        start = "pca" if few[:, 0].std() > 0 and few.shape[1] > 1 else "random"
-        perplexity = min(self.perplexity, (len(rows) - 1) / 3)
-        places = TSNE(perplexity=perplexity, init=start, random_state=self.seed, n_jobs=1).fit_transform(few)
+        places = tsne(z[rows], self.seed, self.perplexity)
         read = read_labels(labels, model, faces)
         table: dict[str, Any] = {"row": rows}
         if faces is not None:
