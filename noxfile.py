@@ -24,7 +24,8 @@ MINIMUMS = [
     f"tests/test_{name}.py"
     for name in (
         *("audit", "cli_frame", "cli_predict", "data_import", "data_tables", "default_preset", "detectors"),
-        *("evaluation", "heads", "image", "opening", "plugins", "preset", "registry", "training", "tune"),
+        *("evaluation", "heads", "image_align", "image_io", "plugins_loading", "plugins_registry", "presets_store"),
+        *("training", "tune"),
     )
 ]
 

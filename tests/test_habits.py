@@ -68,6 +68,14 @@ def test_workflows_call_every_session_but_those_that_are_named() -> None:
     assert all(f"`{name}`" in text for name in never)
 
 
+def test_session_of_lowest_versions_runs_tests_that_exist() -> None:
+    tree = ast.parse((REPO / "noxfile.py").read_text("utf-8"))
+    (found,) = [n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "MINIMUMS"]
+    assert isinstance(found, ast.ListComp)
+    names = [n.value for n in ast.walk(found.generators[0].iter) if isinstance(n, ast.Constant)]
+    assert names and [n for n in names if not (REPO / "tests" / f"test_{n}.py").is_file()] == []
+
+
 def test_supported_pythons_and_systems_are_tested() -> None:
     project = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]
     minors = {c.rsplit(" ", 1)[1] for c in project["classifiers"] if re.search(r":: 3\.\d+$", c)}
