@@ -78,9 +78,9 @@ def classifying(kind: str, batch: int, rounds: int) -> Iterator[str]:
     crops = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype="uint8")
     for i, policy in enumerate(POLICIES):
         keras.config.set_dtype_policy(policy)
-        twin = model.classifier.twin()
+        clone = model.classifier.clone()
         keras.config.set_dtype_policy("float32")
-        joined = keras.Model(twin.backbone_model.input, twin.head_model(twin.backbone_model.output))
+        joined = keras.Model(clone.backbone_model.input, clone.head_model(clone.backbone_model.output))
         weights = [[v.value for v in joined.trainable_variables], [v.value for v in joined.non_trainable_variables]]
 
         def read(x: Any, weights: Any = weights, joined: Any = joined) -> Any:

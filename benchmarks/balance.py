@@ -23,7 +23,7 @@ from facefeat import FaceFeatureModel
 from facefeat.data import FaceDataset, load_dataset
 from facefeat.evaluation.calibration import calibrate
 from facefeat.evaluation.card import model_card
-from facefeat.training.trainer import TrainingLog
+from facefeat.training import TrainingLog
 
 STRENGTHS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 """scikit-learn's C, the inverse of the penalty; the faces' weights have the mean 1."""
@@ -76,7 +76,7 @@ def main() -> None:
     if layer.kernel.shape != kernel.shape:
         sys.exit(f"{args.preset}: the layer {layer.name!r} reads {layer.kernel.shape[0]} numbers, not the latent.")
     layer.set_weights([kernel.astype("float32"), bias.astype("float32")])
-    classifier.reset_runners()
+    classifier.clear_compiled()
     new = calibrate(model.schema, classifier.logits(validation.crops(model.image_size)[:]), validation)
     name, old = args.attribute, classifier.calibration
     classifier.calibration = replace(  # the other attributes keep theirs

@@ -150,7 +150,7 @@ def _moves() -> tuple[list[Any], Any]:
     """Keras's layers, and ours."""
     from keras import layers
 
-    from facefeat.training.augment_layers import RandomAffine
+    from facefeat.plugins.registry import get_registry
 
     four = [
         layers.RandomRotation(10 / 360),
@@ -158,14 +158,15 @@ def _moves() -> tuple[list[Any], Any]:
         layers.RandomShear(0.05, 0.05),
         layers.RandomZoom(0.12),
     ]
-    return four, RandomAffine(rotation=10.0, zoom=0.12, shear=0.05, shift=0.06, seed=0)
+    config = {"rotation": 10.0, "zoom": 0.12, "shear": 0.05, "shift": 0.06, "flip": False}
+    return four, get_registry().build("augmentation", "affine", seed=0, **config)
 
 
 def _colours() -> tuple[list[Any], Any]:
     """Keras's layers, and ours."""
     from keras import layers
 
-    from facefeat.training.augment_layers import RandomColour
+    from facefeat.plugins.registry import get_registry
 
     pixels = {"value_range": (0, 255)}
     light = [layers.RandomBrightness(0.2, **pixels), layers.RandomContrast((0.25, 0.25), **pixels)]
@@ -175,7 +176,9 @@ def _colours() -> tuple[list[Any], Any]:
         layers.RandomSaturation((0.44, 0.55), value_range=(0, 1)),
         layers.Rescaling(255.0),
     ]
-    return [*light, *colour, layers.RandomHue(0.1, **pixels)], RandomColour(0.2, 0.25, 0.2, 0.1, seed=0)
+    config = {"brightness": 0.2, "contrast": 0.25, "saturation": 0.2, "hue": 0.1}
+    ours = get_registry().build("augmentation", "colour", seed=0, **config)
+    return [*light, *colour, layers.RandomHue(0.1, **pixels)], ours
 
 
 def _augmented(crops: np.ndarray, either: tuple[list[Any], Any]) -> tuple[float, float]:

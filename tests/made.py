@@ -44,7 +44,7 @@ def dataset(folder: Path, faces: int = 48) -> FaceDataset:
 
 def tiny_recipe(**changes: Any) -> Recipe:
     """Two epochs of a network of a few thousand weights at 32 pixels, with every kind of augmentation."""
-    from facefeat.training.recipe import recipe_from_dict
+    from facefeat.training.recipe import Recipe
 
     table: dict[str, Any] = {
         "name": "tiny",
@@ -55,4 +55,4 @@ def tiny_recipe(**changes: Any) -> Recipe:
         "augment": {"rotation": 5.0, "shift": 0.05, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1},
         "loss": {"age": {"kind": "distribution", "sigma": 3.0}, "race": {"label_smoothing": 0.1}},
     }
-    return recipe_from_dict(table).replace(**changes)
+    return Recipe.from_dict(table).replace(**changes)

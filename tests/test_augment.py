@@ -49,7 +49,8 @@ def crops(n: int = 6, size: int = 24, seed: int = 0) -> np.ndarray:
 
 
 def layers_of(**keys: Any) -> list[Any]:
-    from facefeat.training.augment import augmentation_layers, mixing_layer
+    from facefeat.training.augmentation import augmentation_layers
+    from facefeat.training.mixing import mixing_layer
 
     augment = Augment(**{"flip": False, **keys})
     mixing = mixing_layer(augment, 1)
@@ -60,7 +61,7 @@ def through(layers: list[Any], x: np.ndarray, training: bool = True, epoch: int 
     """Crops, and partner and own share where something is mixed; seeded as the trainer does it."""
     import keras
 
-    from facefeat.training.classifier_graph import seed_layers
+    from facefeat.training.loop import seed_layers
 
     if epoch is not None:
         seed_layers(SimpleNamespace(variables=[v for layer in layers for v in layer.variables]), 1, epoch)
@@ -118,10 +119,10 @@ def test_brightness_goes_both_ways_by_as_much_as_asked() -> None:
 def test_one_pass_of_colour_is_brightness_then_contrast_then_saturation(b: float, c: float, s: float, n: int) -> None:
     from keras import ops, random
 
-    from facefeat.training.augment_layers import RandomColour
+    from facefeat.builtin.augmentations import colour
 
     x = 90 + 0.1 * crops(5, 12, seed=n)  # far from black and white, where clipping between the steps would differ
-    layer = RandomColour(0.3 * b, c, s, 0.0, seed=n + 1)
+    layer = colour.build(brightness=0.3 * b, contrast=c, saturation=s, hue=0.0, seed=n + 1)
     out = ops.convert_to_numpy(layer(x, training=True))
     draw = ops.convert_to_numpy(random.uniform((4, 5, 1), -1.0, 1.0, seed=random.SeedGenerator(n + 1)))
     light = x + (draw[0] * 255 * 0.3 * b)[:, :, None, None]
@@ -190,7 +191,7 @@ def by_pillow(x: np.ndarray, quality: int) -> np.ndarray:
 def test_jpeg_is_what_libjpeg_does(size: int, repo: Path) -> None:
     import keras
 
-    from facefeat.training.jpeg import jpeg
+    from facefeat.builtin.augmentations.jpeg import jpeg
 
     portrait = Image.open(repo / "docs" / "assets" / "portrait.jpg").convert("RGB").resize((size, size))
     x = np.stack([np.asarray(portrait, "float32")] * 3)
@@ -208,7 +209,7 @@ def test_jpeg_is_what_libjpeg_does(size: int, repo: Path) -> None:
 def test_jpeg_of_a_grey_crop_is_grey_and_near(grey: int, quality: int) -> None:
     import keras
 
-    from facefeat.training.jpeg import jpeg
+    from facefeat.builtin.augmentations.jpeg import jpeg
 
     out = keras.ops.convert_to_numpy(jpeg(np.full((1, 20, 20, 3), grey, "float32"), np.array([quality])))
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
@@ -245,15 +246,15 @@ def test_the_loss_of_a_mixed_row_is_the_mean_of_both_targets_losses() -> None:
     import keras
 
     from facefeat.schema import get_schema
-    from facefeat.training.augment import carry_mix, mixed_loss
     from facefeat.training.losses import build_losses
+    from facefeat.training.mixing import append_mix, mixed_loss
 
     loss = build_losses(get_schema("utkface"), {})["race"]
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4, 5)).astype("float32")
     target = np.array([[0, -1], [1, -1], [4, -1], [-1, -1]], "float32")
     partner, own = np.array([2, 0, 3, 1], "int32"), np.array([0.25, 1.0, 0.5, 0.0], "float32")
-    carried = carry_mix({"race": keras.ops.convert_to_tensor(logits)}, partner, own)["race"]
+    carried = append_mix({"race": keras.ops.convert_to_tensor(logits)}, partner, own)["race"]
     assert carried.shape == (4, 7)
     got = keras.ops.convert_to_numpy(mixed_loss(loss)(keras.ops.convert_to_tensor(target), carried))
     one, two = (keras.ops.convert_to_numpy(loss(keras.ops.convert_to_tensor(t), logits)) for t in
@@ -329,7 +330,7 @@ def test_preview_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_one_resampling_turns_zooms_shears_and_shifts_about_the_centre_within_its_bounds() -> None:
-    from facefeat.training.augment_layers import RandomAffine
+    from facefeat.builtin.augmentations import affine
 
     # Each pixel says where it came from, so the way it went can be read back: far from the border, 9 x 9 of 65.
     side, middle = 65, slice(28, 37)
@@ -338,7 +339,8 @@ def test_one_resampling_turns_zooms_shears_and_shifts_about_the_centre_within_it
     near = np.stack([x[middle, middle].ravel(), y[middle, middle].ravel(), np.ones(81)], axis=1)
 
     def ways(*amounts: float) -> np.ndarray:
-        moved = np.asarray(RandomAffine(*amounts, seed=1)(picture, training=True))[:, middle, middle, :2]
+        config = dict(zip(("rotation", "zoom", "shear", "shift"), amounts, strict=True))
+        moved = np.asarray(affine.build(**config, flip=False, seed=1)(picture, training=True))[:, middle, middle, :2]
         return np.stack([np.linalg.lstsq(near, m.reshape(81, 2), rcond=None)[0] for m in moved])  # (64, 3, 2)
 
     turned, zoomed, shifted = ways(20, 0, 0, 0), ways(0, 0.2, 0, 0), ways(0, 0, 0, 0.1)

@@ -29,15 +29,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shaken(classifier: Classifier) -> Classifier:
     """The same architecture with other weights."""
-    other = classifier.twin()
+    other = classifier.clone()
     other.head_model.set_weights([w + 0.5 for w in other.head_model.get_weights()])
     return other
 
 
 def test_a_preset_gives_the_answers_of_its_layers(folder: Path) -> None:
     classifier, _ = load_classifier(folder)
-    plain = classifier.twin()
-    assert classifier.fixed and not plain.fixed
+    plain = classifier.clone()
+    assert classifier.frozen and not plain.frozen
     ours, theirs = classifier.logits(CROPS), plain.logits(CROPS)
     assert list(ours) == list(theirs) == ["age", "gender", "race"]
     for name in ours:
@@ -57,7 +57,7 @@ def test_new_weights_are_seen(folder: Path) -> None:
     np.testing.assert_allclose(after["race"], other.logits(CROPS)["race"], rtol=1e-3, atol=1e-4)
 
     classifier.head_model.set_weights([w + 0.5 for w in classifier.head_model.get_weights()])
-    classifier.reset_runners()
+    classifier.clear_compiled()
     assert not np.allclose(after["race"], classifier.logits(CROPS)["race"], atol=1e-2)
 
 

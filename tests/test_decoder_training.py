@@ -15,7 +15,6 @@ from facefeat import FaceFeatureModel, InputError, PresetError, RecipeError, Tra
 from facefeat.cli import cli
 from facefeat.data import FaceDataset
 from facefeat.training import DecoderRecipe, list_decoder_recipes, load_decoder_recipe
-from facefeat.training.decoder_recipe import decoder_recipe_from_dict
 from made import TINY, dataset, squares
 
 DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "encoder": [8, 12, 12]}}
@@ -56,7 +55,7 @@ def recipe(
 ) -> DecoderRecipe:
     options = {"epochs": 2, "batch_size": 12, "warmup_epochs": 0.5, "learning_rate": 3e-3, **train}
     table = {"name": "tiny", "decoder": decoder, "train": options, "loss": loss, "view": view or {}}
-    return decoder_recipe_from_dict(table)
+    return DecoderRecipe.from_dict(table)
 
 
 def model() -> FaceFeatureModel:
@@ -98,7 +97,7 @@ def test_a_decoder_beats_the_mean_picture(faces: FaceDataset, decoder: dict[str,
 @pytest.mark.backend
 def test_a_resumed_run_ends_with_the_same_numbers(faces: FaceDataset, tmp_path: Path) -> None:
     data = faces.split("train"), faces.split("val")
-    chosen = recipe(SMALLEST, epochs=2, classifier_from=0.5, moves=3.0, view={"rotation": 8.0, "brightness": 0.1})
+    chosen = recipe(SMALLEST, epochs=2, classifier_from=0.5, traverse=3.0, view={"rotation": 8.0, "brightness": 0.1})
     straight, resumed = model(), model()
     log = straight.fit_decoder(*data, chosen)
     with pytest.raises(Stop):
@@ -205,7 +204,7 @@ def test_the_shipped_recipes_fit_the_bundled_preset(name: str) -> None:
     from facefeat.training import build_decoder
 
     shipped = load_decoder_recipe(name)
-    assert shipped.summary and decoder_recipe_from_dict(shipped.to_dict()) == shipped
+    assert shipped.summary and DecoderRecipe.from_dict(shipped.to_dict()) == shipped
     bundled = FaceFeatureModel.from_preset(shipped.preset)
     decoder = build_decoder(bundled._classifier, shipped)
     weights = sum(part.count_params() for part in decoder.parts.values())
@@ -255,7 +254,7 @@ def test_the_command_writes_a_preset_with_a_decoder(tmp_path: Path) -> None:
 
 @pytest.mark.backend
 def test_a_critic_learns_beside_the_decoder_and_pulls_it_from_its_epoch_on(faces: FaceDataset) -> None:
-    from facefeat.training.decoder import build_decoder
+    from facefeat.training import build_decoder
     from facefeat.training.decoder_graph import decoder_model
 
     made = model()
@@ -282,7 +281,7 @@ def test_a_critic_learns_beside_the_decoder_and_pulls_it_from_its_epoch_on(faces
 
 @pytest.mark.backend
 def test_the_classifier_looks_from_its_epoch_on(faces: FaceDataset) -> None:
-    from facefeat.training.decoder import build_decoder
+    from facefeat.training import build_decoder
     from facefeat.training.decoder_graph import decoder_model
 
     made, crops = model(), faces.crops(32)[:6].astype("float32")
@@ -292,20 +291,20 @@ def test_the_classifier_looks_from_its_epoch_on(faces: FaceDataset) -> None:
     bias = decoder.model.get_layer("pixels").bias
     for looks in (False, True):
         before = np.asarray(bias).copy()
-        graph.look(looks)
+        graph.read_decoded(looks)
         graph.fit(crops, batch_size=6, epochs=1, verbose=0)
         assert (np.abs(np.asarray(bias) - before).max() > 1e-3) == looks
 
 
 @pytest.mark.backend
 def test_moves_go_along_the_ways_of_the_attributes(faces: FaceDataset) -> None:
-    from facefeat.training.random_traverse import RandomMoves, ways_of
+    from facefeat.training.random_traverse import RandomTraverse, class_shifts
 
     made, train = model(), faces.split("train")
     features = made.encode(train.crops(32)[:])
-    ways = ways_of(features, train.labels(), train.years(), made.schema)
+    ways = class_shifts(features, train.labels(), train.years(), made.schema)
     assert len(ways) == len(made.schema.attributes)
-    layer = RandomMoves(ways, 3.0, seed=1)
+    layer = RandomTraverse(ways, 3.0, seed=1)
     start = np.tile(features, (1 + 400 // len(features), 1))[:400]
     drawn = np.asarray(layer(start, training=True))
     chosen = []
@@ -334,14 +333,14 @@ def test_moves_go_along_the_ways_of_the_attributes(faces: FaceDataset) -> None:
 
 
 def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset) -> None:
-    from facefeat.training.decoder import build_decoder
+    from facefeat.training import build_decoder
     from facefeat.training.decoder_graph import decoder_model
-    from facefeat.training.random_traverse import RandomMoves, Ways
+    from facefeat.training.random_traverse import ClassShifts, RandomTraverse
 
     made, chosen = model(), recipe(SMALLEST, {"pixels": 1.0, "swap": 1.0})
     way = np.linspace(-1, 1, 8, dtype="float32")[None]
     table = np.stack([[0 * way[0], way[0]], [-way[0], 0 * way[0]]])
-    moves = RandomMoves([Ways(np.ones((1, 8), "f"), np.zeros(1, "f"), np.zeros(1, "f"), table)], 2.0, seed=1)
+    moves = RandomTraverse([ClassShifts(np.ones((1, 8), "f"), np.zeros(1, "f"), np.zeros(1, "f"), table)], 2.0, seed=1)
     graph = decoder_model(made.classifier, build_decoder(made.classifier, chosen), chosen, 1, moves)
     seen = graph(faces.crops(32)[:8].astype("float32"), training=True)
     rows = [0, 4, 2, 6]
@@ -357,7 +356,7 @@ def test_moved_features_are_asked_for_as_the_head_reads_them(faces: FaceDataset)
 
 @pytest.mark.backend
 def test_a_decoder_without_detail_learns_from_moved_features_too(faces: FaceDataset) -> None:
-    chosen = recipe(UPSAMPLING, {"pixels": 1.0, "swap": 0.1}, {"shift": 0.05, "erase": 0.2}, epochs=1, moves=2.0)
+    chosen = recipe(UPSAMPLING, {"pixels": 1.0, "swap": 0.1}, {"shift": 0.05, "erase": 0.2}, epochs=1, traverse=2.0)
     log = model().fit_decoder(faces.split("train"), faces.split("val"), chosen)
     assert np.isfinite(log.epochs[0]["loss"])
 
@@ -398,7 +397,7 @@ def test_a_run_starts_from_another_presets_decoder(
     [
         ({"classifier_from": 1.5}, r"classifier_from.*0 to 1"),
         ({"start_share": 1.0}, r"start_share.*0 to under 1"),
-        ({"moves": -1.0}, r"moves.*0 to 20"),
+        ({"traverse": -1.0}, r"traverse.*0 to 20"),
         ({"view": {"shift": 1.0}}, r"shift.*0 to under 1"),
         ({"view": {"jpeg": 0.5}}, r"view.*jpeg"),
     ],

@@ -11,8 +11,8 @@ import pytest
 from facefeat import FaceFeatureModel, RecipeError, TrainingError
 from facefeat.data import FaceDataset
 from facefeat.schema import get_schema
-from facefeat.training.distillation import label_loss, teacher_labels, teacher_loss, teacher_targets
-from facefeat.training.recipe import Recipe, Teacher, recipe_from_dict
+from facefeat.training.distillation import embedding_loss, embedding_targets, probability_loss, probability_targets
+from facefeat.training.recipe import Distillation, Recipe
 from made import dataset, tiny_recipe
 from test_decoder_training import Recorder, Stop
 
@@ -35,9 +35,9 @@ def embeddings(faces: FaceDataset, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def recipe(path: Path, weight: float = 1.0, **changes: Any) -> Recipe:
-    table = tiny_recipe(**changes).to_dict() | {"teacher": {"file": str(path), "weight": weight}}
+    table = tiny_recipe(**changes).to_dict() | {"distillation": {"file": str(path), "embeddings": weight}}
     table["augment"]["mixup"] = 0.2
-    return recipe_from_dict(table)
+    return Recipe.from_dict(table)
 
 
 @pytest.mark.backend
@@ -48,7 +48,7 @@ def test_the_latent_learns_what_the_teacher_tells_and_a_run_goes_on(
     chosen = recipe(embeddings, epochs=8)
     model = FaceFeatureModel.from_recipe(chosen)
     log = model.fit(train, val, chosen)
-    assert len(log.data["teacher"]) == 64
+    assert len(log.data["distillation"]) == 64
     assert log.epochs[-1]["loss"] < log.epochs[0]["loss"]
     with pytest.raises(Stop):
         FaceFeatureModel.from_recipe(chosen).fit(train, val, chosen, folder=tmp_path, reporter=Recorder(stop_after=7))
@@ -62,7 +62,7 @@ def test_the_latent_learns_what_the_teacher_tells_and_a_run_goes_on(
 
 def test_embeddings_come_by_name_and_have_length_one(faces: FaceDataset, embeddings: Path) -> None:
     names = [str(f) for f in faces.table["file"]]
-    targets = teacher_targets(Teacher(str(embeddings), 1.0), names[::-1])[::-1]
+    targets = embedding_targets(Distillation(str(embeddings), 1.0), names[::-1])[::-1]
     assert targets.shape == (len(faces), 6)
     np.testing.assert_array_equal(targets[0], 0)
     np.testing.assert_allclose(np.linalg.norm(targets[1:], axis=1), 1, rtol=1e-5)
@@ -75,13 +75,13 @@ def test_embeddings_come_by_name_and_have_length_one(faces: FaceDataset, embeddi
 def test_the_loss_is_of_the_angle() -> None:
     unit = np.float32([[1, 0], [1, 0], [1, 0], [0, 0]])
     said = np.float32([[3, 0], [0, 2], [-1, 0], [5, 5]])
-    np.testing.assert_allclose(np.asarray(teacher_loss(unit, said)), [0, 1, 2, 0], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(embedding_loss(unit, said)), [0, 1, 2, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (None, r"cannot read the teacher's embeddings .*No such file"),
+        (None, r"cannot read the embeddings .*No such file"),
         ({"files": np.array(["0.png"])}, r"no .npz with arrays 'files' and 'embeddings'"),
         ({"files": np.array(["0.png"]), "embeddings": np.ones((2, 3))}, r"Received: \(2, 3\) float64 for 1 names"),
         (
@@ -95,12 +95,12 @@ def test_mistakes_are_named(faces: FaceDataset, tmp_path: Path, arrays: dict[str
     if arrays is not None:
         np.savez(path, **arrays)
     with pytest.raises(TrainingError, match=message):
-        teacher_targets(Teacher(str(path), 1.0), [str(f) for f in faces.table["file"]])
+        embedding_targets(Distillation(str(path), 1.0), [str(f) for f in faces.table["file"]])
 
 
 def test_a_weight_needs_a_file() -> None:
-    with pytest.raises(RecipeError, match=r"teacher.file: impossible value. Received: ''. Valid: a path"):
-        recipe_from_dict({"name": "x", "teacher": {"weight": 1.0}})
+    with pytest.raises(RecipeError, match=r"distillation.file: impossible value. Received: ''. Valid: a path"):
+        Recipe.from_dict({"name": "x", "distillation": {"embeddings": 1.0}})
 
 
 @pytest.fixture
@@ -115,14 +115,14 @@ def probabilities(faces: FaceDataset, tmp_path: Path) -> Path:
 @pytest.mark.backend
 def test_heads_learn_a_teachers_probabilities(faces: FaceDataset, probabilities: Path) -> None:
     files = [str(f) for f in faces.table["file"]]
-    told = teacher_labels(Teacher(str(probabilities), labels=1.0), files, get_schema("utkface"))
-    assert list(told) == ["teacher_race"] and not told["teacher_race"][1].any()
-    np.testing.assert_allclose(np.delete(told["teacher_race"], 1, axis=0).sum(axis=1), 1, rtol=1e-6)
+    told = probability_targets(Distillation(str(probabilities), probabilities=1.0), files, get_schema("utkface"))
+    assert list(told) == ["distillation_race"] and not told["distillation_race"][1].any()
+    np.testing.assert_allclose(np.delete(told["distillation_race"], 1, axis=0).sum(axis=1), 1, rtol=1e-6)
     table = recipe(probabilities, weight=0.0, epochs=12).to_dict()
     read = {}
     for labels in (0.0, 50.0):
-        table["teacher"]["labels"] = labels
-        chosen = recipe_from_dict(table)
+        table["distillation"]["probabilities"] = labels
+        chosen = Recipe.from_dict(table)
         model = FaceFeatureModel.from_recipe(chosen)
         model.fit(faces.split("train"), faces.split("val"), chosen)
         read[labels] = model.predict_faces(faces.split("train").crops(32)[:]).probabilities["race"]
@@ -131,10 +131,10 @@ def test_heads_learn_a_teachers_probabilities(faces: FaceDataset, probabilities:
     assert mine[50.0] > mine[0.0] + 0.03
 
 
-def test_label_loss_is_the_cross_entropy() -> None:
+def test_probability_loss_is_the_cross_entropy() -> None:
     p, logits = np.array([[0.25, 0.75], [0.0, 0.0]], "float32"), np.array([[0.0, 1.0], [3.0, 1.0]], "float32")
     want = -(0.25 * np.log(1 / (1 + np.e)) + 0.75 * np.log(np.e / (1 + np.e)))
-    np.testing.assert_allclose(np.asarray(label_loss(p, logits)), [want, 0], rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(probability_loss(p, logits)), [want, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,4 @@ def test_label_loss_is_the_cross_entropy() -> None:
 def test_probabilities_that_will_not_do(arrays: dict[str, Any], said: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", files=np.array(["a.jpg", "b.jpg"]), **arrays)
     with pytest.raises(TrainingError, match=said):
-        teacher_labels(Teacher(str(tmp_path / "p.npz"), labels=1.0), ["a.jpg"], get_schema("utkface"))
+        probability_targets(Distillation(str(tmp_path / "p.npz"), probabilities=1.0), ["a.jpg"], get_schema("utkface"))

@@ -14,7 +14,7 @@ from facefeat import FaceFeatureModel, InputError, PresetError
 from facefeat.cli import cli
 from facefeat.image.video import enlarge
 from facefeat.testing import toy_crops
-from facefeat.training.decoder_recipe import decoder_recipe_from_dict
+from facefeat.training import DecoderRecipe
 from latent_fake import FakeModel
 from made import TINY, dataset
 
@@ -31,7 +31,7 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "train": {"epochs": 1, "batch_size": 12, "warmup_epochs": 0.5},
     }
     faces = dataset(tmp_path_factory.mktemp("faces"), 24)
-    model.fit_decoder(faces.split("train"), faces.split("val"), decoder_recipe_from_dict(recipe))
+    model.fit_decoder(faces.split("train"), faces.split("val"), DecoderRecipe.from_dict(recipe))
     return model.save(tmp_path_factory.mktemp("made") / "preset", name="tiny")
 
 

@@ -18,7 +18,7 @@ from facefeat.errors import DataError
 from facefeat.presets.latent_directions import read_directions
 from facefeat.presets.store import sha256
 from facefeat.testing import toy_crops
-from facefeat.training.decoder_recipe import decoder_recipe_from_dict
+from facefeat.training import DecoderRecipe
 from made import TINY, dataset
 
 RECIPE = """
@@ -110,7 +110,7 @@ def test_a_new_decoder_drops_them(folder: Path, tmp_path: Path) -> None:
     faces = dataset(tmp_path / "d", 24)
     recipe = {"name": "t", "decoder": {"name": "upsampling", "config": {"filters": [4]}}}
     recipe |= {"train": {"epochs": 1, "warmup_epochs": 0.5}}
-    model.fit_decoder(faces.split("train"), faces.split("val"), decoder_recipe_from_dict(recipe))
+    model.fit_decoder(faces.split("train"), faces.split("val"), DecoderRecipe.from_dict(recipe))
     with pytest.raises(PresetError, match="no directions"):
         _ = model.directions
     with pytest.raises(DataError, match="10 faces or more"):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from facefeat import RecipeError
-from facefeat.training.recipe import PRECISIONS, list_recipes, load_recipe, recipe_from_dict
+from facefeat.training.base_recipe import PRECISIONS
+from facefeat.training.recipe import Recipe, list_recipes, load_recipe
 from readme_blocks import blocks
 
 
@@ -16,7 +17,7 @@ from readme_blocks import blocks
 def test_shipped_recipes_load_and_round_trip(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name and recipe.summary
-    assert recipe_from_dict(recipe.to_dict()) == recipe
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 
 def test_an_unknown_name_lists_the_valid_ones() -> None:
@@ -83,7 +84,7 @@ def test_the_page_on_training_says_what_the_code_does(repo: Path) -> None:
     (row,) = [line for line in page.splitlines() if line.startswith("| `mixed_precision`")]
     assert all(f"`{name}`" in row for name in PRECISIONS if name != "auto")
     (example,) = [b.text for b in blocks(page) if "[[train.phases]]" in b.text]
-    recipe = recipe_from_dict(tomllib.loads(example) | {"name": "example"})
+    recipe = Recipe.from_dict(tomllib.loads(example) | {"name": "example"})
     assert [p.trainable for p in recipe.train.phases] == ["head", "last 7"]
     halved = recipe.replace(learning_rate=5e-4)
     assert [p.learning_rate for p in halved.train.plan()] == pytest.approx([5e-4, 1.5e-5])

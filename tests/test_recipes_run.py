@@ -14,20 +14,22 @@ from facefeat import FaceFeatureModel
 from facefeat.data import load_dataset
 from facefeat.schema import get_schema
 from facefeat.training import list_recipes, load_recipe
-from facefeat.training.recipe import recipe_from_dict
+from facefeat.training.recipe import Recipe
 from made import squares
 
 pytestmark = pytest.mark.recipes
 PRETRAINED = {"vggface", "vgg16", "vgg19", "resnet50", "convnext-tiny", "mobilenet"}
 
 
-def teacher_of(csv: Path, folder: Path) -> Path:
-    """A teacher that has an embedding of each face, and is of no opinion."""
+def distillation_file(csv: Path, folder: Path) -> Path:
+    """What a network knew that has an embedding of each face, and is of no opinion."""
     files = np.array([str(f) for f in load_dataset(csv, schema="utkface").table["file"]])
     said = {f"probabilities_{n}": np.full((len(files), k), 1 / k, "float32") for n, k in (("gender", 2), ("race", 5))}
     rng = np.random.default_rng(0)
-    np.savez(folder / "teacher.npz", files=files, embeddings=rng.normal(size=(len(files), 7)).astype("float32"), **said)
-    return folder / "teacher.npz"
+    np.savez(
+        folder / "distillation.npz", files=files, embeddings=rng.normal(size=(len(files), 7)).astype("float32"), **said
+    )
+    return folder / "distillation.npz"
 
 
 @pytest.mark.parametrize("name", sorted(list_recipes()))
@@ -40,9 +42,9 @@ def test_the_recipe_trains(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     if shipped.backbone.name in PRETRAINED:
         table["backbone"]["config"]["weights"] = None
     csv = squares(tmp_path / "data", 16)
-    if shipped.teacher.file:
-        table["teacher"]["file"] = str(teacher_of(csv, tmp_path))
-    recipe = recipe_from_dict(table)
+    if shipped.distillation.file:
+        table["distillation"]["file"] = str(distillation_file(csv, tmp_path))
+    recipe = Recipe.from_dict(table)
     if recipe.schema == "fairface":
         # Ages as classes and seven races, in place of years and five.
         classes = get_schema("fairface")["race"].classes

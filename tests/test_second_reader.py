@@ -12,7 +12,6 @@ from facefeat import FaceFeatureModel, TrainingError
 from facefeat.data import FaceDataset
 from facefeat.presets.store import load_classifier
 from facefeat.training import DecoderRecipe
-from facefeat.training.decoder_recipe import decoder_recipe_from_dict
 from made import TINY, dataset
 
 DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "encoder": [8, 12, 12]}}
@@ -20,7 +19,7 @@ DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "en
 
 def recipe(loss: dict[str, float], reader: str = "", **train: Any) -> DecoderRecipe:
     options = {"epochs": 6, "batch_size": 12, "warmup_epochs": 0.5, "learning_rate": 3e-3, **train}
-    return decoder_recipe_from_dict(
+    return DecoderRecipe.from_dict(
         {"name": "tiny", "decoder": DETAIL, "train": options, "loss": loss, "reader": reader}
     )
 
@@ -43,7 +42,7 @@ def test_it_reads_what_the_first_is_to_read(faces: FaceDataset, tmp_path: Path) 
     other = str(tmp_path / "other")
     model(seed=8, size=24).save(other)
     before = load_classifier(tmp_path / "other")[0].head_model.get_weights()
-    chosen = recipe({"pixels": 1e-6, "reader": 1.0}, other, moves=2.0)
+    chosen = recipe({"pixels": 1e-6, "reader": 1.0}, other, traverse=2.0)
     log = model().fit_decoder(faces.split("train"), faces.split("val"), chosen)
     assert log.epochs[-1]["loss"] < 0.9 * log.epochs[0]["loss"]
     assert len(log.data["reader"]) == 64 and log.data["reader"] != log.data["classifier"]

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,10 @@ from facefeat import FaceFeatureModel, InputError, PresetError, RecipeError, Tra
 from facefeat.cli import cli
 from facefeat.data import Batches, FaceDataset
 from facefeat.errors import NotFiniteError
+from facefeat.training.batches import FaceBatches, files_of
 from facefeat.training.freezing import weighted_layers
-from facefeat.training.recipe import Recipe, recipe_from_dict
-from facefeat.training.trainer import not_finite
+from facefeat.training.loop import not_finite
+from facefeat.training.recipe import Recipe
 from made import TINY, dataset, squares, tiny_recipe
 
 KEPT = ("loss", "gender_accuracy", "race_accuracy", "age_mae")
@@ -107,8 +107,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: P
 
 def test_such_a_batch_is_written_whole_or_told_not_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset(tmp_path / "data", 16).split("train")
-    batches = Batches(data.crops(32), data.labels(), batch_size=4)
-    watch: Any = SimpleNamespace(suspects=[1])
+    batches = FaceBatches(Batches(data.crops(32), data.labels(), batch_size=4), files_of(data))
 
     def half(file: Any, **_: Any) -> None:
         file.write(b"half")
@@ -116,11 +115,11 @@ def test_such_a_batch_is_written_whole_or_told_not_to_be(tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", half)
-        told = str(not_finite(float("nan"), 0, 0.1, watch, batches, data, tmp_path / "run"))
+        told = str(not_finite(float("nan"), 0, 0.1, [1], batches, tmp_path / "run"))
     assert "nan in epoch 1, batch 2. Its 4 faces begin with" in told
     assert "nan_batch.npz' cannot be written: No space left on device. Lower the learning rate" in told
     assert list((tmp_path / "run").iterdir()) == []
-    assert "Its 4 faces are in" in str(not_finite(float("nan"), 0, 0.1, watch, batches, data, tmp_path / "run"))
+    assert "Its 4 faces are in" in str(not_finite(float("nan"), 0, 0.1, [1], batches, tmp_path / "run"))
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["nan_batch.npz"]
 
 
@@ -149,7 +148,7 @@ def phased(**augment: Any) -> Recipe:
     table = tiny_recipe().to_dict()
     table["train"]["phases"] = [dict(p, warmup_epochs=0.5) for p in PHASES]
     table["augment"] = {"flip": False, **augment}
-    return recipe_from_dict(table)
+    return Recipe.from_dict(table)
 
 
 @pytest.mark.backend
@@ -201,7 +200,7 @@ def test_learnt_weights_mixing_and_balance_train(tmp_path: Path) -> None:
         "gender": {"kind": "focal", "balance": "inverse"},
         "race": {"kind": "squared", "weight": 2.0},
     }
-    recipe, data = recipe_from_dict(table), dataset(tmp_path / "data")
+    recipe, data = Recipe.from_dict(table), dataset(tmp_path / "data")
     log = FaceFeatureModel.from_recipe(recipe).fit(data.split("train"), data.split("val"), recipe)
     losses = [r["loss"] for r in log.epochs]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
@@ -235,7 +234,7 @@ def test_mistakes_that_the_model_shows_come_before_the_pictures_are_decoded(
     args = data.split("train"), data.split("val")
     monkeypatch.setattr(FaceDataset, "crops", lambda *_, **__: pytest.fail("the pictures were decoded"))
     table["train"]["phases"] = [{"epochs": 1, "trainable": "head"}, {"epochs": 1, "trainable": "last 99"}]
-    later = recipe_from_dict(table)
+    later = Recipe.from_dict(table)
     model = FaceFeatureModel.from_recipe(later)
     with pytest.raises(RecipeError, match=r"'last 99': 'compact' has (\d+) layers .*Valid: .* last 1 to last \1\."):
         model.fit(*args, later)

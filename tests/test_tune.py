@@ -19,7 +19,7 @@ from facefeat import InputError, RecipeError, TrainingError
 from facefeat.cli import run
 from facefeat.errors import NotFiniteError
 from facefeat.training import load_recipe
-from facefeat.training.recipe import Recipe, list_recipes, recipe_from_dict
+from facefeat.training.recipe import Recipe, list_recipes
 from facefeat.training.space import apply, check_space, default_space, draw
 from facefeat.training.tune import best_recipe, check_study, open_study, tune, write_recipe
 from made import dataset, squares, tiny_recipe
@@ -129,7 +129,7 @@ def test_a_head_without_a_trunk_has_none_to_search() -> None:
 def quick(**changes: Any) -> Recipe:
     """A frozen backbone without augmentation: after the first trial only the head is computed."""
     table = tiny_recipe(trainable="head", **changes).to_dict()
-    return recipe_from_dict({**table, "augment": {"flip": False}})
+    return Recipe.from_dict({**table, "augment": {"flip": False}})
 
 
 @pytest.fixture(autouse=True)
@@ -274,7 +274,7 @@ def test_only_a_loss_that_is_not_finite_is_pruned(tmp_path: Path, monkeypatch: p
             raise answer
         return answer
 
-    monkeypatch.setattr("facefeat.training.trainer.train", train)
+    monkeypatch.setattr("facefeat.training.classifier_task.train", train)
     monkeypatch.setattr("facefeat.training.classifier_graph.build_classifier", lambda recipe: None)
     with pytest.raises(TrainingError, match="the disk is full"):
         tune(tiny_recipe(), *DATA, tmp_path, trials=9, space=SPACE)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facefeat.networks.decoder import FaceDecoder
-from facefeat.training import weight_transfer as carry
+from facefeat.training import weight_transfer
 
 CONFIG = {"code": 6, "filters": [8, 6], "encoder": [4, 6]}
 
@@ -27,7 +27,7 @@ def test_features_turned_and_mixed_draw_the_same_faces() -> None:
     mixed = (features @ rng.normal(0, 3, (5, 7)) + rng.normal(0, 1, 7)).astype("float32")
     codes = rng.uniform(-0.25, 0.25, (300, 6)).astype("float32")
     before = new.decode(np.concatenate([mixed, codes], axis=1))
-    for kind, weights in carry.carry(old, features, new, mixed).items():
+    for kind, weights in weight_transfer.transfer(old, features, new, mixed).items():
         new.parts[kind].set_weights(weights)
     want = old.decode(np.concatenate([features, codes], axis=1))
     made = new.decode(np.concatenate([mixed, codes], axis=1))
@@ -40,7 +40,7 @@ def test_what_cannot_be_told_is_drawn_as_the_mean_face() -> None:
     rng = np.random.default_rng(1)
     old, new = detail(5), detail(5)
     features, noise = (rng.normal(0, 1, (4000, 5)).astype("float32") for _ in range(2))
-    for kind, weights in carry.carry(old, features, new, noise).items():
+    for kind, weights in weight_transfer.transfer(old, features, new, noise).items():
         new.parts[kind].set_weights(weights)
     codes = np.zeros((1, 6), "float32")
     mean = old.decode(np.concatenate([features.mean(axis=0, keepdims=True), codes], axis=1))
@@ -63,7 +63,7 @@ def test_larger_crops_are_drawn_as_the_smaller_ones_were() -> None:
     large = crops.repeat(2, axis=1).repeat(2, axis=2)
     latents = old.latents(few, crops)
     want, before, coded = old.decode(latents), new.decode(latents), new.latents(few, large)
-    for kind, weights in carry.carry(old, features, new, features).items():
+    for kind, weights in weight_transfer.transfer(old, features, new, features).items():
         new.parts[kind].set_weights(weights)
     made = new.decode(latents)
     assert made.shape == (20, 64, 64, 3)
@@ -75,7 +75,7 @@ def test_larger_crops_with_faces_as_large_as_before_are_the_same_faces() -> None
     rng = np.random.default_rng(4)
     old, new = detail(5), detail(5, size=64, side=32)
     features = rng.normal(0, 1, (300, 5)).astype("float32")
-    for kind, weights in carry.carry(old, features, new, features).items():
+    for kind, weights in weight_transfer.transfer(old, features, new, features).items():
         new.parts[kind].set_weights(weights)
     crops = rng.uniform(0, 255, (20, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2).astype("uint8")
     latents, large = old.latents(features[:20], crops), crops.repeat(2, axis=1).repeat(2, axis=2)
@@ -84,13 +84,13 @@ def test_larger_crops_with_faces_as_large_as_before_are_the_same_faces() -> None
 
 
 @pytest.mark.parametrize("changed", [{"code": 5}, {"filters": [8, 7]}, {"filters": [8, 6, 4]}, {"encoder": [4, 5]}])
-def test_another_architecture_cannot_be_carried(changed: dict[str, Any]) -> None:
-    assert carry.can_carry(detail(5), detail(7))
-    assert not carry.can_carry(detail(5), detail(7, **changed))
+def test_another_architecture_cannot_be_transferred(changed: dict[str, Any]) -> None:
+    assert weight_transfer.can_transfer(detail(5), detail(7))
+    assert not weight_transfer.can_transfer(detail(5), detail(7, **changed))
 
 
 def test_rounding_is_the_same_classifier_and_another_seed_is_not() -> None:
     features = np.random.default_rng(2).normal(0, 1, (50, 4)).astype("float32")
-    assert carry.alike(features, features.astype("float16").astype("float32"))
-    assert not carry.alike(features, features[:, ::-1])
-    assert not carry.alike(features, features[:, :3])
+    assert weight_transfer.alike(features, features.astype("float16").astype("float32"))
+    assert not weight_transfer.alike(features, features[:, ::-1])
+    assert not weight_transfer.alike(features, features[:, :3])

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from facefeat.presets.lazy_parts import LazyParts
     from facefeat.schema import Schema
     from facefeat.training import DecoderRecipe, Recipe
+    from facefeat.training.log import TrainingLog, TrainingReporter
     from facefeat.training.processes import Processes
-    from facefeat.training.trainer import TrainingLog, TrainingReporter
     from facefeat.types import Alignment, Analysis, FaceBatch, FloatArray, ImageLike, ImageResult, UInt8Array
 
 
@@ -419,7 +419,7 @@ class FaceFeatureModel:
         Raises:
             TrainingError, RecipeError, DataError: where it cannot be trained so.
         """
-        from facefeat.training.fitting import fit
+        from facefeat.training import train as fit
 
         to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter, "processes": processes}
         log = fit(self._classifier, train, validation, recipe, **to)
@@ -448,10 +448,10 @@ class FaceFeatureModel:
         Raises:
             TrainingError, RecipeError, DataError: where it cannot be trained so.
         """
-        from facefeat.training.fitting import fit_decoder
+        from facefeat.training import train_decoder
 
         to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter}
-        decoder, log = fit_decoder(self._classifier, train, validation, recipe, **to)
+        decoder, log = train_decoder(self._classifier, train, validation, recipe, **to)
         self._parts.replace_decoder(decoder)
         self._metadata = replace(self._metadata, decoder_training=log.to_dict())
         return log

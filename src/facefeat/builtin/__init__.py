@@ -33,6 +33,14 @@ def facefeat_heads() -> Iterable[Component]:
 
 
 @hookimpl
+def facefeat_augmentations() -> Iterable[Component]:
+    """`affine`, `colour`, `randaugment`, `jpeg`, `erasing` and `coarse-dropout`."""
+    from facefeat.builtin.augmentations import COMPONENTS
+
+    return COMPONENTS
+
+
+@hookimpl
 def facefeat_decoders() -> Iterable[Component]:
     """`upsampling` and `detail`."""
     from facefeat.builtin.decoders import COMPONENTS

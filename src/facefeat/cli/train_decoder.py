@@ -43,7 +43,7 @@ def train_decoder(
     from facefeat.plugins.registry import get_registry
     from facefeat.training import build_decoder, load_decoder_recipe
     from facefeat.training.checkpoint import CHECKPOINT
-    from facefeat.training.decoder import check_named
+    from facefeat.training.decoder_task import check_named
 
     # The recipe first: its mistakes show before any work starts.
     chosen = load_decoder_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})

@@ -11,7 +11,7 @@ from facefeat.evaluation.report import SMALL_GROUP
 if TYPE_CHECKING:
     from facefeat.evaluation.report import Report
     from facefeat.model import FaceFeatureModel
-    from facefeat.training.trainer import TrainingLog
+    from facefeat.training.log import TrainingLog
 
 _LIMITS = """\
 The answers are guesses of *apparent* age, gender and race, in the classes of the data set's annotators, not facts about

@@ -49,8 +49,8 @@ class Classifier:
     backbone_model: Keras model, crops (B, S, S, 3) float 0..255 -> feature map (B, h, w, C).
     head_model: Keras model, feature map -> {attribute: logits (B, outputs)}.
     calibration: what turns its logits into probabilities and an age interval, fitted on validation data.
-    fixed: whether its weights stay as they are, so that it may be compiled with them (1.2 times as fast on a CPU with
-    TensorFlow). Whoever changes them nevertheless calls `reset_runners` afterwards.
+    frozen: whether its weights stay as they are, so that it may be compiled with them (1.2 times as fast on a CPU with
+    TensorFlow). Whoever changes them nevertheless calls `clear_compiled` afterwards.
     """
 
     schema: Schema
@@ -61,7 +61,7 @@ class Classifier:
     backbone_model: Any
     head_model: Any
     calibration: Calibration = field(default_factory=Calibration)
-    fixed: bool = False
+    frozen: bool = False
     _runners: dict[str, Callable[[np.ndarray], Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -105,7 +105,7 @@ class Classifier:
         """Weights of backbone and head together."""
         return int(self.backbone_model.count_params() + self.head_model.count_params())
 
-    def twin(self) -> Classifier:
+    def clone(self) -> Classifier:
         """The same architecture built again, under the Keras dtype policy of the moment, with the same weights."""
         made = Classifier.build(
             schema=self.schema,
@@ -123,10 +123,10 @@ class Classifier:
         """Take the weights of a classifier of the same architecture."""
         self.backbone_model.set_weights(other.backbone_model.get_weights())
         self.head_model.set_weights(other.head_model.get_weights())
-        if self.fixed:
-            self.reset_runners()
+        if self.frozen:
+            self.clear_compiled()
 
-    def reset_runners(self) -> None:
+    def clear_compiled(self) -> None:
         """Forget the compiled functions, after weights or layers were replaced."""
         self._runners.clear()
 
@@ -194,7 +194,7 @@ class Classifier:
         elif what == "encode":
             outputs = keras.layers.GlobalAveragePooling2D(dtype="float32")(outputs)
         model = keras.Model(inputs, outputs)
-        if self.fixed and can_fold(model):
+        if self.frozen and can_fold(model):
             run = folded(model)
         else:
             model.compile(jit_compile=use_jit(model))

@@ -80,7 +80,7 @@ class FaceDecoder:
         """The variables of all parts."""
         return [w for part in self.parts.values() for w in part.weights]
 
-    def twin(self) -> FaceDecoder:
+    def clone(self) -> FaceDecoder:
         """The same architecture built again, under the Keras dtype policy of the moment, with the same weights."""
         made = FaceDecoder.build(
             f"{self.ref.distribution}:{self.ref.name}",

@@ -7,6 +7,8 @@
 | head | `build(*, feature_shape, schema, **config)`: Keras model, feature map -> {attribute: logits} |
 | decoder | `build(*, latent_dim, image_size, **config)`: Keras model, latents (B, D) -> crops (B, S, S, 3) in 0..1; |
 |  | or a `DetailDecoder`: such a model for latents (B, D + K), and the encoder that gives the other K numbers |
+| augmentation | `build(*, seed, **config)`: Keras layer, crops (B, S, S, 3) 0..255 -> the same shape: changed when |
+|  | called with `training=True`, passed through otherwise |
 | analyzer | an object with `analyze(latents, labels, model=None) -> Analysis` |
 | preset | `build()`: the folder of the preset, a path |
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from facefeat.types import Analysis, Face, FloatArray, UInt8Array
 
-KINDS = ("detector", "backbone", "head", "decoder", "analyzer", "preset")
+KINDS = ("detector", "backbone", "head", "augmentation", "decoder", "analyzer", "preset")
 """The kinds of component; the hook of a kind is `facefeat_<kind>s`."""
 
 

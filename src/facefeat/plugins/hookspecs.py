@@ -43,6 +43,12 @@ def facefeat_heads() -> Iterable[Component]:
 
 
 @hookspec
+def facefeat_augmentations() -> Iterable[Component]:
+    """Components whose `build(*, seed, **config)` gives a Keras layer that changes crops in training."""
+    return ()
+
+
+@hookspec
 def facefeat_decoders() -> Iterable[Component]:
     """Components whose `build(*, latent_dim, image_size, **config)` gives a Keras model, latents -> crops in 0..1.
 

@@ -177,6 +177,7 @@ def _check_contract(item: Registered, made: object) -> None:
     fits = {
         "detector": isinstance(made, Detector),
         "analyzer": isinstance(made, Analyzer),
+        "augmentation": callable(made),
         "preset": isinstance(made, str | os.PathLike),
     }.get(item.kind, made is not None)
     if not fits:

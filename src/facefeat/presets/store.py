@@ -184,7 +184,7 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
         raise PresetError(f"preset {str(folder)!r}: config.json is incomplete or has a wrong type: {e!r}") from None
     for kind, name in _WEIGHTS.items():
         _load_weights(getattr(classifier, f"{kind}_model"), folder, name, kind)
-    classifier.fixed = True
+    classifier.frozen = True
     return classifier, config
 
 

@@ -1,14 +1,17 @@
-"""Training: recipes, losses, augmentation and the loops, of classifiers and of decoders."""
+"""Training: recipes, one loop, and what it trains: classifiers and decoders."""
 
 from facefeat.training.classifier_graph import build_classifier
-from facefeat.training.decoder import build_decoder, train_decoder
+from facefeat.training.classifier_task import train
 from facefeat.training.decoder_recipe import DecoderRecipe, list_decoder_recipes, load_decoder_recipe
+from facefeat.training.decoder_task import build_decoder, train_decoder
+from facefeat.training.log import TrainingLog, TrainingReporter
 from facefeat.training.recipe import Recipe, list_recipes, load_recipe
-from facefeat.training.trainer import train
 
 __all__ = [
     "DecoderRecipe",
     "Recipe",
+    "TrainingLog",
+    "TrainingReporter",
     "build_classifier",
     "build_decoder",
     "list_decoder_recipes",

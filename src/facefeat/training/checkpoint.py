@@ -31,8 +31,11 @@ class Checkpoints:
     writes: bool = True
     best: Sequence[np.ndarray] = ()
 
-    def save(self, variables: Sequence[Any], optimizer: Sequence[Any], state: dict[str, Any], best: bool) -> None:
-        """After an epoch. state: JSON-able, what `read` gives back. Raises TrainingError where it cannot be written."""
+    def save(self, variables: Sequence[Any], passing: Sequence[Any], state: dict[str, Any], best: bool) -> None:
+        """After an epoch. passing: variables that end with the phase. state: JSON-able, what `read` gives back.
+
+        Raises TrainingError where it cannot be written.
+        """
         weights = [np.asarray(v) for v in variables]
         if best:
             self.best = weights
@@ -42,7 +45,7 @@ class Checkpoints:
         if best:
             self._write(BEST, arrays)
         text = json.dumps({**state, "key": self.key})
-        self._write(CHECKPOINT, arrays | _named("o", optimizer) | {"state": np.asarray(text)})
+        self._write(CHECKPOINT, arrays | _named("o", passing) | {"state": np.asarray(text)})
 
     def _write(self, name: str, arrays: dict[str, Any]) -> None:
         assert self.folder is not None
@@ -69,13 +72,13 @@ class Checkpoints:
             )
         return state
 
-    def restore(self, variables: Sequence[Any], optimizer: Sequence[Any] | None) -> None:
-        """Put the last epoch's values into the variables; optimizer None leaves the optimiser as it is."""
+    def restore(self, variables: Sequence[Any], passing: Sequence[Any] = ()) -> None:
+        """Put the last epoch's values into the variables, in the order in which they were saved."""
         assert self.folder is not None
         with np.load(self.folder / CHECKPOINT, allow_pickle=False) as arrays:
             for i, v in enumerate(variables):
                 v.assign(arrays[f"w{i:04d}"])
-            for i, v in enumerate(optimizer or ()):
+            for i, v in enumerate(passing):
                 v.assign(arrays[f"o{i:04d}"])
 
     def restore_best(self, variables: Sequence[Any]) -> None:

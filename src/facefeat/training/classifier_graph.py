@@ -1,20 +1,15 @@
-"""The model that is trained: augmentation, backbone, head and losses in one graph; and its optimiser."""
+"""The model that a classifier is trained with: augmentation, backbone, head and losses in one graph."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from facefeat.errors import TrainingError
-
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
-    from facefeat.training.decoder_recipe import DecoderTraining
+    from facefeat.training.base_recipe import Phase
     from facefeat.training.losses import Loss
-    from facefeat.training.recipe import Optimisation, Phase, Recipe
+    from facefeat.training.recipe import Recipe
 
 
 def build_classifier(recipe: Recipe) -> Classifier:
@@ -48,20 +43,22 @@ def training_model(
     counts: Mapping[str, Mapping[str, int]],
     *,
     on_features: bool,
-    taught: Mapping[str, int] | None = None,
+    distilled: Mapping[str, int] | None = None,
 ) -> Any:
     """Crops (or the feature maps of a frozen backbone) -> logits, compiled; its weights are the classifier's own.
 
-    counts: attribute -> class -> faces in the training data. on_features: leave the backbone out. taught: the width
-    of each of a teacher's targets, by the names of `teacher.all_targets`.
+    counts: attribute -> class -> faces in the training data. on_features: leave the backbone out. distilled: the
+    width of each of the distillation's targets, by the names of `distillation.all_targets`.
     """
     import keras
     from keras import layers
 
     from facefeat.networks.classifier import use_jit
-    from facefeat.training.augment import augmentation_layers, carry_mix, mixed_loss, mixing_layer
-    from facefeat.training.distillation import NAME, label_loss, teacher_loss
+    from facefeat.training.augmentation import augmentation_layers
+    from facefeat.training.distillation import NAME, embedding_loss, probability_loss
     from facefeat.training.losses import build_losses
+    from facefeat.training.mixing import append_mix, mixed_loss, mixing_layer
+    from facefeat.training.optimizer import build_optimizer
 
     losses = build_losses(classifier.schema, recipe.loss, counts)
     mixing = None
@@ -80,15 +77,15 @@ def training_model(
         features = classifier.backbone_model(x)
     logits = classifier.head_model(features)
     weights = {name: recipe.loss[name].weight if name in recipe.loss else 1.0 for name in losses}
-    for name in [n for n in taught or () if n != NAME]:
+    for name in [n for n in distilled or () if n != NAME]:
         logits = {**logits, name: layers.Identity(name=name)(logits[name.removeprefix(f"{NAME}_")])}
-        losses, weights = {**losses, name: label_loss}, {**weights, name: recipe.teacher.labels}
-    if taught and NAME in taught:
+        losses, weights = {**losses, name: probability_loss}, {**weights, name: recipe.distillation.probabilities}
+    if distilled and NAME in distilled:
         latent = layers.GlobalAveragePooling2D(dtype="float32", name="latent")(features)
-        logits = {**logits, NAME: layers.Dense(taught[NAME], dtype="float32", name=NAME)(latent)}
-        losses, weights = {**losses, NAME: teacher_loss}, {**weights, NAME: recipe.teacher.weight}
+        logits = {**logits, NAME: layers.Dense(distilled[NAME], dtype="float32", name=NAME)(latent)}
+        losses, weights = {**losses, NAME: embedding_loss}, {**weights, NAME: recipe.distillation.embeddings}
     if mixing is not None:
-        logits = carry_mix(logits, partner, own)
+        logits = append_mix(logits, partner, own)
         losses = {name: mixed_loss(loss) for name, loss in losses.items()}
     model = _with_losses(inputs, logits, losses, weights, learnt=recipe.train.weighting == "uncertainty")
     model.compile(build_optimizer(recipe.train, phase, steps), jit_compile=use_jit())
@@ -130,49 +127,3 @@ def _with_losses(
         first = next(iter(outputs))
         outputs[first] = spread(outputs[first])
     return TrainingModel(inputs, outputs)
-
-
-def build_optimizer(options: Optimisation | DecoderTraining, phase: Phase, steps: int) -> Any:
-    """AdamW with the phase's warm-up and cosine decay over its steps (batches in an epoch)."""
-    import keras
-
-    warmup = round(phase.warmup_epochs * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        # A float, not 0: Keras computes the warm-up in the type of the initial rate.
-        phase.learning_rate * 1e-3 if warmup else phase.learning_rate,
-        max(1, phase.epochs * steps - warmup),
-        warmup_target=phase.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=options.weight_decay, global_clipnorm=options.clip_norm or None
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "log_variances"])
-    return optimizer
-
-
-def seed_layers(model: Any, seed: int, epoch: int) -> None:
-    """Give every random layer a state that depends on the seed, the epoch and the layer's place alone."""
-    states = [v for v in model.variables if is_seed(v)]
-    for place, variable in enumerate(states):
-        digest = hashlib.sha256(f"{seed}/{epoch}/{place}".encode()).digest()
-        variable.assign(np.asarray([int.from_bytes(digest[:4], "little"), 0], "uint32"))
-
-
-def is_seed(variable: Any) -> bool:
-    """Whether a variable is the state of a random layer."""
-    return "seed_generator_state" in variable.path
-
-
-def start_from(classifier: Classifier, preset: str) -> None:
-    """Give the backbone the weights of a preset's backbone. Raises PresetError, TrainingError where they do not fit."""
-    from facefeat.presets.store import find_preset, load_classifier
-
-    other, _ = load_classifier(find_preset(preset))
-    ours, theirs = classifier.backbone_model, other.backbone_model
-    if [w.shape for w in ours.weights] != [w.shape for w in theirs.weights]:
-        raise TrainingError(
-            f"start = {preset!r}: its backbone {other.backbone.name!r} {dict(other.backbone.config)} has other weights "
-            f"than the recipe's {classifier.backbone.name!r} {dict(classifier.backbone.config)}."
-        )
-    ours.set_weights(theirs.get_weights())

@@ -18,7 +18,7 @@ TINY = 1e-6
 def feature_maps(backbone: Any) -> Any:
     """Crops (B, S, S, 3) -> its feature maps, a list: the last one of every size on the way, and its output at the end.
 
-    Of a backbone whose layers cannot be looked at, the output alone.
+    Of a backbone whose layers have no outputs of their own, the output alone.
     """
     import keras
 
@@ -41,48 +41,52 @@ def decoder_model(
     decoder: FaceDecoder,
     recipe: DecoderRecipe,
     steps: int,
-    moves: Any = None,
+    traverse: Any = None,
     second: Classifier | None = None,
 ) -> Any:
     """Crops (B, S, S, 3) 0..255 -> what the losses compare, compiled; its weights are those of the two.
 
-    The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch. moves: a layer,
-    attribute features (B, D) -> (B, D) what they are moved by before they are read again; None to leave them.
+    The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch. traverse: a
+    layer, attribute features (B, D) -> (B, D) what they are moved by before they are read again; None to leave them.
     second: another classifier, frozen, too, that reads what the first is to read (`DecoderLoss.reader`).
-    `look(True)` lets the classifier look at decoded faces, `look(False)` spares it that; at first it looks.
+    `read_decoded(False)` spares the forward pass of the classifier over decoded faces, `read_decoded(True)` brings it
+    back.
     """
     import keras
 
     from facefeat.networks.classifier import use_jit
-    from facefeat.training.augment import augmentation_layers
-    from facefeat.training.classifier_graph import build_optimizer
+    from facefeat.training.augmentation import augmentation_layers
     from facefeat.training.critic import Critic
+    from facefeat.training.optimizer import build_optimizer
     from facefeat.training.recipe import Augment
 
     weights, schema = recipe.loss, classifier.schema
     for frozen in (classifier, second) if second else (classifier,):
         frozen.backbone_model.trainable = frozen.head_model.trainable = False
-    size = classifier.image_size
+    size, seed = classifier.image_size, recipe.seed % 2**31  # a backend may hold seeds in 32 bits
     crops = keras.Input((size, size, 3), name="crops")
     x = crops
-    for layer in augmentation_layers(Augment(flip=recipe.train.flip), recipe.seed):
+    for layer in augmentation_layers(Augment(flip=recipe.train.flip), seed):
         x = layer(x)
-    eyes = _Eyes(classifier, augmentation_layers(recipe.view.augment(), recipe.seed + 1), second)
-    out = _decoded(x, eyes, decoder)
-    seen = {**out, **_looked_at(out, eyes, decoder, weights, moves)}
+    reader = _FrozenReader(classifier, augmentation_layers(recipe.view.augment(), seed + 1), second)
+    out = _decoded(x, reader, decoder)
+    read = {**out, **_read_decoded(out, reader, decoder, weights, traverse)}
 
     class DecoderModel(keras.Model):
         def __init__(self) -> None:
             super().__init__(name="decoder_training")
-            self.seeing, self.blind = keras.Model(crops, seen), keras.Model(crops, out)
-            self.looks = True
+            self.with_reading, self.without = keras.Model(crops, read), keras.Model(crops, out)
+            self.reads = True
+            # So that Keras trains the one, and keeps the other.
+            self.critic: Any = critic.model if critic else None
+            self.fooling: Any = critic.fooling if critic else None
 
         def call(self, inputs: Any, training: bool = False) -> Any:
-            return (self.seeing if self.looks else self.blind)(inputs, training=training)
+            return (self.with_reading if self.reads else self.without)(inputs, training=training)
 
-        def look(self, looks: bool) -> None:
-            if looks != self.looks:
-                self.looks = looks
+        def read_decoded(self, reads: bool) -> None:
+            if reads != self.reads:
+                self.reads = reads
                 self.make_train_function(force=True)
 
         def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
@@ -91,20 +95,18 @@ def decoder_model(
                 terms["adversarial"] = critic.terms(y_pred["truth"], y_pred.get("shown", y_pred["made"]))
             return sum(self.losses, sum(getattr(weights, name) * value for name, value in terms.items()))
 
-    model = DecoderModel()
     critic = Critic(size) if weights.adversarial else None
-    if critic is not None:
-        model.critic, model.fooling = critic.model, critic.fooling  # so that Keras trains the one, and keeps the other
-    model.compile(build_optimizer(recipe.train, recipe.train.phase(), steps), jit_compile=use_jit(model))
+    model = DecoderModel()
+    model.compile(build_optimizer(recipe.train, recipe.train.plan()[0], steps), jit_compile=use_jit(model))
     model.build((None, size, size, 3))
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-class _Eyes:
+class _FrozenReader:
     """The frozen classifier: crops (B, S, S, 3) 0..255 -> feature maps, features and logits.
 
-    view: layers that change what it is shown by `glance`. second: a classifier that is shown the same.
+    view: layers of the augmented forward pass. second: a classifier that is shown the same.
     """
 
     def __init__(self, classifier: Classifier, view: Sequence[Any], second: Classifier | None = None) -> None:
@@ -118,8 +120,8 @@ class _Eyes:
         maps = self.maps_of(x, training=False)
         return {"maps": maps, **self.read(maps[-1])}
 
-    def glance(self, x: Any) -> dict[str, Any]:
-        """The features and logits of the crops as they are seen at a glance: changed at random in training."""
+    def read_augmented(self, x: Any) -> dict[str, Any]:
+        """An augmented forward pass: the features and logits of the crops, changed at random in training."""
         for layer in self.view:
             x = layer(x)
         return {**self.read(self.maps_of(x, training=False)[-1]), **self.read_by_second(x)}
@@ -149,11 +151,11 @@ def _one_model(classifier: Classifier) -> Any:
     return keras.Model(crops, classifier.head_model(classifier.backbone_model(crops)), name="second_reader")
 
 
-def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> dict[str, Any]:
+def _decoded(x: Any, reader: _FrozenReader, decoder: FaceDecoder) -> dict[str, Any]:
     """Crops (B, S, S, 3) -> what is read from them, their codes (B, K), and the crops decoded again, in 0..1."""
     from keras import ops
 
-    out: dict[str, Any] = {"truth": ops.cast(x, "float32") / 255.0, **eyes(x)}
+    out: dict[str, Any] = {"truth": ops.cast(x, "float32") / 255.0, **reader(x)}
     z = out["features"]
     if decoder.detail_encoder is not None:
         out["code"] = decoder.detail_encoder(x)  # (B, K)
@@ -162,8 +164,8 @@ def _decoded(x: Any, eyes: _Eyes, decoder: FaceDecoder) -> dict[str, Any]:
     return out
 
 
-def _looked_at(
-    out: dict[str, Any], eyes: _Eyes, decoder: FaceDecoder, weights: DecoderLoss, moves: Any
+def _read_decoded(
+    out: dict[str, Any], reader: _FrozenReader, decoder: FaceDecoder, weights: DecoderLoss, traverse: Any
 ) -> dict[str, Any]:
     """What the classifier sees in decoded faces, with what it should see: each pair has half of the batch.
 
@@ -175,9 +177,9 @@ def _looked_at(
 
     seen: dict[str, Any] = {}
     swaps = bool(weights.swap or weights.features or weights.reader)
-    apart = swaps and (moves is not None or decoder.detail_encoder is not None)
+    apart = swaps and (traverse is not None or decoder.detail_encoder is not None)
     if weights.perceptual or (swaps and not apart):
-        made = eyes(out["made"][1::2, ...] * 255.0)
+        made = reader(out["made"][1::2, ...] * 255.0)
         seen["pairs"] = list(zip([m[1::2, ...] for m in out["maps"]], made["maps"], strict=True))
         seen["asked"] = {
             "features": out["features"][1::2, ...],
@@ -185,14 +187,16 @@ def _looked_at(
         }
         seen["read"] = {k: made[k] for k in ("features", "logits")}
         if swaps and not apart:
-            seen["read"] |= eyes.read_by_second(out["made"][1::2, ...] * 255.0)
+            seen["read"] |= reader.read_by_second(out["made"][1::2, ...] * 255.0)
     if apart:
-        starts = (0,) if moves is None else (0, 2)  # the first rows of those that have their neighbour's detail, or own
+        starts = (
+            (0,) if traverse is None else (0, 2)
+        )  # the first rows of those that have their neighbour's detail, or own
         some = _picker(*starts)
         asked = {"features": some(out["features"]), "logits": {k: some(v) for k, v in out["logits"].items()}}
-        if moves is not None:
+        if traverse is not None:
             last = some(out["maps"][-1])
-            asked = eyes.read(last + ops.cast(moves(asked["features"]), last.dtype)[:, None, None, :])
+            asked = reader.read(last + ops.cast(traverse(asked["features"]), last.dtype)[:, None, None, :])
         parts = [asked["features"]]
         if decoder.detail_encoder is not None:
             codes = (ops.roll(out["code"], 1, axis=0), out["code"])
@@ -200,7 +204,7 @@ def _looked_at(
                 ops.concatenate([c[at :: 2 * len(starts), ...] for c, at in zip(codes, starts, strict=False)], axis=0)
             )
         made = decoder.model(ops.concatenate(parts, axis=1))
-        seen |= {"asked": asked, "read": eyes.glance(made * 255.0)}
+        seen |= {"asked": asked, "read": reader.read_augmented(made * 255.0)}
         seen["shown"] = ops.concatenate([out["made"][1::2, ...], made], axis=0)
     return seen
 

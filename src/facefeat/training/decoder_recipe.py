@@ -1,20 +1,19 @@
 """Recipes of decoders: a TOML file with everything that `facefeat train-decoder` depends on, beside the preset.
 
-The tables of a recipe are the dataclasses below; their fields are its keys, their defaults its defaults.
+The tables of a recipe are the dataclasses below and those of `base_recipe`; their fields are its keys.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from facefeat.training.recipe import MAX_SEED, PRECISIONS, Augment, ComponentChoice, Phase, read_toml
-from facefeat.training.recipe_reader import Reader
-
-_FOLDER = Path(__file__).parent.parent / "assets" / "recipes" / "decoders"
+from facefeat.training.base_recipe import RECIPES, BaseRecipe, ComponentChoice, Share, Training, Weight
+from facefeat.training.reading import Problem, Range, impossible
+from facefeat.training.recipe import Augment, Fraction
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,19 @@ class DecoderLoss:
     adversarial: a critic, trained beside, takes patches of the reconstruction for real (`training.critic`).
     """
 
-    pixels: float = 1.0
-    perceptual: float = 0.0
-    swap: float = 0.0
-    features: float = 0.0
-    independence: float = 0.0
-    reader: float = 0.0
-    adversarial: float = 0.0
+    pixels: Weight = 1.0
+    perceptual: Weight = 0.0
+    swap: Weight = 0.0
+    features: Weight = 0.0
+    independence: Weight = 0.0
+    reader: Weight = 0.0
+    adversarial: Weight = 0.0
+
+    def problems(self) -> Iterator[Problem]:
+        """Nothing to train for."""
+        weights = dataclasses.asdict(self)
+        if not any(weights.values()):
+            yield (), impossible(weights, "at least one weight over 0")
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,12 @@ class View:
     (Athalye et al., "Synthesizing robust adversarial examples", ICML 2018).
     """
 
-    rotation: float = 0.0
-    shift: float = 0.0
-    zoom: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    erase: float = 0.0
+    rotation: Annotated[float, Range(0, 180, unit="degrees")] = 0.0
+    shift: Fraction = 0.0
+    zoom: Fraction = 0.0
+    brightness: Fraction = 0.0
+    contrast: Fraction = 0.0
+    erase: Fraction = 0.0
 
     def augment(self) -> Augment:
         """The same for `augmentation_layers`."""
@@ -62,41 +67,34 @@ class View:
 
 
 @dataclass(frozen=True)
-class DecoderTraining:
-    """The loop: AdamW, linear warm-up, cosine decay to zero; the keys mean what they mean for a classifier.
+class DecoderTraining(Training):
+    """The table [train] of a decoder.
 
     flip: mirror half of the crops, drawn anew for every epoch. classifier_from: the share of the epochs, 0 to 1, that
-    pass before the classifier looks at decoded faces (perceptual, swap, features): an epoch without costs about half,
+    pass before the classifier reads decoded faces (perceptual, swap, features): an epoch without costs about half,
     and nothing is to be read from a face before it is one. adversarial_from: with a critic, the share of the
     epochs that pass before the decoder is trained to please it, 0 to 1; until then the critic learns alone.
-    moves: standard deviations that the features are moved at most before they are read again (swap, features): each
-    time towards another class of one attribute, drawn at random, as an edit moves them (`training.moves`); what the
-    head reads from the moved features is then what it is to read from the face. 0 leaves them as they are.
+    traverse: standard deviations that the features are moved at most before they are read again (swap, features): each
+    time towards another class of one attribute, drawn at random, as an edit moves them (`training.random_traverse`);
+    what the head reads from the moved features is then what it is to read from the face. 0 leaves them as they are.
     start_share: of the weights in the end, the share of those that the run started from: a mean of the two keeps much
     of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). The best epoch is scored again.
     """
 
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    warmup_epochs: float = 1.0
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    patience: int = 0
+    epochs: Annotated[int, Range(1)] = 30
+    batch_size: Annotated[int, Range(2)] = 64
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 1e-3
+    weight_decay: Annotated[float, Range(0, 10, below=True)] = 0.01
+    clip_norm: Annotated[float, Range(0)] = 1.0
     flip: bool = True
-    classifier_from: float = 0.0
-    adversarial_from: float = 0.5
-    moves: float = 0.0
-    start_share: float = 0.0
-    mixed_precision: str = "auto"
-
-    def phase(self) -> Phase:
-        """The run as the one phase that it is."""
-        return Phase(self.epochs, "all", self.learning_rate, self.warmup_epochs)
+    classifier_from: Share = 0.0
+    adversarial_from: Share = 0.5
+    traverse: Annotated[float, Range(0, 20)] = 0.0
+    start_share: Fraction = 0.0
 
 
 @dataclass(frozen=True)
-class DecoderRecipe:
+class DecoderRecipe(BaseRecipe):
     """Everything that a decoder's training depends on, beside the preset whose latents it learns to read.
 
     preset: the preset that it is made for; `facefeat train-decoder --preset` may name another.
@@ -105,72 +103,21 @@ class DecoderRecipe:
     reader: name or folder of a preset with the same schema and alignment, the second classifier of `loss.reader`.
     """
 
-    name: str
-    summary: str = ""
     preset: str = ""
-    start: str = ""
     reader: str = ""
-    seed: int = 1
     decoder: ComponentChoice = field(default_factory=lambda: ComponentChoice("upsampling"))
     train: DecoderTraining = field(default_factory=DecoderTraining)
     loss: DecoderLoss = field(default_factory=DecoderLoss)
     view: View = field(default_factory=View)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able; `decoder_recipe_from_dict` is the inverse."""
-        return dataclasses.asdict(self)
-
-    def replace(self, **changes: Any) -> DecoderRecipe:
-        """A copy with other values: keys of the recipe, or of its [train] table. Checked like a file.
-
-        With another number of epochs the warm-up shrinks to half of them at most.
-        """
-        table = self.to_dict()
-        for key, value in changes.items():
-            (table["train"] if key in table["train"] else table)[key] = value
-        if isinstance(changes.get("epochs"), int) and "warmup_epochs" not in changes:
-            table["train"]["warmup_epochs"] = min(self.train.warmup_epochs, max(changes["epochs"], 0) / 2)
-        return decoder_recipe_from_dict(table)
+    folder = RECIPES / "decoders"
 
 
 def list_decoder_recipes() -> dict[str, Path]:
     """The recipes of decoders that ship in the package: name -> file."""
-    return {p.stem: p for p in sorted(_FOLDER.glob("*.toml"))}
+    return DecoderRecipe.shipped()
 
 
 def load_decoder_recipe(value: str | Path | DecoderRecipe) -> DecoderRecipe:
     """A recipe from its name, a TOML file, or a DecoderRecipe. Raises RecipeError as `load_recipe` does."""
-    if isinstance(value, DecoderRecipe):
-        return value
-    table, where, text = read_toml(value, list_decoder_recipes())
-    return decoder_recipe_from_dict(table, where, text)
-
-
-def decoder_recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", text: str = "") -> DecoderRecipe:
-    """A recipe from a table; `text` lets messages name the line. Raises RecipeError."""
-    reader = Reader(where, text)
-    recipe: DecoderRecipe = reader.read(DecoderRecipe, table, ())
-    t, loss = recipe.train, dataclasses.asdict(recipe.loss)
-    view = {k: v for k, v in dataclasses.asdict(recipe.view).items() if k != "rotation"}
-    reader.check(
-        [
-            (("seed",), recipe.seed, 0 <= recipe.seed <= MAX_SEED, f"0 to {MAX_SEED}"),
-            (("train", "epochs"), t.epochs, t.epochs >= 1, "1 or more"),
-            (("train", "batch_size"), t.batch_size, t.batch_size >= 2, "2 or more"),
-            (("train", "learning_rate"), t.learning_rate, 0 < t.learning_rate <= 10, "over 0, at most 10"),
-            (("train", "warmup_epochs"), t.warmup_epochs, 0 <= t.warmup_epochs < t.epochs, "0 to under epochs"),
-            (("train", "weight_decay"), t.weight_decay, 0 <= t.weight_decay < 10, "0 to 10"),
-            (("train", "clip_norm"), t.clip_norm, t.clip_norm >= 0, "0 or more"),
-            (("train", "patience"), t.patience, t.patience >= 0, "0 or more"),
-            (("train", "classifier_from"), t.classifier_from, 0 <= t.classifier_from <= 1, "0 to 1"),
-            (("train", "adversarial_from"), t.adversarial_from, 0 <= t.adversarial_from <= 1, "0 to 1"),
-            (("train", "start_share"), t.start_share, 0 <= t.start_share < 1, "0 to under 1"),
-            (("train", "moves"), t.moves, 0 <= t.moves <= 20, "0 to 20"),
-            (("view", "rotation"), recipe.view.rotation, 0 <= recipe.view.rotation <= 180, "0 to 180 degrees"),
-            *((("view", k), v, 0 <= v < 1, "0 to under 1") for k, v in view.items()),
-            *((("loss", k), v, v >= 0, "0 or more") for k, v in loss.items()),
-            (("loss",), loss, any(loss.values()), "at least one weight over 0"),
-        ]
-    )
-    reader.known(("train", "mixed_precision"), t.mixed_precision, PRECISIONS, "precision")
-    return recipe
+    return DecoderRecipe.load(value)

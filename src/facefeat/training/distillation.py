@@ -1,10 +1,10 @@
-"""A teacher: another network's embeddings of the training faces, which the latent learns to tell.
+"""Distillation: another network's embeddings of the training faces, or its probabilities, are learnt beside the labels.
 
-What a network knows that was trained on millions of faces, a small one with thousands of labels can't find out. Beside
-the labels, a linear layer on the latent is trained to point where the teacher's embedding points; the layer is thrown
-away afterwards (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015; the measure here is the angle). Or the
-heads learn a teacher's probabilities beside the labels (Hinton et al., "Distilling the knowledge in a neural network",
-2015): they say how sure one can be, and are less wrong than single labels.
+What a network knows that was trained on millions of faces, a small one with thousands of labels can't find out. A
+linear layer on the latent is trained to point where the other network's embedding points; the layer is thrown away
+afterwards (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015; the measure here is the angle). Or the heads
+learn the other network's probabilities (Hinton et al., "Distilling the knowledge in a neural network", 2015): they say
+how sure one can be, and are less wrong than single labels.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ from facefeat.errors import TrainingError
 
 if TYPE_CHECKING:
     from facefeat.schema import Schema
-    from facefeat.training.recipe import Teacher
+    from facefeat.training.recipe import Distillation
     from facefeat.types import FloatArray
 
-NAME = "teacher"
+NAME = "distillation"
 """Of its output and its targets, beside those of the attributes."""
 
 
-def all_targets(teacher: Teacher, files: Sequence[str], schema: Schema) -> dict[str, FloatArray]:
-    """Name of an output -> its targets (N, K) float32: of the embeddings and of the labels, as far as they weigh.
+def all_targets(distillation: Distillation, files: Sequence[str], schema: Schema) -> dict[str, FloatArray]:
+    """Name of an output -> its targets (N, K) float32: of embeddings and of probabilities, as far as they weigh.
 
-    Raises TrainingError as `teacher_targets` and `teacher_labels` do.
+    Raises TrainingError as `embedding_targets` and `probability_targets` do.
     """
-    out = {NAME: teacher_targets(teacher, files)} if teacher.weight else {}
-    return out | (teacher_labels(teacher, files, schema) if teacher.labels else {})
+    out = {NAME: embedding_targets(distillation, files)} if distillation.embeddings else {}
+    return out | (probability_targets(distillation, files, schema) if distillation.probabilities else {})
 
 
-def teacher_targets(teacher: Teacher, files: Sequence[str]) -> FloatArray:
-    """(N, K) float32 of length 1 for each of the files of a data set; zeros for a file that the teacher has not seen.
+def embedding_targets(distillation: Distillation, files: Sequence[str]) -> FloatArray:
+    """(N, K) float32 of length 1 for each of the files of a data set; zeros for a file that is not in it.
 
     Raises TrainingError for a file of embeddings that is missing, is none, or knows none of these faces.
     """
-    found = _rows(*_read(teacher, "embeddings"), files)
+    found = _rows(*_read(distillation, "embeddings"), files)
     length = np.linalg.norm(found, axis=1, keepdims=True)
     unit: FloatArray = (found / np.where(length > 0, length, 1.0)).astype("float32")
     return unit
 
 
-def teacher_labels(teacher: Teacher, files: Sequence[str], schema: Schema) -> dict[str, FloatArray]:
-    """ "teacher_ATTRIBUTE" -> (N, classes) float32 probabilities, for each attribute of which the file has some.
+def probability_targets(distillation: Distillation, files: Sequence[str], schema: Schema) -> dict[str, FloatArray]:
+    """ "distillation_ATTRIBUTE" -> (N, classes) float32 probabilities, for each attribute of which the file has some.
 
-    They are scaled to sum to 1; zeros for a file that the teacher has not seen, or where they are not finite.
+    They are scaled to sum to 1; zeros for a file that is not in it, or where they are not finite.
     Raises TrainingError for a file without any, with other classes, with negative ones, or that knows none of these
     faces.
     """
     out = {}
     for name, attribute in schema.attributes.items():
-        what, names, values = _read(teacher, f"probabilities_{name}", optional=True)
+        what, names, values = _read(distillation, f"probabilities_{name}", optional=True)
         if values is None:
             continue
         if attribute.exact or values.shape[1] != len(attribute.classes) or (values < 0).any():
-            valid = "are not learnt from a teacher, since it is read in years" if attribute.exact else (
+            valid = "cannot be distilled, since it is read in years" if attribute.exact else (
                 f"must be (N, {len(attribute.classes)}), none below 0: {', '.join(attribute.classes)}"
             )  # fmt: skip
             raise TrainingError(f"{what}: 'probabilities_{name}' {valid}. Received: {values.shape}.")
@@ -70,21 +70,25 @@ def teacher_labels(teacher: Teacher, files: Sequence[str], schema: Schema) -> di
         out[f"{NAME}_{name}"] = (found / np.where(total > 0, total, 1.0)).astype("float32")
     if not out:
         valid = ", ".join(f"probabilities_{name}" for name, a in schema.attributes.items() if not a.exact)
-        raise TrainingError(f"teacher.labels: {teacher.file!r} has no probabilities. Valid arrays: {valid}.")
+        raise TrainingError(
+            f"distillation.probabilities: {distillation.file!r} has no probabilities. Valid arrays: {valid}."
+        )
     return out
 
 
-def _read(teacher: Teacher, key: str, optional: bool = False) -> tuple[str, np.ndarray, Any]:
+def _read(distillation: Distillation, key: str, optional: bool = False) -> tuple[str, np.ndarray, Any]:
     """What the file is called in messages, the names in it, and its (N, K) array of this name; None where optional."""
-    path = Path(teacher.file)
-    what = f"the teacher's {'embeddings' if key == 'embeddings' else 'probabilities'} {str(path)!r}"
+    path = Path(distillation.file)
+    what = f"the {'embeddings' if key == 'embeddings' else 'probabilities'} {str(path)!r}"
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if optional and key not in arrays:
                 return what, arrays["files"], None
             names, vectors = arrays["files"], arrays[key]
     except OSError as e:
-        raise TrainingError(f"cannot read {what}: {e.strerror or e}. The recipe's teacher.file names them.") from None
+        raise TrainingError(
+            f"cannot read {what}: {e.strerror or e}. The recipe's distillation.file names them."
+        ) from None
     except (ValueError, KeyError, zipfile.BadZipFile) as e:
         raise TrainingError(f"{what} are no .npz with arrays 'files' and {key!r} ({e}).") from None
     if vectors.ndim != 2 or len(vectors) != len(names) or vectors.dtype.kind != "f":
@@ -106,23 +110,22 @@ def _rows(what: str, names: np.ndarray, vectors: np.ndarray, files: Sequence[str
     return found
 
 
-def teacher_loss(target: Any, said: Any) -> Any:
+def embedding_loss(target: Any, output: Any) -> Any:
     """(B, K) unit vectors or zeros, (B, K) -> (B,): 1 less the cosine of the angle between them, 0 for zeros."""
     from keras import ops
 
-    said = ops.cast(said, "float32")
-    length = ops.sqrt(ops.sum(ops.square(said), axis=-1) + 1e-12)
-    return ops.sum(ops.square(target), axis=-1) - ops.sum(target * said, axis=-1) / length
+    output = ops.cast(output, "float32")
+    length = ops.sqrt(ops.sum(ops.square(output), axis=-1) + 1e-12)
+    return ops.sum(ops.square(target), axis=-1) - ops.sum(target * output, axis=-1) / length
 
 
-def label_loss(target: Any, logits: Any) -> Any:
+def probability_loss(target: Any, logits: Any) -> Any:
     """(B, K) probabilities or zeros, logits (B, K) -> (B,): their cross-entropy, 0 for zeros."""
     from keras import ops
 
     return -ops.sum(target * ops.log_softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
 
 
-def fingerprint(teacher: Teacher) -> str:
-    """SHA-256 of the teacher's file; "" where there is none."""
-    taught = teacher.weight or teacher.labels
-    return hashlib.sha256(Path(teacher.file).read_bytes()).hexdigest() if taught else ""
+def fingerprint(distillation: Distillation) -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(Path(distillation.file).read_bytes()).hexdigest()

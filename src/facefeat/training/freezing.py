@@ -16,7 +16,7 @@ from facefeat.utils.atomic import atomic_file
 
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
-    from facefeat.training.recipe import Augment, Phase
+    from facefeat.training.base_recipe import Phase
 
 FEATURE_BATCH = 64
 _FEATURES = "features-"
@@ -65,17 +65,6 @@ def _trained(classifier: Classifier, trainable: str) -> tuple[list[Any], int]:
             f"Valid: all, head, or last 1 to last {len(layers)}."
         )
     return layers, wanted
-
-
-def changes_nothing(augment: Augment) -> bool:
-    """Whether crops come through this augmentation as they are."""
-    return not any(
-        (
-            *(augment.flip, augment.rotation, augment.shift, augment.zoom, augment.shear, augment.brightness),
-            *(augment.contrast, augment.saturation, augment.hue, augment.randaugment, augment.jpeg, augment.erase),
-            *(augment.coarse_dropout, augment.mixup, augment.cutmix),
-        )
-    )
 
 
 def frozen_features(classifier: Classifier, crops: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import RecipeError, did_you_mean
-from facefeat.training.recipe import LOSSES, AttributeLoss
+from facefeat.training.recipe import AttributeLoss, check_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,14 +64,6 @@ def class_weights(attribute: Attribute, counts: Mapping[str, int], balance: str)
     total = sum(raw[c] * n[c] for c in n)
     scale = sum(n.values()) / total if total else 1.0
     return {c: w * scale for c, w in raw.items()}
-
-
-def check_kind(attribute: Attribute, kind: str) -> str:
-    """Why the attribute cannot be learnt by this kind of loss; "" where it can."""
-    needs_order = ("distribution", "ordinal")
-    if kind not in needs_order or attribute.ordered or attribute.exact:
-        return ""
-    return f"{kind!r} needs an ordered attribute. Valid: {', '.join(k for k in LOSSES if k not in needs_order)}."
 
 
 def build_losses(

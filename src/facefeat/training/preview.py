@@ -57,7 +57,8 @@ def augmented(
     """
     import keras
 
-    from facefeat.training.augment import augmentation_layers, mixing_layer
+    from facefeat.training.augmentation import augmentation_layers
+    from facefeat.training.mixing import mixing_layer
 
     layers, mixing = augmentation_layers(augment, seed), mixing_layer(augment, seed)
     pixels: list[list[UInt8Array]] = [[] for _ in crops]
@@ -81,10 +82,12 @@ def describe(augment: Augment) -> str:
     from dataclasses import asdict
 
     values = asdict(augment)
+    names = [layer["name"] for layer in values.pop("layers")]
     values = {k: v for k, v in values.items() if v and (k != "magnitude" or augment.randaugment)}
     if not augment.jpeg:
         values = {k: v for k, v in values.items() if not k.startswith("jpeg")}
-    return ", ".join(f"{k} = {'true' if v is True else v}" for k, v in values.items()) or "no augmentation"
+    told = [f"{k} = {'true' if v is True else v}" for k, v in values.items()]
+    return ", ".join([*told, *names]) or "no augmentation"
 
 
 def _font() -> Any:

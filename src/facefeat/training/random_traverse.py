@@ -1,4 +1,4 @@
-"""Features moved as an edit moves them, at random: what a decoder will be asked for, it is trained on."""
+"""Features moved at random as an edit moves them: a decoder is trained on what it will be asked for."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ways:
+class ClassShifts:
     """How faces of an attribute's K classes are moved to another class. All arrays are float32.
 
-    weights (R, D), offsets (R,): its readouts, one per class, or one of years or positions, which `bounds` (K - 1,)
-    part into classes. table: (K, K, D), from a class to another: a shift one standard deviation long; zero to itself.
+    weights (R, D), offsets (R,): its linear probes, one per class, or one of years or positions, which `bounds`
+    (K - 1,) part into classes. table: (K, K, D), from a class to another: a shift one standard deviation
+    long; zero to itself.
     """
 
     weights: np.ndarray
@@ -32,22 +33,22 @@ class Ways:
     table: np.ndarray
 
 
-def ways_of(
+def class_shifts(
     features: np.ndarray, labels: Mapping[str, np.ndarray], years: np.ndarray, schema: Schema
-) -> tuple[Ways, ...]:
-    """The ways of each attribute that the features tell, by the method "means" of `LatentDirections.toward`.
+) -> tuple[ClassShifts, ...]:
+    """The shifts of each attribute that the features tell, by the method "means" of `LatentDirections.toward`.
 
     For features, labels and years see `latent.directions.directions_of`. Raises DataError, or InputError where nothing
     can be moved alone.
     """
     found = directions_of(features, labels, years, schema, features.shape[1])
-    made = [w for a in schema.attributes.values() if (w := _ways(found, a)) is not None and w.table.any()]
+    made = [w for a in schema.attributes.values() if (w := _shifts(found, a)) is not None and w.table.any()]
     if not made:
-        raise InputError("the features of these faces tell no attribute apart from the others: moves must be 0.")
+        raise InputError("the features of these faces tell no attribute apart from the others: traverse must be 0.")
     return tuple(made)
 
 
-def _ways(found: LatentDirections, attribute: Attribute) -> Ways | None:
+def _shifts(found: LatentDirections, attribute: Attribute) -> ClassShifts | None:
     names = [c for a, c in found.groups if a == attribute.name]
     rows = [i for i, (a, _) in enumerate(found.readouts) if a == attribute.name]
     if not rows:  # the faces were of one class
@@ -68,19 +69,19 @@ def _ways(found: LatentDirections, attribute: Attribute) -> Ways | None:
         there[i] = False
         table[i, there] = (signs / lengths)[there, None] * shifts[there]
     arrays = found.weights[rows], found.offsets[rows], bounds, table
-    return Ways(*(np.asarray(a, "float32") for a in arrays))
+    return ClassShifts(*(np.asarray(a, "float32") for a in arrays))
 
 
-class RandomMoves(layers.Layer):
+class RandomTraverse(layers.Layer):
     """Features (B, D) -> (B, D) float32 shifts: each face goes towards another class of an attribute, both at random.
 
-    It goes 0 to `most` standard deviations far, from the class that the readouts give it. Outside training nothing is
+    It goes 0 to `most` standard deviations far, from the class that the probes give it. Outside training nothing is
     moved.
     """
 
-    def __init__(self, ways: Sequence[Ways], most: float, *, seed: int) -> None:
-        super().__init__(name="random_moves", dtype="float32")
-        self.ways, self.most = tuple(ways), most
+    def __init__(self, shifts: Sequence[ClassShifts], most: float, *, seed: int) -> None:
+        super().__init__(name="random_traverse", dtype="float32")
+        self.shifts, self.most = tuple(shifts), most
         self.generator = keras.random.SeedGenerator(seed)
 
     def compute_output_shape(self, shape: Any) -> Any:
@@ -92,21 +93,21 @@ class RandomMoves(layers.Layer):
             return ops.zeros_like(features)
         rows = ops.shape(features)[0]
         drawn = keras.random.uniform((rows, 3), seed=self.generator)
-        chosen = ops.cast(drawn[:, 0] * len(self.ways), "int32")
+        chosen = ops.cast(drawn[:, 0] * len(self.shifts), "int32")
         out = ops.zeros_like(features)
-        for i, way in enumerate(self.ways):
-            classes = len(way.table)
+        for i, one in enumerate(self.shifts):
+            classes = len(one.table)
             # Any class but its own: 1 to K - 1 places on.
-            to = ops.mod(_class_of(features, way) + 1 + ops.cast(drawn[:, 1] * (classes - 1), "int32"), classes)
-            table = ops.convert_to_tensor(way.table.reshape(classes * classes, -1))
-            shift = ops.take(table, _class_of(features, way) * classes + to, axis=0)
+            to = ops.mod(_class_of(features, one) + 1 + ops.cast(drawn[:, 1] * (classes - 1), "int32"), classes)
+            table = ops.convert_to_tensor(one.table.reshape(classes * classes, -1))
+            shift = ops.take(table, _class_of(features, one) * classes + to, axis=0)
             out += shift * ops.cast(chosen == i, "float32")[:, None]
         return self.most * drawn[:, 2:] * out
 
 
-def _class_of(features: Any, way: Ways) -> Any:
-    """(B, D) -> (B,) int32: which class the readouts see."""
-    read = ops.matmul(features, ops.convert_to_tensor(way.weights.T)) + way.offsets
-    if len(way.offsets) > 1:
+def _class_of(features: Any, shifts: ClassShifts) -> Any:
+    """(B, D) -> (B,) int32: which class the probes see."""
+    read = ops.matmul(features, ops.convert_to_tensor(shifts.weights.T)) + shifts.offsets
+    if len(shifts.offsets) > 1:
         return ops.cast(ops.argmax(read, axis=1), "int32")
-    return ops.sum(ops.cast(read > ops.convert_to_tensor(way.bounds)[None], "int32"), axis=1)
+    return ops.sum(ops.cast(read > ops.convert_to_tensor(shifts.bounds)[None], "int32"), axis=1)

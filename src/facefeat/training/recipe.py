@@ -1,26 +1,37 @@
-"""Recipes: a TOML file with everything that a training run depends on.
+"""Recipes of classifiers: a TOML file with everything that a training run depends on.
 
-The tables of a recipe are the dataclasses below; their fields are its keys, their defaults its defaults.
+The tables of a recipe are the dataclasses below and those of `base_recipe`; their fields are its keys.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from facefeat.errors import RecipeError, did_you_mean
+from facefeat.errors import SchemaError, did_you_mean
+from facefeat.image.align import ALIGNMENTS
+from facefeat.training.base_recipe import (
+    RECIPES,
+    BaseRecipe,
+    ComponentChoice,
+    Phase,
+    Share,
+    Training,
+    Weight,
+)
+from facefeat.training.reading import Matches, OneOf, Problem, Range, impossible
 
-_FOLDER = Path(__file__).parent.parent / "assets" / "recipes"
+if TYPE_CHECKING:
+    from facefeat.schema import Attribute
+
 LOSSES = ("cross-entropy", "distribution", "focal", "ordinal", "squared")
 BALANCES = ("none", "inverse", "effective")
 WEIGHTINGS = ("fixed", "uncertainty")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
-MAX_SEED = 2**32 - 1
-"""NumPy takes no seed above it."""
+Fraction = Annotated[float, Range(0, 1, below=True)]
+Quality = Annotated[int, Range(1, 100)]
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,12 @@ class AttributeLoss:
     balance: "none", or weights that make up for rare classes, "inverse" or "effective" (`losses.class_weights`).
     """
 
-    kind: str = "cross-entropy"
-    weight: float = 1.0
-    label_smoothing: float = 0.0
-    sigma: float = 2.0
-    gamma: float = 2.0
-    balance: str = "none"
+    kind: Annotated[str, OneOf(LOSSES, "kind of loss")] = "cross-entropy"
+    weight: Weight = 1.0
+    label_smoothing: Fraction = 0.0
+    sigma: Annotated[float, Range(0, above=True)] = 2.0
+    gamma: Annotated[float, Range(0, 20)] = 2.0
+    balance: Annotated[str, OneOf(BALANCES, "balance")] = "none"
 
 
 @dataclass(frozen=True)
@@ -55,67 +66,70 @@ class Augment:
     coarse_dropout: share of the squares of an 8 x 8 grid that turn black.
     mixup, cutmix: alpha of the Beta distribution that says how much of another crop comes in, blended (Zhang et al.,
     "mixup", ICLR 2018) or as a rectangle (Yun et al., "CutMix", ICCV 2019); with both, each crop draws one of them.
+    layers: other registered augmentations by name, in order, after those that the keys before switch on.
     """
 
     flip: bool = True
-    rotation: float = 0.0
-    shift: float = 0.0
-    zoom: float = 0.0
-    shear: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    randaugment: int = 0
-    magnitude: float = 0.3
-    jpeg: float = 0.0
-    jpeg_low: int = 25
-    jpeg_high: int = 40
-    erase: float = 0.0
-    coarse_dropout: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    rotation: Annotated[float, Range(0, 180, unit="degrees")] = 0.0
+    shift: Fraction = 0.0
+    zoom: Fraction = 0.0
+    shear: Fraction = 0.0
+    brightness: Fraction = 0.0
+    contrast: Fraction = 0.0
+    saturation: Fraction = 0.0
+    hue: Share = 0.0
+    randaugment: Annotated[int, Range(0, 9, unit="changes")] = 0
+    magnitude: Share = 0.3
+    jpeg: Share = 0.0
+    jpeg_low: Quality = 25
+    jpeg_high: Quality = 40
+    erase: Share = 0.0
+    coarse_dropout: Fraction = 0.0
+    mixup: Share = 0.0
+    cutmix: Share = 0.0
+    layers: tuple[ComponentChoice, ...] = ()
+
+    def problems(self) -> Iterator[Problem]:
+        """A range of qualities that is none."""
+        if self.jpeg_high < self.jpeg_low:
+            yield ("jpeg_high",), impossible(self.jpeg_high, "jpeg_low to 100")
+
+    def choices(self) -> tuple[ComponentChoice, ...]:
+        """The augmentations that are on, in their order. MixUp and CutMix are not among them: `training.mixing`.
+
+        All that moves pixels is one resampling, and what changes light and colour one pass. JPEG comes after all that a
+        camera sees, and what hides pixels comes last.
+        """
+        moves = {key: getattr(self, key) for key in ("rotation", "zoom", "shear", "shift")}
+        colours = {key: getattr(self, key) for key in ("brightness", "contrast", "saturation", "hue")}
+        own = (
+            (any(moves.values()) or self.flip, "affine", {**moves, "flip": self.flip}),
+            (any(colours.values()), "colour", colours),
+            (self.randaugment, "randaugment", {"changes": self.randaugment, "magnitude": self.magnitude}),
+            (self.jpeg, "jpeg", {"share": self.jpeg, "low": self.jpeg_low, "high": self.jpeg_high}),
+            (self.erase, "erasing", {"share": self.erase}),
+            (self.coarse_dropout, "coarse-dropout", {"share": self.coarse_dropout}),
+        )
+        return (*(ComponentChoice(name, config) for on, name, config in own if on), *self.layers)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether crops come through as they are."""
+        return not (self.choices() or self.mixup or self.cutmix)
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A part of a run with an optimiser, a warm-up and a cosine decay of its own.
+class ClassifierTraining(Training):
+    """The table [train] of a classifier.
 
-    trainable: "all", "head" (the backbone is frozen), or "last N": the head and the last N layers of the backbone that
-    have weights. A frozen layer's batch-norm statistics stay as they are.
-    learning_rate: 0 for the one of [train]. warmup_epochs: linear warm-up; where a file does not give it, no more than
-    half of the epochs.
-    """
-
-    epochs: int
-    trainable: str = "all"
-    learning_rate: float = 0.0
-    warmup_epochs: float = 1.0
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """The loop: AdamW (Loshchilov and Hutter, 2019), linear warm-up, cosine decay to zero.
-
-    epochs, learning_rate, warmup_epochs, trainable: of a run of one phase; with `phases` (tables [[train.phases]], see
-    Phase) those count instead. warmup_epochs: as of a Phase. weight_decay leaves biases and normalisation alone.
-    clip_norm: bound of the global gradient norm, 0 for none. patience: epochs without a better validation score before
-    the phase ends, 0 for never. weighting: of the attributes' losses, "fixed" (the `weight` of each) or by learnt
+    trainable: of a run of one phase, as of a Phase. phases: tables [[train.phases]], in place of epochs, learning_rate,
+    warmup_epochs and trainable. weighting: of the attributes' losses, "fixed" (the `weight` of each) or by learnt
     "uncertainty" (Kendall et al., "Multi-task learning using uncertainty", CVPR 2018).
-    mixed_precision: "auto" is mixed_bfloat16 on an accelerator and float32 on CPU; or one of PRECISIONS.
     """
 
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup_epochs: float = 1.0
-    trainable: str = "all"
+    trainable: Annotated[str, Matches(r"all|head|last [1-9]\d*", "all, head, or last N")] = "all"
     phases: tuple[Phase, ...] = ()
-    weight_decay: float = 0.05
-    clip_norm: float = 5.0
-    patience: int = 0
-    weighting: str = "fixed"
-    mixed_precision: str = "auto"
+    weighting: Annotated[str, OneOf(WEIGHTINGS, "weighting")] = "fixed"
 
     def plan(self) -> tuple[Phase, ...]:
         """The phases of the run, each with its learning rate: at least one."""
@@ -126,114 +140,78 @@ class Optimisation:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """Another network's embeddings or probabilities of the faces, which are learnt, too (`training.teacher`).
+class Distillation:
+    """Another network's embeddings or probabilities of the faces, which are learnt too (`training.distillation`).
 
     file: .npz with `files` (N,), named as in the data set, and `embeddings` (N, K), or `probabilities_ATTRIBUTE` (N,
-    classes). weight: of the embeddings in the loss, 0 to leave them. labels: of the probabilities.
+    classes). embeddings, probabilities: their weights in the loss, 0 to leave them.
     """
 
     file: str = ""
-    weight: float = 0.0
-    labels: float = 0.0
+    embeddings: Weight = 0.0
+    probabilities: Weight = 0.0
+
+    def problems(self) -> Iterator[Problem]:
+        """Weights of what is not there."""
+        if (self.embeddings or self.probabilities) and not self.file:
+            yield ("file",), impossible(self.file, "a path")
 
 
 @dataclass(frozen=True)
-class ComponentChoice:
-    """A component by name, with the configuration that its `build` takes."""
-
-    name: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that a run depends on; see the module's tables.
+class Recipe(BaseRecipe):
+    """Everything that the training of a classifier depends on.
 
     alignment: the geometry of the crops (`facefeat.image.align.ALIGNMENTS`). image_size: side of a crop in pixels.
     start: name or folder of a preset whose backbone weights the run starts from; empty for the backbone's own.
     loss: attribute -> AttributeLoss; attributes left out use plain cross-entropy.
     """
 
-    name: str
-    summary: str = ""
     schema: str = "utkface"
-    alignment: str = "utkface"
-    image_size: int = 96
-    seed: int = 1
-    start: str = ""
+    alignment: Annotated[str, OneOf(ALIGNMENTS, "alignment")] = "utkface"
+    image_size: Annotated[int, Range(16, 1024)] = 96
     backbone: ComponentChoice = field(default_factory=lambda: ComponentChoice("compact"))
     head: ComponentChoice = field(default_factory=lambda: ComponentChoice("mlp"))
-    train: Optimisation = field(default_factory=Optimisation)
+    train: ClassifierTraining = field(default_factory=ClassifierTraining)
     augment: Augment = field(default_factory=Augment)
-    teacher: Teacher = field(default_factory=Teacher)
+    distillation: Distillation = field(default_factory=Distillation)
     loss: Mapping[str, AttributeLoss] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able; `recipe_from_dict` is the inverse."""
-        return dataclasses.asdict(self)
+    folder = RECIPES
 
-    def replace(self, **changes: Any) -> Recipe:
-        """A copy with other values: keys of the recipe, or of its [train] table. Checked like a file.
+    def problems(self) -> Iterator[Problem]:
+        """Losses that do not fit the schema."""
+        from facefeat.schema import get_schema
 
-        A number of epochs is shared out among the phases in proportion, at least one each; a warm-up shrinks to half
-        of what is left. With another learning rate those that phases have of their own change in proportion.
-        """
-        table = self.to_dict()
-        for key, value in changes.items():
-            (table["train"] if key in table["train"] else table)[key] = value
-        rate = changes.get("learning_rate")
-        if isinstance(rate, int | float) and "phases" not in changes:
-            for phase in table["train"]["phases"]:
-                phase["learning_rate"] *= rate / self.train.learning_rate
-        if isinstance(changes.get("epochs"), int) and "phases" not in changes:
-            whole = sum(p.epochs for p in self.train.phases)
-            for phase in table["train"]["phases"]:
-                phase["epochs"] = max(1, round(phase["epochs"] * changes["epochs"] / whole))
-            if "warmup_epochs" not in changes:
-                for part in (table["train"], *table["train"]["phases"]):
-                    part["warmup_epochs"] = min(part["warmup_epochs"], max(part["epochs"], 0) / 2)
-        return recipe_from_dict(table)
+        try:
+            attributes = get_schema(self.schema).attributes
+        except SchemaError as e:
+            yield ("schema",), str(e)
+            return
+        for name, loss in self.loss.items():
+            if name not in attributes:
+                yield ("loss", name), f"no such attribute. {did_you_mean(name, attributes)}"
+            elif wrong := check_kind(attributes[name], loss.kind):
+                yield ("loss", name, "kind"), wrong
+
+
+def check_kind(attribute: Attribute, kind: str) -> str:
+    """Why the attribute cannot be learnt by this kind of loss; "" where it can."""
+    needs_order = ("distribution", "ordinal")
+    if kind not in needs_order or attribute.ordered or attribute.exact:
+        return ""
+    return f"{kind!r} needs an ordered attribute. Valid: {', '.join(k for k in LOSSES if k not in needs_order)}."
 
 
 def list_recipes() -> dict[str, Path]:
     """The recipes that ship in the package: name -> file."""
-    return {p.stem: p for p in sorted(_FOLDER.glob("*.toml"))}
+    return Recipe.shipped()
 
 
 def load_recipe(value: str | Path | Recipe) -> Recipe:
     """A recipe from its name, a TOML file, or a Recipe.
 
-    Raises RecipeError for an unknown name, invalid TOML, an unknown key (with its line and the nearest valid key), a
-    wrong type or an impossible value.
+    Raises:
+        RecipeError: An unknown name, invalid TOML, an unknown key (with its line and the nearest valid key), a wrong
+            type or an impossible value.
     """
-    if isinstance(value, Recipe):
-        return value
-    table, where, text = read_toml(value, list_recipes())
-    return recipe_from_dict(table, where, text)
-
-
-def read_toml(value: str | Path, shipped: Mapping[str, Path]) -> tuple[dict[str, Any], str, str]:
-    """The table of a recipe by its shipped name or its file, the path for messages, and the text. Raises RecipeError.
-
-    The table has a `name`: the file's, where it gives none.
-    """
-    path = shipped.get(str(value), Path(value))
-    if str(value) not in shipped and path.suffix != ".toml":
-        raise RecipeError(f"no such recipe. {did_you_mean(str(value), shipped)} Or the path of a .toml file.")
-    try:
-        text = path.read_text("utf-8")
-        table = tomllib.loads(text)
-    except OSError as e:
-        raise RecipeError(f"cannot read the recipe {str(path)!r}: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise RecipeError(f"{str(path)!r} is not valid TOML: {e}") from None
-    table.setdefault("name", path.stem)
-    return table, str(path), text
-
-
-def recipe_from_dict(table: Mapping[str, Any], where: str = "recipe", text: str = "") -> Recipe:
-    """A recipe from a table; `text` lets messages name the line. Raises RecipeError."""
-    from facefeat.training.recipe_reader import read_recipe
-
-    return read_recipe(table, where, text)
+    return Recipe.load(value)

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 from facefeat.errors import PluginError, RecipeError, did_you_mean
 from facefeat.plugins.registry import get_registry
-from facefeat.training.recipe import ComponentChoice, Recipe, recipe_from_dict
+from facefeat.training.base_recipe import ComponentChoice
+from facefeat.training.recipe import Recipe
 
 Space = Mapping[str, Mapping[str, Any]]
 _RANGE_KEYS = ("low", "high", "log", "step", "choices")
@@ -212,7 +213,7 @@ def apply(recipe: Recipe, values: Mapping[str, Any], name: str = "") -> Recipe:
         table["head"]["config"]["trunk"] = _trunk(trunk)
     if name:
         table["name"] = name
-    return recipe_from_dict(table, where="search space")
+    return Recipe.from_dict(table, where="search space")
 
 
 def _place(table: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:

@@ -160,7 +160,7 @@ def tune(
     from optuna.trial import TrialState
 
     from facefeat.training.classifier_graph import build_classifier
-    from facefeat.training.trainer import train
+    from facefeat.training.classifier_task import train
 
     chosen = check_space(space if space is not None else default_space(recipe), recipe)
     study = open_study(recipe, folder, storage, seed)

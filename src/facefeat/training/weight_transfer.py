@@ -1,7 +1,7 @@
-"""A decoder carried over to another classifier: it starts from what the features of the two have in common.
+"""Weights of a preset as the start of a run: a backbone's as they are, a decoder's for another classifier too.
 
-A decoder knows how to draw; of a classifier it knows only what each feature means. So what is new is guessed by ridge
-regression of the old features on the new ones, and folded into every layer that reads latents. For crops of another
+A decoder knows how to draw; of a classifier it knows only what each feature means. So the new features are mapped to
+the old ones by ridge regression, and the map is folded into every layer that reads latents. For crops of another
 size, the map that it starts from and the map that its detail encoder ends with are stretched; all else stays.
 """
 
@@ -16,6 +16,7 @@ from facefeat.errors import TrainingError
 if TYPE_CHECKING:
     import keras
 
+    from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
     from facefeat.types import FloatArray
 
@@ -25,7 +26,21 @@ FACES = 4096
 """Faces that the regression sees at most."""
 
 
-def can_carry(other: FaceDecoder, decoder: FaceDecoder) -> bool:
+def start_from(classifier: Classifier, preset: str) -> None:
+    """Give the backbone the weights of a preset's backbone. Raises PresetError, TrainingError where they do not fit."""
+    from facefeat.presets.store import find_preset, load_classifier
+
+    other, _ = load_classifier(find_preset(preset))
+    ours, theirs = classifier.backbone_model, other.backbone_model
+    if [w.shape for w in ours.weights] != [w.shape for w in theirs.weights]:
+        raise TrainingError(
+            f"start = {preset!r}: its backbone {other.backbone.name!r} {dict(other.backbone.config)} has other weights "
+            f"than the recipe's {classifier.backbone.name!r} {dict(classifier.backbone.config)}."
+        )
+    ours.set_weights(theirs.get_weights())
+
+
+def can_transfer(other: FaceDecoder, decoder: FaceDecoder) -> bool:
     """Whether the two differ in the number of features that they read and in the crops' size, and in nothing else."""
     if other.detail_dim != decoder.detail_dim or list(other.parts) != list(decoder.parts):
         return False
@@ -38,7 +53,7 @@ def can_carry(other: FaceDecoder, decoder: FaceDecoder) -> bool:
     return True
 
 
-def carry(other: FaceDecoder, features: FloatArray, decoder: FaceDecoder, new: FloatArray) -> dict[str, list[Any]]:
+def transfer(other: FaceDecoder, features: FloatArray, decoder: FaceDecoder, new: FloatArray) -> dict[str, list[Any]]:
     """Part -> the weights with which `decoder` draws from `new` (N, D) nearly what `other` does from `features` (N, E).
 
     Both are the features of the same N faces, each of its own classifier.
@@ -80,7 +95,7 @@ def alike(features: FloatArray, new: FloatArray) -> bool:
 
 
 def refuse(start: str, other: FaceDecoder, decoder: FaceDecoder) -> TrainingError:
-    """The error for a decoder that neither fits nor can be carried over."""
+    """The error for a decoder that does not fit."""
     return TrainingError(
         f"start = {start!r}: its decoder {other.ref.name!r} {dict(other.ref.config)} for {other.feature_dim} features "
         f"has other weights than the recipe's {decoder.ref.name!r} {dict(decoder.ref.config)} for "

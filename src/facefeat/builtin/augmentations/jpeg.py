@@ -12,6 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from facefeat.builtin.checks import checked, real, whole
+from facefeat.plugins.contracts import Component
+
+WHAT = "augmentation 'jpeg'"
+
 # T.81, annex K: how coarsely the eye lets brightness and colour be rounded, by frequency.
 _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
            18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
@@ -22,6 +27,29 @@ _TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],
     "float32",
 )
+
+
+@checked(WHAT)
+def build(*, seed: int, share: float = 0.5, low: int = 25, high: int = 40) -> Any:
+    """A Keras layer, crops (B, S, S, 3) -> the same shape.
+
+    share: of the crops that are compressed, 0 to 1. low, high: between which the quality is drawn, 1 to 100, both
+    included. Raises InputError.
+    """
+    from keras import ops, random
+
+    from facefeat.builtin.augmentations.layer import CropChange
+
+    share, low = real(WHAT, "share", share, 0, 1), whole(WHAT, "low", low, 1, 100)
+    high = whole(WHAT, "high", high, low, 100)
+
+    def change(crops: Any, generator: Any) -> Any:
+        batch = ops.shape(crops)[0]
+        quality = random.randint((batch,), low, high + 1, seed=generator)
+        chosen = random.uniform((batch, 1, 1, 1), seed=generator) < share
+        return ops.where(chosen, ops.cast(jpeg(crops, quality), crops.dtype), crops)
+
+    return CropChange(change, seed=seed)
 
 
 def jpeg(crops: Any, quality: Any) -> Any:
@@ -111,3 +139,6 @@ def _between(n: int) -> np.ndarray:
             out[row, i] += 0.75
             out[row, neighbour] += 0.25
     return out
+
+
+COMPONENT = Component("jpeg", build, "a share of the crops as they come back from a JPEG")

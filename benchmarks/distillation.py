@@ -1,8 +1,8 @@
-"""The teacher of `utkface-mobilenet-distilled`.
+"""What `utkface-mobilenet-distilled` learns beside the labels.
 
-    python benchmarks/teacher.py DATA PRESET[=SHARE]... [--splits CSV] [-o FILE]
+    python benchmarks/distillation.py DATA PRESET[=SHARE]... [--splits CSV] [-o FILE]
 
-For each face of the train split, embeddings and probabilities of gender and race that the recipe's `[teacher]` learns.
+For each face of the train split, embeddings and probabilities of gender and race, for the recipe's `[distillation]`.
 
 The embeddings are dlib's (King 2017, CC0, trained on three million faces), as the npm package `@vladmandic/face-api`
 1.7.15 (MIT) publishes its ResNet. The probabilities are a geometric mean. Each PRESET, a run such as one of
@@ -45,7 +45,7 @@ FILES = {
 SIDE, MIDDLE = 176, 150
 """Pixels of the crops that dlib's network is shown the middle of."""
 BATCH, STRENGTH = 128, 1e-3
-TOLD = ("gender", "race")
+ATTRIBUTES = ("gender", "race")
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("presets", nargs="+", metavar="PRESET[=SHARE]")
     parser.add_argument("--splits", help="CSV with `file` and `split`, for raw UTKFace data")
-    parser.add_argument("-o", "--output", type=Path, default=Path("teacher.npz"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("distillation.npz"))
     args = parser.parse_args()
     named = [p.rpartition("=") if "=" in p else (p, "", "0.5") for p in args.presets]
     shares = [float(share) for _, _, share in named]
@@ -75,7 +75,7 @@ def main() -> None:
     both = StandardScaler().fit_transform(np.concatenate([known, described], axis=1))
     read, out = [_read(c, faces.crops(c.image_size)[:]) for c in classifiers], {}
     print(" | ".join(["attribute", "regression", *(name for name, _, _ in named), "all"]))
-    for name in TOLD:
+    for name in ATTRIBUTES:
         labels = faces.labels()[name]
         model = LogisticRegression(C=STRENGTH, max_iter=100)
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -91,7 +91,7 @@ def main() -> None:
 def _read(classifier: Any, crops: np.ndarray) -> dict[str, np.ndarray]:
     """Attribute -> (N, K) mean log-probabilities of (N, S, S, 3) crops and their mirror images."""
     both = [classifier.predict(c).probabilities for c in (crops, np.ascontiguousarray(crops[:, :, ::-1]))]
-    return {name: sum(np.log(p[name] + 1e-6) for p in both) / 2 for name in TOLD}
+    return {name: sum(np.log(p[name] + 1e-6) for p in both) / 2 for name in ATTRIBUTES}
 
 
 def embeddings(crops: np.ndarray) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""What a run tells while it goes on, and what it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from facefeat.data import FaceDataset
+
+
+class TrainingReporter(Protocol):
+    """Hears how a run goes on; the command line draws it."""
+
+    def started(self, epochs: int, first_epoch: int, batches: int) -> None:
+        """Before the first epoch of this process."""
+
+    def batch(self, epoch: int, done: int, loss: float) -> None:
+        """After a batch; loss is the mean since the epoch began."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """After an epoch; the record is a row of the log."""
+
+
+@dataclass
+class TrainingLog:
+    """What a run left behind: a row per epoch, which of them was the best, and what the run depended on."""
+
+    recipe: dict[str, Any]
+    data: dict[str, Any]
+    versions: dict[str, str]
+    best_epoch: int = -1
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+    def key(self) -> str:
+        """A hash of what the run depends on, for its checkpoints."""
+        return hashlib.sha256(json.dumps([self.recipe, self.data], sort_keys=True).encode()).hexdigest()
+
+    def scores(self, phase: int) -> list[float]:
+        """The validation scores of a phase's epochs so far."""
+        return [r["score"] for r in self.epochs if r["phase"] == phase]
+
+    def add(self, record: dict[str, Any]) -> bool:
+        """Note an epoch; gives whether it is the best so far."""
+        best = self.best_epoch < 0 or record["score"] > self.epochs[self.best_epoch]["score"]
+        self.epochs.append(record)
+        if best:
+            self.best_epoch = len(self.epochs) - 1
+        return best
+
+
+def describe(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, Any]:
+    """What a log says of its data, JSON-able."""
+    return {
+        "name": train_set.name,
+        "licence": train_set.licence,
+        "train": {"faces": len(train_set.table), "fingerprint": train_set.fingerprint},
+        "validation": {"faces": len(validation_set.table), "fingerprint": validation_set.fingerprint},
+    }
+
+
+def versions() -> dict[str, str]:
+    """What a log says of the software."""
+    import keras
+
+    from facefeat._version import __version__
+
+    return {
+        "facefeat": __version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
