@@ -51,7 +51,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
         "image_size": 32,
         "backbone": {"name": "compact", "config": TINY},
         "head": {"name": "mlp", "config": {"trunk": [], "dropout": 0.1}},
-        "train": {"epochs": 2, "batch_size": 12, "warmup_epochs": 0.5},
+        "train": {"epochs": 2, "batch_size": 12, "warmup_epochs": 0.5, "mixed_precision": "float32"},
         "augment": {"rotation": 5.0, "shift": 0.05, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1},
         "loss": {"age": {"kind": "distribution", "sigma": 3.0}, "race": {"label_smoothing": 0.1}},
     }

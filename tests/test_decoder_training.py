@@ -54,6 +54,7 @@ def recipe(
     **train: Any,
 ) -> DecoderRecipe:
     options = {"epochs": 2, "batch_size": 12, "warmup_epochs": 0.5, "learning_rate": 3e-3, **train}
+    options["mixed_precision"] = "float32"
     table = {"name": "tiny", "decoder": decoder, "train": options, "loss": loss, "view": view or {}}
     return DecoderRecipe.from_dict(table)
 

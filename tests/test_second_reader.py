@@ -19,6 +19,7 @@ DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "en
 
 def recipe(loss: dict[str, float], reader: str = "", **train: Any) -> DecoderRecipe:
     options = {"epochs": 6, "batch_size": 12, "warmup_epochs": 0.5, "learning_rate": 3e-3, **train}
+    options["mixed_precision"] = "float32"
     return DecoderRecipe.from_dict(
         {"name": "tiny", "decoder": DETAIL, "train": options, "loss": loss, "reader": reader}
     )

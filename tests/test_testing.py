@@ -33,7 +33,7 @@ from facefeat.testing import (
 from facefeat.testing.plugin import CHECKS
 from facefeat.testing.toys import ToyDetector, build_backbone, build_decoder, build_head
 
-CHANGED = {"detector": {"part": 0.3}, "analyzer": {"digits": 2}}
+CHANGED = {"detector": {"part": 0.3}, "augmentation": {"reach": 30.0}, "analyzer": {"digits": 2}}
 # What takes a process of its own: test_testing_subprocess.py is about that.
 HERE = ["import", "backends"]
 

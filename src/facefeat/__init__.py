@@ -11,10 +11,10 @@ imported when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from facefeat._version import __version__
+from facefeat.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from facefeat.errors import AmbiguousComponentError as AmbiguousComponentError
@@ -73,7 +73,6 @@ _ROOMS = {
     "schema": ("Attribute", "Schema"),
     "types": ("Alignment", "Analysis", "AttributePrediction", "Face", "FaceBatch", "FaceResult", "ImageResult"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - what most people want comes first
     "FaceFeatureModel",
@@ -109,13 +108,4 @@ __all__ = [  # noqa: RUF022 - what most people want comes first
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _ROOM_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _ROOMS)

@@ -18,11 +18,13 @@ def test_every_component_keeps_its_contract(check_plugin):
             "detector middle": {"changed": {"part": 0.25}},
             "backbone two-convolutions": {"changed": {"width": 8}},
             "head linear": {"changed": {"dropout": 0.5}},
+            "augmentation gamma": {"changed": {"reach": 0.8}},
             "decoder blurred": {"changed": {"width": 4}},
             "analyzer means": {"changed": {"digits": 2}},
         },
     )
-    assert [item.kind for item in checked] == ["detector", "backbone", "head", "decoder", "analyzer", "preset"]
+    kinds = ["detector", "backbone", "head", "augmentation", "decoder", "analyzer", "preset"]
+    assert [item.kind for item in checked] == kinds
 
 
 def test_its_parts_work_together():

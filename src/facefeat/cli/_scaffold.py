@@ -19,6 +19,7 @@ _CHANGED = {
     "detector": '{"part": 0.25}',
     "backbone": '{"width": 8}',
     "head": '{"width": 8}',
+    "augmentation": '{"reach": 0.4}',
     "decoder": '{"width": 8}',
     "analyzer": '{"digits": 2}',
 }

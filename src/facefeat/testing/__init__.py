@@ -17,13 +17,16 @@ Importing this imports no Keras and no NumPy: each name is imported when it is f
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from facefeat.utils.lazy import lazy_names
+
 if TYPE_CHECKING:
+    from facefeat.testing.augmentations import check_augmentation as check_augmentation
     from facefeat.testing.components import check_analyzer as check_analyzer
     from facefeat.testing.components import check_detector as check_detector
     from facefeat.testing.components import check_preset as check_preset
+    from facefeat.testing.contract import CheckOptions as CheckOptions
     from facefeat.testing.contract import ContractError as ContractError
     from facefeat.testing.contract import UncheckedWarning as UncheckedWarning
     from facefeat.testing.decoders import check_decoder as check_decoder
@@ -39,44 +42,14 @@ if TYPE_CHECKING:
     from facefeat.testing.toys import toy_preset as toy_preset
     from facefeat.testing.toys import toy_schema as toy_schema
 
-_ROOMS = {
-    "components": ("check_analyzer", "check_detector", "check_preset"),
-    "contract": ("ContractError", "UncheckedWarning"),
-    "decoders": ("check_decoder",),
+_MODULES = {
+    "components": ("check_detector", "check_analyzer", "check_preset"),
     "networks": ("check_backbone", "check_head"),
-    "toys": ("TOYS", "toy_crops", "toy_image", "toy_labels", "toy_latents", "toy_preset", "toy_schema"),
+    "augmentations": ("check_augmentation",),
+    "decoders": ("check_decoder",),
     "plugin": ("check_plugin", "registered"),
+    "contract": ("CheckOptions", "ContractError", "UncheckedWarning"),
+    "toys": ("TOYS", "toy_crops", "toy_image", "toy_labels", "toy_latents", "toy_preset", "toy_schema"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-
-__all__ = [  # noqa: RUF022 - the checks come first, in the order of the kinds
-    "check_detector",
-    "check_backbone",
-    "check_head",
-    "check_decoder",
-    "check_analyzer",
-    "check_preset",
-    "check_plugin",
-    "ContractError",
-    "UncheckedWarning",
-    "TOYS",
-    "registered",
-    "toy_crops",
-    "toy_image",
-    "toy_labels",
-    "toy_latents",
-    "toy_preset",
-    "toy_schema",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _ROOM_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ = [name for names in _MODULES.values() for name in names]
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from facefeat.errors import FacefeatError
 from facefeat.plugins.contracts import Analyzer, Component, Detector
 from facefeat.testing import contract
-from facefeat.testing.contract import Findings
+from facefeat.testing.contract import CheckOptions, Findings
 from facefeat.testing.toys import toy_crops, toy_image, toy_labels, toy_latents, toy_preset
 from facefeat.types import Analysis, Face, FaceSet
 
@@ -30,32 +30,19 @@ def check_detector(
     component: Component,
     *,
     images: Sequence[UInt8Array] = (),
-    config: Mapping[str, Any] | None = None,
-    changed: Mapping[str, Any] | None = None,
-    keep: Collection[str] = (),
-    skip: Collection[str] = (),
-    module: str | None = None,
+    **options: Unpack[CheckOptions],
 ) -> Detector:
     """Check a detector: image (H, W, 3) uint8 RGB -> faces, largest first; a batch gives what one by one gives.
 
     images: photos with faces in them, beside the made ones; each must give a face.
-    The rest as of `check_backbone`. Gives the detector of the defaults. Raises ContractError with all faults.
+    options: see `CheckOptions`. Gives the detector of the defaults. Raises ContractError with all faults.
     """
-    found = Findings("detector", component, skip)
-    configs = contract.check_settings(found, [], config or {}, changed or {}, keep)
-    contract.check_import(found, module)
-    made: list[Any] = []
-    for one in configs:
-        with contract.no_files(found, "building and detecting"), found.step("build and detect must work"):
-            detector = component.build(**one)
-            if not found.expect(
-                isinstance(detector, Detector), "build must give detect and detect_batch", type(detector).__name__
-            ):
-                found.stop_at_faults()
-            _check_detections(found, detector, images)
-            made.append(detector)
-    found.stop_at_faults()
-    detector = made[0]
+    found, configs = contract.begin("detector", component, options)
+
+    def check(detector: Any, config: Mapping[str, Any]) -> None:
+        _check_detections(found, detector, images)
+
+    detector: Detector = contract.check_each(found, configs, (Detector, "detect and detect_batch"), "detect", check)
     return detector
 
 
@@ -126,32 +113,21 @@ def check_analyzer(
     *,
     rows: int = 40,
     dim: int = 8,
-    config: Mapping[str, Any] | None = None,
-    changed: Mapping[str, Any] | None = None,
-    keep: Collection[str] = (),
-    skip: Collection[str] = (),
-    module: str | None = None,
+    **options: Unpack[CheckOptions],
 ) -> Analyzer:
     """Check an analyzer: latents (N, D) float32 and labels, attribute -> (N,), -> Analysis.
 
     rows, dim: N and D of the made latents. The labels come as names of classes, and as their numbers. With 0 or 1 row
     it may refuse, but with a facefeat error that says what it needs. An analyzer with `needs_faces = True` gets the toy
     preset and toy faces with them, and must refuse without, in the same way.
-    The rest as of `check_backbone`. Gives the analyzer of the defaults. Raises ContractError with all faults.
+    options: see `CheckOptions`. Gives the analyzer of the defaults. Raises ContractError with all faults.
     """
-    found = Findings("analyzer", component, skip)
-    configs = contract.check_settings(found, [], config or {}, changed or {}, keep)
-    contract.check_import(found, module)
-    made: list[Any] = []
-    for one in configs:
-        with contract.no_files(found, "building and analyzing"), found.step("build and analyze must work"):
-            analyzer = component.build(**one)
-            if not found.expect(isinstance(analyzer, Analyzer), "build must give analyze", type(analyzer).__name__):
-                found.stop_at_faults()
-            _check_analysis(found, analyzer, rows, dim)
-            made.append(analyzer)
-    found.stop_at_faults()
-    analyzer = made[0]
+    found, configs = contract.begin("analyzer", component, options)
+
+    def check(analyzer: Any, config: Mapping[str, Any]) -> None:
+        _check_analysis(found, analyzer, rows, dim)
+
+    analyzer: Analyzer = contract.check_each(found, configs, (Analyzer, "analyze"), "analyze", check)
     return analyzer
 
 
@@ -243,14 +219,12 @@ def _look_at_analysis(found: Findings, analysis: Any, dim: int, *, empty: bool =
             found.expect(abs(length - 1) < 1e-3, wanted, f"length {length:.4g}")
 
 
-def check_preset(component: Component, *, skip: Collection[str] = (), module: str | None = None) -> Path:
+def check_preset(component: Component, **options: Unpack[CheckOptions]) -> Path:
     """Check a preset: a folder of data that loads, predicts, says its licence, and survives being saved again.
 
-    Gives the folder. Raises ContractError with all faults.
+    options: see `CheckOptions`. Gives the folder. Raises ContractError with all faults.
     """
-    found = Findings("preset", component, skip)
-    contract.check_settings(found, [], {}, {}, ())
-    contract.check_import(found, module)
+    found, _ = contract.begin("preset", component, options)
     folder = Path()
     with found.step("build must give the path of a folder"):
         folder = Path(component.build())

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from facefeat.errors import InputError, did_you_mean
 from facefeat.plugins.contracts import Component
@@ -31,6 +31,23 @@ HEAVY = ("keras", "tensorflow", "jax", "torch", "pandas", "sklearn", "scipy", "m
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SECONDS = 300
 """After this long another process is taken for one that hangs."""
+
+
+class CheckOptions(TypedDict, total=False):
+    """What every check takes beside its own arguments.
+
+    config: settings that make it small, or spare a download. changed: another value for every default of `build`; keep:
+    settings that cannot have one here. skip: names in ASPECTS to leave out. module: whose import registers the
+    component (default: build's). backends: where a Keras component runs; the others than this process's are tried in
+    processes of their own, where they are installed.
+    """
+
+    config: Mapping[str, Any] | None
+    changed: Mapping[str, Any] | None
+    keep: Collection[str]
+    skip: Collection[str]
+    module: str | None
+    backends: Sequence[str]
 
 
 class ContractError(AssertionError):
@@ -96,6 +113,47 @@ class Findings:
         """Raise ContractError where there are faults."""
         if self._faults:
             raise ContractError(self.what, self._faults) from self._first
+
+
+def begin(
+    kind: str, component: Component, options: CheckOptions, given: Sequence[str] = ()
+) -> tuple[Findings, list[dict[str, Any]]]:
+    """What every check begins with: the place for faults, and the configurations to check.
+
+    given: what facefeat itself passes to `build`. Raises TypeError for an option that there is not.
+    """
+    for name in options:
+        if name not in CheckOptions.__annotations__:
+            raise TypeError(f"check_{kind}: {did_you_mean(name, CheckOptions.__annotations__)}")
+    found = Findings(kind, component, options.get("skip", ()))
+    config, changed = options.get("config") or {}, options.get("changed") or {}
+    configs = check_settings(found, given, config, changed, options.get("keep", ()))
+    check_import(found, options.get("module"))
+    return found, configs
+
+
+def check_each(
+    found: Findings,
+    configs: Sequence[Mapping[str, Any]],
+    contract: tuple[type, str],
+    doing: str,
+    check: Callable[[Any, Mapping[str, Any]], None],
+) -> Any:
+    """Build every configuration and check what it gives; the one of the defaults is given back.
+
+    contract: the type that `build` must give, and what that is in words. doing: what the check does, "detect".
+    check: takes what was built, and its configuration.
+    """
+    made: list[Any] = []
+    for one in configs:
+        with no_files(found, "building and using it"), found.step(f"build and {doing} must work"):
+            built = found.component.build(**one)
+            if not found.expect(isinstance(built, contract[0]), f"build must give {contract[1]}", type(built).__name__):
+                found.stop_at_faults()
+            check(built, one)
+            made.append(built)
+    found.stop_at_faults()
+    return made[0]
 
 
 def settings_of(component: Component) -> dict[str, inspect.Parameter]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from facefeat.plugins.contracts import Component, DetailDecoder
-from facefeat.testing.contract import BACKENDS, Findings
+from facefeat.testing import contract
+from facefeat.testing.contract import CheckOptions, Findings
 from facefeat.testing.networks import Job, Out, check_network
 from facefeat.testing.toys import toy_crops, toy_latents
 
@@ -22,21 +23,16 @@ def check_decoder(
     *,
     latent_dim: int = 8,
     image_size: int = 32,
-    config: Mapping[str, Any] | None = None,
-    changed: Mapping[str, Any] | None = None,
-    keep: Collection[str] = (),
-    backends: Sequence[str] = BACKENDS,
-    skip: Collection[str] = (),
-    module: str | None = None,
+    **options: Unpack[CheckOptions],
 ) -> keras.Model:
     """Check a decoder: latents (B, D) float32 -> crops (B, S, S, 3) float32 in 0..1, whatever the latents.
 
     One whose build gives a `DetailDecoder` takes latents (B, D + K), and its encoder is checked: crops (B, S, S, 3)
-    float32 0..255 -> codes (B, K) float32. latent_dim: D. The rest as of `check_backbone`.
+    float32 0..255 -> codes (B, K) float32. latent_dim: D. options: see `CheckOptions`.
     Gives the decoder's model of the defaults, without the encoder. Raises ContractError with all faults.
     """
-    found = Findings("decoder", component, skip)
     given = {"latent_dim": latent_dim, "image_size": image_size}
+    found, configs = contract.begin("decoder", component, options, list(given))
     parts = []
 
     def fit(job: Job, one: Mapping[str, Any]) -> Job:
@@ -56,12 +52,12 @@ def check_decoder(
         part="decoder",
         fit=fit,
     )
-    model = check_network(job, config, changed, keep, backends, module)
+    model = check_network(job, configs, options)
     if parts:
         crops = toy_crops(4, image_size).astype("float32")
         crops[2], crops[3] = 0, 255
         encoder = Job(found, given, crops, (image_size, image_size, 3), lambda model, out: None, part="detail_encoder")
-        check_network(encoder, config, changed, keep, backends, module)
+        check_network(encoder, configs, options)
     found.stop_at_faults()
     return model
 

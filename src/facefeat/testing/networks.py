@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from facefeat.plugins.contracts import Component
 from facefeat.presets.store import weights_in_memory
 from facefeat.testing import contract
-from facefeat.testing.contract import BACKENDS, Findings
+from facefeat.testing.contract import BACKENDS, CheckOptions, Findings
 from facefeat.testing.toys import toy_crops, toy_schema
 
 if TYPE_CHECKING:
@@ -30,24 +30,16 @@ def check_backbone(
     component: Component,
     *,
     image_size: int = 32,
-    config: Mapping[str, Any] | None = None,
-    changed: Mapping[str, Any] | None = None,
-    keep: Collection[str] = (),
     frozen: bool = False,
-    backends: Sequence[str] = BACKENDS,
-    skip: Collection[str] = (),
-    module: str | None = None,
+    **options: Unpack[CheckOptions],
 ) -> keras.Model:
     """Check a backbone: crops (B, S, S, 3) float32 0..255 -> feature map (B, h, w, C), normalisation inside.
 
-    image_size: S, as small as the backbone takes. config: settings that make it small, or spare a download.
-    changed: another value for every default of `build`; keep: settings that cannot have one here.
-    frozen: it has no weights to train, and no gradient passes through it.
-    backends: where it runs; the others are tried in a process of their own, where they are installed.
-    skip: names in `contract.ASPECTS` to leave out. module: whose import registers the component (default: build's).
+    image_size: S, as small as the backbone takes. frozen: it has no weights to train, and no gradient passes
+    through it. options: see `CheckOptions`.
     Gives the model of the defaults. Raises ContractError with all faults.
     """
-    found = Findings("backbone", component, skip)
+    found, configs = contract.begin("backbone", component, options, ["image_size"])
     crops = toy_crops(4, image_size).astype("float32")
     crops[2], crops[3] = 0, 255  # the ends of the range: what is finite in between may not be there
     job = Job(
@@ -59,7 +51,7 @@ def check_backbone(
         look=lambda model, out: _look_at_map(found, model),
         float32_always=False,
     )
-    model = check_network(job, config, changed, keep, backends, module)
+    model = check_network(job, configs, options)
     if found.wants("batches"):
         _check_in_classifier(found, model, image_size)
     found.stop_at_faults()
@@ -71,20 +63,15 @@ def check_head(
     *,
     feature_shape: tuple[int, int, int] = (3, 2, 6),
     schema: Schema | None = None,
-    config: Mapping[str, Any] | None = None,
-    changed: Mapping[str, Any] | None = None,
-    keep: Collection[str] = (),
-    backends: Sequence[str] = BACKENDS,
-    skip: Collection[str] = (),
-    module: str | None = None,
+    **options: Unpack[CheckOptions],
 ) -> keras.Model:
     """Check a head: feature map (B, h, w, C) -> {attribute: logits (B, outputs) float32}, one for each of the schema.
 
     schema: the attributes to answer for; by default `toy_schema`, which has one of every sort.
-    The rest as of `check_backbone`.
+    options: see `CheckOptions`.
     """
     labels = schema or toy_schema()
-    found = Findings("head", component, skip)
+    found, configs = contract.begin("head", component, options, ["feature_shape", "schema"])
     features = np.random.default_rng(0).normal(size=(3, *feature_shape)).astype("float32")
     job = Job(
         found,
@@ -93,7 +80,7 @@ def check_head(
         input_shape=feature_shape,
         look=lambda model, out: _look_at_logits(found, out, labels),
     )
-    model = check_network(job, config, changed, keep, backends, module)
+    model = check_network(job, configs, options)
     if found.wants("batches"):
         with found.step("a batch of 0 gives logits of 0 rows"):
             shapes = {k: v.shape for k, v in outputs_of(model, features[:0]).items()}
@@ -130,25 +117,16 @@ class Job:
         return getattr(made, self.part, made) if self.part else made
 
 
-def check_network(
-    job: Job,
-    config: Mapping[str, Any] | None,
-    changed: Mapping[str, Any] | None,
-    keep: Collection[str],
-    backends: Sequence[str],
-    module: str | None,
-) -> Any:
+def check_network(job: Job, configs: Sequence[Mapping[str, Any]], options: CheckOptions) -> Any:
     """All that the three kinds have in common. Gives the model of the defaults; raises ContractError if it is none."""
     found = job.found
-    configs = contract.check_settings(found, list(job.given), config or {}, changed or {}, keep)
-    contract.check_import(found, module)
     jobs, models = [], []
     for one in configs:
         with contract.no_files(found, "building and running"), found.step("build must give a keras.Model"):
             jobs.append(job.fit(job, one) if job.fit else job)
             models.append(_check_one(jobs[-1], one))
     found.stop_at_faults()
-    _check_backends(jobs, configs, models, backends)
+    _check_backends(jobs, configs, models, options)
     for job, model in zip(jobs, models, strict=True):
         # Last, because training changes the weights.
         if found.wants("gradients"):
@@ -201,9 +179,9 @@ def _first(out: Out) -> Out:
     return {k: v[:1] for k, v in out.items()}
 
 
-def outputs_of(model: Any, inputs: np.ndarray) -> Out:
-    """The model's answer, outside training, as arrays by name; a single output is called "the output"."""
-    out = model(inputs, training=False)
+def outputs_of(model: Any, inputs: np.ndarray, training: bool = False) -> Out:
+    """The model's answer as arrays by name; a single output is called "the output"."""
+    out = model(inputs, training=training)
     named = out if isinstance(out, Mapping) else {"the output": out}
     return {str(k): array_of(v) for k, v in named.items()}
 
@@ -331,11 +309,31 @@ def _check_gradients(job: Job, model: Any) -> None:
 
 
 def _check_backends(
-    jobs: Sequence[Job], configs: Sequence[Mapping[str, Any]], models: Sequence[Any], backends: Sequence[str]
+    jobs: Sequence[Job], configs: Sequence[Mapping[str, Any]], models: Sequence[Any], options: CheckOptions
 ) -> None:
     job = jobs[0]
-    found = job.found
-    others = contract.other_backends(found, backends)
+    arguments = [{**job.given, **config} for config in configs]
+    inputs = [job.inputs for job in jobs]
+    for backend, outputs in on_other_backends(job.found, arguments, inputs, options, models=models, part=job.part):
+        wanted = f"the same weights must give the same outputs on {backend}"
+        for model, job, there in zip(models, jobs, outputs, strict=True):
+            _expect_close(job.found, there, outputs_of(model, job.inputs), wanted)
+
+
+def on_other_backends(
+    found: Findings,
+    arguments: Sequence[Mapping[str, Any]],
+    inputs: Sequence[np.ndarray],
+    options: CheckOptions,
+    *,
+    models: Sequence[Any] = (),
+    part: str = "",
+) -> Iterator[tuple[str, list[Out]]]:
+    """What the component gives on the other backends: the backend, and for each of its arguments the outputs.
+
+    models: whose weights it has there; without any, it is called as in training.
+    """
+    others = contract.other_backends(found, options.get("backends", BACKENDS))
     if not others:
         return
     where = contract.locate(found.what.split()[0], found.component)
@@ -344,24 +342,21 @@ def _check_backends(
             "other backends", "the component is neither in its module nor registered, so no other process finds it"
         )
         return
-    given = {k: v.to_dict() if hasattr(v, "to_dict") else v for k, v in job.given.items()}
+    plain = [{k: v.to_dict() if hasattr(v, "to_dict") else v for k, v in one.items()} for one in arguments]
     with tempfile.TemporaryDirectory(prefix="facefeat-check-") as made:
         folder = Path(made).resolve()
+        for i, array in enumerate(inputs):
+            np.save(folder / f"{i}.inputs.npy", array)
         for i, model in enumerate(models):
             (folder / f"{i}.weights.h5").write_bytes(weights_in_memory(model).getbuffer())
-            np.save(folder / f"{i}.inputs.npy", jobs[i].inputs)
-        task = {"where": where, "part": job.part, "arguments": [{**given, **c} for c in configs]}
+        task = {"where": where, "part": part, "arguments": plain}
         for backend in others:
             failed = contract.on_backend(backend, task, folder)
-            if not found.expect(
-                not failed, f"it must run on {backend}, or be checked with backends= without it", failed
-            ):
-                continue
-            for i, model in enumerate(models):
-                with np.load(folder / f"{i}.outputs.npz") as file:
-                    there = {k: file[k] for k in file.files}
-                wanted = f"the same weights must give the same outputs on {backend}"
-                _expect_close(found, there, outputs_of(model, jobs[i].inputs), wanted)
+            if found.expect(not failed, f"it must run on {backend}, or be checked with backends= without it", failed):
+                files = [np.load(folder / f"{i}.outputs.npz") for i in range(len(plain))]
+                yield backend, [dict(file) for file in files]
+                for file in files:
+                    file.close()
 
 
 def _look_at_map(found: Findings, model: Any) -> None:

@@ -11,13 +11,14 @@ from facefeat.plugins import registry as registering
 from facefeat.plugins.contracts import KINDS, Component
 from facefeat.plugins.loading import normalise
 from facefeat.plugins.registry import Registered, Registry, get_registry
-from facefeat.testing import components, decoders, networks
+from facefeat.testing import augmentations, components, decoders, networks
 from facefeat.testing.contract import ContractError
 
 CHECKS: Mapping[str, Callable[..., Any]] = {
     "detector": components.check_detector,
     "backbone": networks.check_backbone,
     "head": networks.check_head,
+    "augmentation": augmentations.check_augmentation,
     "decoder": decoders.check_decoder,
     "analyzer": components.check_analyzer,
     "preset": components.check_preset,

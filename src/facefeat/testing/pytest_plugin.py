@@ -4,7 +4,7 @@
         check_backbone(COMPONENT, changed={"width": 8})
 
 Under pytest a test may reach no network unless it says so: a check that passes only where there is a connection proves
-nothing. Nothing of facefeat is imported before a fixture is used.
+nothing. Nothing heavy is imported before a fixture is used.
 """
 
 from __future__ import annotations
@@ -14,15 +14,9 @@ from typing import Any
 
 import pytest
 
-CHECKS = (
-    "check_detector",
-    "check_backbone",
-    "check_head",
-    "check_decoder",
-    "check_analyzer",
-    "check_preset",
-    "check_plugin",
-)
+import facefeat.testing
+
+CHECKS = tuple(name for name in facefeat.testing.__all__ if name.startswith("check_"))
 
 
 @pytest.fixture
@@ -37,8 +31,6 @@ def facefeat_registry() -> Iterator[Any]:
 
 def _fixture(name: str) -> Callable[..., Any]:
     def fixture(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-        import facefeat.testing
-
         check: Callable[..., Any] = getattr(facefeat.testing, name)
         return _offline(check, monkeypatch)
 
@@ -63,6 +55,4 @@ def _offline(check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Call
     return run
 
 
-check_detector, check_backbone, check_head, check_decoder, check_analyzer, check_preset, check_plugin = map(
-    _fixture, CHECKS
-)
+globals().update({name: _fixture(name) for name in CHECKS})

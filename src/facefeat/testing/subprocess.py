@@ -3,8 +3,8 @@
     KERAS_BACKEND=jax python -m facefeat.testing.subprocess FOLDER
 
 FOLDER holds task.json: where the component is, and for each of its configurations the arguments of `build`, and
-which part of what it gives is the model. Beside it
-lie N.weights.h5 and N.inputs.npy for the N-th; the outputs go to N.outputs.npz.
+which part of what it gives is the model. Beside it lie N.inputs.npy for the N-th, and N.weights.h5 unless it is to be
+called as in training; the outputs go to N.outputs.npz.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ def main(folder: Path) -> None:
             arguments["schema"] = Schema.from_dict(arguments["schema"])
         made = build(**arguments)
         model = getattr(made, task["part"], made) if task.get("part") else made
-        model.load_weights(folder / f"{i}.weights.h5")
-        outputs: dict[str, Any] = outputs_of(model, np.load(folder / f"{i}.inputs.npy"))
+        weights = folder / f"{i}.weights.h5"
+        if weights.exists():
+            model.load_weights(weights)
+        outputs: dict[str, Any] = outputs_of(model, np.load(folder / f"{i}.inputs.npy"), training=not weights.exists())
         np.savez(folder / f"{i}.outputs.npz", **outputs)
 
 

@@ -134,6 +134,25 @@ def build_decoder(*, latent_dim: int, image_size: int, width: int = 4) -> keras.
     return keras.Model(latents, x, name="toy")
 
 
+def build_augmentation(*, seed: int, reach: float = 60.0) -> Any:
+    """Crops (B, S, S, 3) 0..255 -> the same shape: each brighter or darker by at most `reach`, in training."""
+    import keras
+
+    class ToyAugmentation(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.generator = keras.random.SeedGenerator(seed)
+
+        def call(self, crops: Any, training: bool = False) -> Any:
+            if not training:
+                return crops
+            rows = keras.ops.shape(crops)[0]
+            drawn = keras.random.uniform((rows, 1, 1, 1), -reach, reach, seed=self.generator)
+            return keras.ops.clip(crops + keras.ops.cast(drawn, crops.dtype), 0, 255)
+
+    return ToyAugmentation()
+
+
 @dataclass(frozen=True)
 class ToyAnalyzer:
     """For each attribute, the direction between the means of its first two classes."""
@@ -194,6 +213,7 @@ TOYS: Mapping[str, Component] = {
     "detector": Component("toy", build_detector, "one face in the middle of every image, for tests"),
     "backbone": Component("toy", build_backbone, "one convolution, for tests"),
     "head": Component("toy", build_head, "one hidden layer, for tests"),
+    "augmentation": Component("toy", build_augmentation, "brighter or darker, for tests"),
     "decoder": Component("toy", build_decoder, "a dense layer drawn large, for tests"),
     "analyzer": Component("toy", build_analyzer, "directions between the means of classes, for tests"),
 }

@@ -29,7 +29,7 @@ class FaceBatches:
         """(images, targets), or (images,) where what they are compared with is in the graph."""
         return (batch if batch[1] else batch[:1] for batch in self.batches.epoch(epoch))
 
-    def faces(self, epoch: int, numbers: Sequence[int]) -> tuple[list[str], dict[str, np.ndarray]]:
+    def faces(self, epoch: int, numbers: Sequence[int]) -> tuple[list[str], dict[str, Any]]:
         """The names of the faces in these batches of an epoch, and their images and targets."""
         size, order = self.batches.batch_size, self.batches.order(epoch)
         rows = np.concatenate([order[i * size :][:size] for i in numbers])

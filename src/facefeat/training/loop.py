@@ -35,7 +35,7 @@ class EpochBatches(Protocol):
         """What `model.fit` takes: (inputs,) or (inputs, targets)."""
         ...
 
-    def faces(self, epoch: int, numbers: Sequence[int]) -> tuple[list[str], dict[str, np.ndarray]]:
+    def faces(self, epoch: int, numbers: Sequence[int]) -> tuple[list[str], dict[str, Any]]:
         """The names of the faces in these batches of an epoch, and all that was trained on, by name."""
         ...
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from facefeat import Component, hookimpl
 from facefeat_example.analyzer import ANALYZER
+from facefeat_example.augmentation import AUGMENTATION
 from facefeat_example.backbone import BACKBONE
 from facefeat_example.decoder import DECODER
 from facefeat_example.detector import DETECTOR
@@ -44,6 +45,11 @@ def facefeat_backbones():
 @hookimpl
 def facefeat_heads():
     return [HEAD]
+
+
+@hookimpl
+def facefeat_augmentations():
+    return [AUGMENTATION]
 
 
 @hookimpl

@@ -9,11 +9,19 @@ from __future__ import annotations
 from functools import partial
 
 from facefeat import Component, hookimpl
+from facefeat_keras_cv.augmentations import AUGMENTATIONS
 from facefeat_keras_cv.networks import NETWORKS, build
 
 COMPONENTS = [Component(n.name, partial(build, n), n.summary) for n in NETWORKS]
+
+LAYERS = [Component(a.name, a, a.summary) for a in AUGMENTATIONS]
 
 
 @hookimpl
 def facefeat_backbones():
     return COMPONENTS
+
+
+@hookimpl
+def facefeat_augmentations():
+    return LAYERS

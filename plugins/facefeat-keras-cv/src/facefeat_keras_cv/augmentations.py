@@ -1,41 +1,64 @@
-"""KerasCV's augmentations that work on a batch of crops, on TensorFlow: layers to put before a model, or in `tf.data`.
+"""KerasCV's augmentations that work on a batch of crops, on TensorFlow. Plain data; imports nothing heavy.
 
-facefeat has no hook for augmentations: a recipe's `[augment]` table names facefeat's own. These are for a training loop
-of your own, and for comparison. MixUp, CutMix and FourierMix are left out: they refuse a batch of images alone, and
-MixUp and CutMix fail on images with labels, too (KerasCV 0.9.0 with Keras 3.15).
+MixUp, CutMix and FourierMix are left out: they refuse a batch of images alone, and MixUp and CutMix fail on images with
+labels, too (KerasCV 0.9.0 with Keras 3.15).
 """
 
 from __future__ import annotations
 
-from facefeat import InputError
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-# Name -> the layer and its settings, for pixels of 0..255.
-AUGMENTATIONS = {
-    "aug-mix": ("AugMix", {"value_range": (0, 255)}),
-    "rand-augment": ("RandAugment", {"value_range": (0, 255)}),
-    "grid-mask": ("GridMask", {}),
-    "cutout": ("RandomCutout", {"height_factor": 0.3, "width_factor": 0.3}),
-    "channel-shift": ("RandomChannelShift", {"value_range": (0, 255), "factor": 0.3}),
-    "channel-shuffle": ("ChannelShuffle", {}),
-    "color-degeneration": ("RandomColorDegeneration", {"factor": 0.5}),
-    "gaussian-blur": ("RandomGaussianBlur", {"kernel_size": 3, "factor": 1.0}),
-    "hue": ("RandomHue", {"value_range": (0, 255), "factor": 0.1}),
-    "jpeg": ("RandomJpegQuality", {"factor": (75, 100)}),
-    "posterization": ("Posterization", {"value_range": (0, 255), "bits": 4}),
-    "sharpness": ("RandomSharpness", {"value_range": (0, 255), "factor": 0.5}),
-    "shear": ("RandomShear", {"x_factor": 0.2, "y_factor": 0.2}),
-    "solarization": ("Solarization", {"value_range": (0, 255)}),
-}
+PIXELS = {"value_range": [0, 255]}
 
 
-def augmentation(name: str, **settings):
-    """A Keras layer, crops (B, S, S, 3) float 0..255 -> the same shape; call it with `training=True`.
+@dataclass(frozen=True)
+class Augmentation:
+    """A layer of keras_cv.layers, and its settings for pixels of 0..255: those of `build`, with their defaults."""
 
-    settings: of KerasCV's own layer, in place of those in AUGMENTATIONS. Raises InputError for an unknown name.
-    """
-    if name not in AUGMENTATIONS:
-        raise InputError(f"no such augmentation. Received: {name!r}. Valid: {', '.join(sorted(AUGMENTATIONS))}.")
-    import keras_cv
+    name: str
+    layer: str
+    summary: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
-    layer, usual = AUGMENTATIONS[name]
-    return getattr(keras_cv.layers, layer)(**{**usual, **settings})
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """`build(*, seed, ...)`, for facefeat, which refuses settings that a component does not name."""
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        own = [inspect.Parameter(name, keyword, default=value) for name, value in self.settings.items()]
+        return inspect.Signature([inspect.Parameter("seed", keyword), *own])
+
+    def __call__(self, *, seed: int, **settings: Any) -> Any:
+        """KerasCV's layer, crops (B, S, S, 3) float 0..255 -> the same shape."""
+        import keras_cv
+
+        layer = getattr(keras_cv.layers, self.layer)
+        seeded = {"seed": seed} if "seed" in inspect.signature(layer.__init__).parameters else {}
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in (dict(self.settings) | settings).items()}
+        return layer(**self.fixed, **values, **seeded)
+
+
+AUGMENTATIONS = (
+    Augmentation("cv-aug-mix", "AugMix", "AugMix (Hendrycks et al. 2020)", {"severity": 0.3}, PIXELS),
+    Augmentation("cv-rand-augment", "RandAugment", "RandAugment (Cubuk et al. 2020)", {"magnitude": 0.5}, PIXELS),
+    Augmentation("cv-grid-mask", "GridMask", "a grid of squares hidden (Chen et al. 2020)", {"fill_value": 0.0}),
+    Augmentation(
+        "cv-cutout",
+        "RandomCutout",
+        "a rectangle hidden (DeVries and Taylor 2017)",
+        {"height_factor": 0.3, "width_factor": 0.3},
+    ),
+    Augmentation("cv-channel-shift", "RandomChannelShift", "an amount added to each channel", {"factor": 0.3}, PIXELS),
+    Augmentation("cv-channel-shuffle", "ChannelShuffle", "the channels in another order", {"groups": 3}),
+    Augmentation("cv-color-degeneration", "RandomColorDegeneration", "towards grey", {"factor": 0.5}),
+    Augmentation("cv-gaussian-blur", "RandomGaussianBlur", "blurred", {"kernel_size": 3, "factor": 1.0}),
+    Augmentation("cv-hue", "RandomHue", "another hue", {"factor": 0.1}, PIXELS),
+    Augmentation("cv-jpeg", "RandomJpegQuality", "as it comes back from a JPEG", {"factor": [75, 100]}),
+    Augmentation("cv-posterization", "Posterization", "fewer levels of each channel", {"bits": 4}, PIXELS),
+    Augmentation("cv-sharpness", "RandomSharpness", "sharper", {"factor": 0.5}, PIXELS),
+    Augmentation("cv-shear", "RandomShear", "sheared", {"x_factor": 0.2, "y_factor": 0.2}),
+    Augmentation("cv-solarization", "Solarization", "the bright pixels inverted", {"threshold_factor": 0.0}, PIXELS),
+)
