@@ -167,7 +167,7 @@ def test_a_phase_of_one_epoch_needs_no_warm_up_either(tmp_path: Path) -> None:
     recipe = load_recipe(written(tmp_path, text))
     assert [p.warmup_epochs for p in recipe.train.plan()] == [0.5, 1.0]
     assert Recipe.from_dict(recipe.to_dict()) == recipe
-    assert DecoderRecipe.from_dict({"name": "x", "train": {"epochs": 1}}).train.phase().warmup_epochs == 0.5
+    assert DecoderRecipe.from_dict({"name": "x", "train": {"epochs": 1}}).train.plan()[0].warmup_epochs == 0.5
 
 
 def test_a_learning_rate_reaches_phases_with_one_of_their_own(tmp_path: Path) -> None:

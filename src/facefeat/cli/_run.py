@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from facefeat.utils.atomic import write_text
+
+if TYPE_CHECKING:
+    from facefeat.data import FaceDataset
+    from facefeat.training import TrainingLog
 
 _SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae", "mse", "psnr")
 TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
@@ -32,11 +41,65 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class RunArguments:
+    """What a user gave of the options that commands which train share."""
+
+    recipe: str
+    data: Path
+    output: Path
+    resume: bool
+    splits: Path | None
+    train_split: str
+    validation_split: str
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    seed: int | None
+
+    def changes(self, **others: Any) -> dict[str, Any]:
+        """What takes the place of the recipe's values: of these options, and of others of the command."""
+        own = {k: getattr(self, k) for k in ("epochs", "batch_size", "learning_rate", "seed")}
+        return {k: v for k, v in (own | others).items() if v is not None}
+
+    def starts_afresh(self) -> bool:
+        """Whether no checkpoint is there, so that the recipe's `start` is needed."""
+        return not (self.output / "checkpoint.npz").is_file()
+
+    def read(self, console: Console, schema: Any, name: str, more: str = "") -> tuple[FaceDataset, FaceDataset]:
+        """The faces to learn from and those to choose an epoch; how many is said. more: what is said beside that."""
+        from facefeat.data import load_dataset
+
+        with console.status("reading the data"):
+            dataset = load_dataset(self.data, schema=schema, splits=self.splits)
+        training, validation = dataset.split(self.train_split), dataset.split(self.validation_split)
+        console.print(
+            f"{name}: {len(training.table):,} faces to train on, {len(validation.table):,} to choose on, "
+            f"{len(dataset.skipped)} skipped{more}"
+        )
+        return training, validation
+
+    def write_log(self, log: TrainingLog, name: str) -> None:
+        """Write what a run left behind to the folder of the run."""
+        write_text(self.output / name, json.dumps(log.to_dict(), indent=1) + "\n")
+
+    def repeated(self, command: str, **others: Any) -> str:
+        """The line that repeats the run, with the command's other options."""
+        data = {"splits": self.splits, "train_split": self.train_split, "validation_split": self.validation_split}
+        return repeated(command, self.recipe, **data, **self.changes(**others))
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a run: recipe, data, where it goes, and what takes the place of the recipe's values."""
+    """The options of a run, handed to the command as one `RunArguments`, its first argument."""
+
+    @functools.wraps(command)
+    def with_arguments(**given: Any) -> Any:
+        own = {f.name: given.pop(f.name) for f in fields(RunArguments)}
+        return command(RunArguments(**own), **given)
+
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        with_arguments = option(with_arguments)
+    return with_arguments
 
 
 def repeated(command: str, recipe: str, **options: Any) -> str:

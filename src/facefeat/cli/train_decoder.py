@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +9,7 @@ from rich.console import Console
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._run import RichReporter, bars, check_output, make_output, repeated, run_options
+from facefeat.cli._run import RichReporter, RunArguments, bars, check_output, make_output, run_options
 
 
 @click.command("train-decoder")
@@ -19,71 +17,51 @@ from facefeat.cli._run import RichReporter, bars, check_output, make_output, rep
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the recipe's, or else the bundled one]")
 @click.option("--start", metavar="NAME|FOLDER", help="Start from the decoder of this preset, not the recipe's.")
 @click.option("--reader", metavar="NAME|FOLDER", help="The second classifier of loss.reader, not the recipe's.")
-def train_decoder(
-    recipe: str,
-    preset: str | None,
-    data: Path,
-    output: Path,
-    resume: bool,
-    splits: Path | None,
-    train_split: str,
-    validation_split: str,
-    **changes: Any,
-) -> None:
+def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None:
     """Train a decoder for a preset, and write the preset with it to OUTPUT/preset.
 
     With it go the directions that `facefeat edit` and `compose` need. The classifier stays as it is. Every epoch leaves
     a checkpoint in OUTPUT; after a kill, the same command with --resume goes on from there.
     """
     from facefeat.cli._show import say, warn
-    from facefeat.data import load_dataset
     from facefeat.errors import DataError
     from facefeat.evaluation.card import with_decoder
     from facefeat.model import FaceFeatureModel
     from facefeat.plugins.registry import get_registry
     from facefeat.training import build_decoder, load_decoder_recipe
-    from facefeat.training.checkpoint import CHECKPOINT
     from facefeat.training.decoder_task import check_named
 
     # The recipe first: its mistakes show before any work starts.
-    chosen = load_decoder_recipe(recipe).replace(**{k: v for k, v in changes.items() if v is not None})
+    chosen = load_decoder_recipe(run.recipe).replace(**run.changes(**changes))
     get_registry().get("decoder", chosen.decoder.name)
     check_named(chosen)
-    check_output(output, resume)
+    check_output(run.output, run.resume)
     named = preset or chosen.preset or None
     check_model(named)
-    if chosen.start and not (output / CHECKPOINT).is_file():
+    if chosen.start and run.starts_afresh():
         check_model(chosen.start)
     if chosen.loss.reader:
         check_model(chosen.reader)
-    check_data(data, splits)
+    check_data(run.data, run.splits)
     start_keras()
     model = FaceFeatureModel.from_preset(named)
     build_decoder(model.classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own
     console = Console(stderr=True)
-    with console.status("reading the data"):
-        dataset = load_dataset(data, schema=model.schema, splits=splits)
-    training, validation = dataset.split(train_split), dataset.split(validation_split)
-    console.print(
-        f"{chosen.name} for {model.name}: {len(training.table):,} faces to train on, {len(validation.table):,} to "
-        f"choose on, {len(dataset.skipped)} skipped"
-    )
-    make_output(output)
+    training, validation = run.read(console, model.schema, f"{chosen.name} for {model.name}")
+    make_output(run.output)
     with bars(console) as progress:
-        log = model.fit_decoder(
-            training, validation, chosen, folder=output, resume=resume, reporter=RichReporter(progress, console)
-        )
-    (output / "decoder_training.json").write_text(json.dumps(log.to_dict(), indent=1) + "\n", "utf-8")
-    asked = {"preset": preset, "splits": splits, "train_split": train_split, "validation_split": validation_split}
-    command = repeated("train-decoder", recipe, **asked, **changes)
+        to: dict[str, Any] = {"folder": run.output, "resume": run.resume}
+        log = model.fit_decoder(training, validation, chosen, reporter=RichReporter(progress, console), **to)
+    run.write_log(log, "decoder_training.json")
+    command = run.repeated("train-decoder", preset=preset, **changes)
     card = with_decoder(model.card, model, log.to_dict(), command)
-    model.save(output / "preset", card=card)
+    model.save(run.output / "preset", card=card)
     try:
         with console.status("directions, for editing and composing"):
             model.fit_directions(training)
-            model.save(output / "preset", card=card)
+            model.save(run.output / "preset", card=card)
     except DataError as e:
         warn(f"the decoder is written, but not the directions that editing and composing need: {e}")
     best = log.epochs[log.best_epoch]
-    console.print(f"mean squared error {best['mse']:.4f}, PSNR {best['psnr']:.1f} dB on {validation_split}")
-    say(str(output / "preset"))
+    console.print(f"mean squared error {best['mse']:.4f}, PSNR {best['psnr']:.1f} dB on {run.validation_split}")
+    say(str(run.output / "preset"))

@@ -22,7 +22,9 @@ def build_classifier(recipe: Recipe) -> Classifier:
     from facefeat.image.align import ALIGNMENTS
     from facefeat.networks.classifier import Classifier
     from facefeat.schema import get_schema
+    from facefeat.training.augmentation import augmentation_layers
 
+    augmentation_layers(recipe.augment, 0)  # the mistakes in their settings
     set_random_seed(recipe.seed)
     return Classifier.build(
         schema=get_schema(recipe.schema),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin.checks import checked, real
 from facefeat.plugins.contracts import Component
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WHAT = "augmentation 'colour'"
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -61,6 +62,8 @@ def build(
 
 def _turns() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(3, 3) float32 each, for rows of RGB: the grey alone, the colours alone, and these a quarter turned."""
+    import numpy as np
+
     to = np.array(_YIQ)
     parts = np.zeros((3, 3, 3))
     parts[0, 0, 0] = parts[1, 1, 1] = parts[1, 2, 2] = parts[2, 1, 2] = 1

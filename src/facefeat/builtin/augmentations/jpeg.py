@@ -8,12 +8,13 @@ file, the Huffman code, loses nothing, so it is left out.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from facefeat.builtin.checks import checked, real, whole
 from facefeat.plugins.contracts import Component
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WHAT = "augmentation 'jpeg'"
 
@@ -23,10 +24,7 @@ _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 
 _CHROMA = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99
              99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99"""
 # JFIF: rows give Y, Cb - 128 and Cr - 128 from R, G and B.
-_TO_YCC = np.array(
-    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],
-    "float32",
-)
+_TO_YCC = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 
 
 @checked(WHAT)
@@ -57,16 +55,18 @@ def jpeg(crops: Any, quality: Any) -> Any:
 
     crops: (B, H, W, 3) of 0..255. quality: (B,) of 1..100, as libjpeg counts. Returns (B, H, W, 3) float32 of 0..255.
     """
+    import numpy as np
     from keras import ops
 
+    to_ycc = np.array(_TO_YCC, "float32")
     crops = ops.cast(crops, "float32")
     height, width = crops.shape[1:3]
     scale = _table_scale(ops.cast(quality, "float32"))
-    ycc = ops.round(ops.matmul(_pad(ops.round(crops)), ops.convert_to_tensor(_TO_YCC.T)))
+    ycc = ops.round(ops.matmul(_pad(ops.round(crops)), ops.convert_to_tensor(to_ycc.T)))
     luma = _through_blocks(ycc[..., 0] - 128.0, _LUMA, scale) + 128.0
     chroma = [_upsample(_through_blocks(_halve(ycc[..., c]), _CHROMA, scale)) for c in (1, 2)]
     ycc = ops.stack([luma, *chroma], axis=-1)
-    rgb = ops.matmul(ycc, ops.convert_to_tensor(np.linalg.inv(_TO_YCC).T.astype("float32")))
+    rgb = ops.matmul(ycc, ops.convert_to_tensor(np.linalg.inv(to_ycc).T.astype("float32")))
     return ops.clip(ops.round(rgb), 0.0, 255.0)[:, :height, :width, :]
 
 
@@ -92,6 +92,7 @@ def _pad(crops: Any) -> Any:
 
 def _through_blocks(channel: Any, table: str, scale: Any) -> Any:
     """(B, H, W) around 0 -> the same after transform, rounding and back. scale: (B, 1, 1)."""
+    import numpy as np
     from keras import ops
 
     h, w = channel.shape[1] // 8, channel.shape[2] // 8
@@ -108,6 +109,8 @@ def _through_blocks(channel: Any, table: str, scale: Any) -> Any:
 @cache
 def _basis() -> np.ndarray:
     """(64, 64) float32: the cosine transform of an 8 x 8 block that is written as a row. Orthonormal."""
+    import numpy as np
+
     k, x = np.mgrid[:8, :8]
     d = np.cos((2 * x + 1) * k * np.pi / 16) * np.where(k == 0, np.sqrt(1 / 8), 0.5)
     return np.kron(d, d).astype("float32")
@@ -133,6 +136,8 @@ def _upsample(channel: Any) -> Any:
 @cache
 def _between(n: int) -> np.ndarray:
     """(2n, n) float32: doubles a row of n."""
+    import numpy as np
+
     out = np.zeros((2 * n, n), "float32")
     for i in range(n):
         for row, neighbour in ((2 * i, max(i - 1, 0)), (2 * i + 1, min(i + 1, n - 1))):
