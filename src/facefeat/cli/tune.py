@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,15 +88,11 @@ def tune(
 
 
 def _space(path: Path, recipe: Recipe) -> Mapping[str, Mapping[str, Any]]:
-    from facefeat.errors import RecipeError
+    from facefeat.training.base_recipe import read_toml
     from facefeat.training.space import check_space
 
-    try:
-        return check_space(tomllib.loads(path.read_text("utf-8")), recipe)
-    except OSError as e:
-        raise RecipeError(f"cannot read the search space {str(path)!r}: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise RecipeError(f"{str(path)!r} is not valid TOML: {e}") from None
+    _, table = read_toml(path, "search space")
+    return check_space(table, recipe)
 
 
 class _Lines:

@@ -15,6 +15,7 @@ Some keys stand for more than one value: "train.learning_rate" changes the phase
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -22,12 +23,11 @@ from typing import Any, Protocol
 from facefeat.errors import PluginError, RecipeError, did_you_mean
 from facefeat.plugins.registry import get_registry
 from facefeat.training.base_recipe import ComponentChoice
-from facefeat.training.recipe import Recipe
+from facefeat.training.recipe import Augment, Recipe
 
 Space = Mapping[str, Mapping[str, Any]]
 _RANGE_KEYS = ("low", "high", "log", "step", "choices")
-_AMOUNTS = ("rotation", "shift", "shear", "zoom", "brightness", "contrast", "saturation", "hue", "magnitude", "jpeg")
-_AMOUNTS_TOO = ("erase", "coarse_dropout", "mixup", "cutmix")
+_AMOUNTS = tuple(f.name for f in dataclasses.fields(Augment) if isinstance(f.default, float))
 _MOST = {"rotation": 180.0, "shift": 0.5, "shear": 0.5, "zoom": 0.5}
 _ACTIVATIONS = ["relu", "leaky_relu", "tanh", "gelu"]
 _TRUNK = ("layers", "units", "activation", "dropout", "batch_norm")
@@ -78,7 +78,7 @@ def default_space(recipe: Recipe) -> dict[str, dict[str, Any]]:
         }
     elif recipe.head.name == "single":
         space["head.config.dropout"] = {"low": 0.0, "high": 0.6}
-    if any(getattr(recipe.augment, k) for k in (*_AMOUNTS[:8], *_AMOUNTS_TOO)):
+    if any(getattr(recipe.augment, k) for k in _AMOUNTS if k != "magnitude"):
         space["augment.strength"] = {"low": 0.0, "high": 2.0}
     return space
 
@@ -204,7 +204,7 @@ def apply(recipe: Recipe, values: Mapping[str, Any], name: str = "") -> Recipe:
             continue
         if key == "augment.strength":
             _check(key, value, _is_number(value) and value >= 0, "a number, 0 or more")
-            for amount in (*_AMOUNTS, *_AMOUNTS_TOO):
+            for amount in _AMOUNTS:
                 table["augment"][amount] = min(table["augment"][amount] * value, _MOST.get(amount, 0.95))
             continue
         place, last = _place(table, key)

@@ -242,7 +242,7 @@ def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
         raise MissingExtraError("writing a recipe needs tomli-w. Next: pip install 'facefeat[tune]'") from None
 
     table, plain = recipe.to_dict(), Recipe(name="").to_dict()
-    for key in ("train", "augment"):
+    for key in ("train", "augment", "distillation"):
         table[key] = {k: v for k, v in table[key].items() if v != plain[key][k]}
     table = {k: v for k, v in table.items() if v not in ("", {}, None)}
     write_text(path, "".join(f"# {line}\n" for line in comment.splitlines()) + tomli_w.dumps(_toml(table)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +28,8 @@ def build(network: Network, /, *, image_size, trainable=True):
     import keras
     import keras_cv
 
+    from facefeat.plugins.naming import stable_names
+
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < SMALLEST:
         raise InputError(
             f"backbone {network.name!r}: 'image_size' must be a whole number of pixels, at least {SMALLEST}. "
@@ -40,7 +41,7 @@ def build(network: Network, /, *, image_size, trainable=True):
     model = keras.Model(whole.inputs[0], whole.outputs[0], name=network.name.replace("-", "_"))
     if network.constructor == "CSPDarkNetBackbone":
         model = keras.models.clone_model(model, clone_function=_without_lambda, recursive=True)
-    _stable_names(model)
+    stable_names(model)
     model.trainable = bool(trainable)
     return model
 
@@ -52,24 +53,6 @@ def _without_lambda(layer):
     if isinstance(layer, keras.layers.Lambda):
         return keras.layers.Activation("silu", name=layer.name.replace("lambda", "activation"))
     return layer.__class__.from_config(layer.get_config())
-
-
-def _stable_names(model):
-    """Number the layers that Keras named itself from 1 in each model: its own count goes on over the whole process."""
-    counts: dict[str, int] = {}
-    pending = list(model.layers)
-    while pending:
-        layer = pending.pop(0)
-        pending += getattr(layer, "layers", [])
-        kind = keras_name(type(layer).__name__)
-        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
-            counts[kind] = counts.get(kind, 0) + 1
-            layer.name = f"{kind}_{counts[kind]}"
-
-
-def keras_name(cls: str) -> str:
-    """The name that Keras gives to layers of a class: "SqueezeAndExcite2D" -> "squeeze_and_excite2d"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.sub(r"(?<!^)(?<!_)(?=[A-Z][a-z]+)", "_", cls)).lower()
 
 
 def _efficientnet(repeats, inputs, outputs):

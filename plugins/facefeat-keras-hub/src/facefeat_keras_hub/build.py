@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,8 @@ def build(network: Network, /, *, image_size: int, preset: str | None = None, tr
     import keras
     import keras_hub
 
+    from facefeat.plugins.naming import stable_names
+
     what = f"backbone {network.name!r}"
     size = _size(network, image_size, what)
     if keras.config.image_data_format() != "channels_last":
@@ -51,7 +52,7 @@ def build(network: Network, /, *, image_size: int, preset: str | None = None, tr
             offset = 0.0 if converter.offset is None else converter.offset
     # A plain model of the same layers: KerasHub's own class carries presets and loaders that facefeat has no use for.
     inner = keras.Model(whole.inputs[0], whole.outputs[0], name="network")
-    _stable_names(inner)
+    stable_names(inner)
     crops = keras.Input((size, size, 3), name="crops")
     # float32 under mixed precision, too: half precision cannot tell neighbouring pixel values apart.
     x = inner(keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")(crops))
@@ -128,21 +129,3 @@ def _side(shape: Any) -> int | None:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
-
-
-def _stable_names(model: keras.Model) -> None:
-    """Number the layers that Keras named itself from 1 in each model: its own count goes on over the whole process."""
-    counts: dict[str, int] = {}
-    pending = list(model.layers)
-    while pending:
-        layer = pending.pop(0)
-        pending += getattr(layer, "layers", [])
-        kind = _keras_name(type(layer).__name__)
-        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
-            counts[kind] = counts.get(kind, 0) + 1
-            layer.name = f"{kind}_{counts[kind]}"
-
-
-def _keras_name(cls: str) -> str:
-    """The name that Keras gives to layers of a class: "ZeroPadding2D" -> "zero_padding2d"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.sub(r"(?<!^)(?<!_)(?=[A-Z][a-z]+)", "_", cls)).lower()

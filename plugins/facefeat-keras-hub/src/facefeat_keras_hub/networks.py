@@ -26,20 +26,23 @@ class Network:
     tokens: bool = False
 
 
-def _resnet(block: str, blocks: Sequence[int], second: bool) -> dict[str, Any]:
-    return {
+def _resnet(depth: str, block: str, blocks: Sequence[int], version: int) -> Network:
+    settings = {
         "input_conv_filters": [64],
         "input_conv_kernel_sizes": [7],
         "stackwise_num_filters": [64, 128, 256, 512],
         "stackwise_num_blocks": list(blocks),
         "stackwise_num_strides": [1, 2, 2, 2],
         "block_type": block,
-        "use_pre_activation": second,
+        "use_pre_activation": version == 2,
     }
+    second = version == 2
+    summary = f"KerasHub's ResNet-{depth}{' V2 (He et al. 2016)' if second else ' (He et al. 2015)'}"
+    return Network(f"hub-resnet{depth}{'v2' * second}", "ResNetBackbone", summary, settings)
 
 
-def _efficientnetv2(repeats: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> dict[str, Any]:
-    return {
+def _efficientnetv2(size: str, repeats: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> Network:
+    settings = {
         "stackwise_width_coefficients": [1.0] * 6,
         "stackwise_depth_coefficients": [1.0] * 6,
         "stackwise_kernel_sizes": [3] * 6,
@@ -54,6 +57,8 @@ def _efficientnetv2(repeats: Sequence[int], inputs: Sequence[int], outputs: Sequ
         "stackwise_force_input_filters": [0] * 6,
         "stackwise_nores_option": [False] * 6,
     }
+    summary = f"KerasHub's EfficientNetV2 {size.upper()} (Tan and Le 2021)"
+    return Network(f"hub-efficientnetv2-{size}", "EfficientNetBackbone", summary, settings, shape="input_shape")
 
 
 _EFFICIENTNET_B0 = {
@@ -120,35 +125,22 @@ _CSP_DARKNET_53 = {
 }
 
 
-def _vit(layers: int, heads: int, width: int) -> dict[str, Any]:
-    return {"patch_size": 16, "num_layers": layers, "num_heads": heads, "hidden_dim": width, "mlp_dim": 4 * width}
+def _vit(size: str, source: str, layers: int, heads: int, width: int) -> Network:
+    settings = {"patch_size": 16, "num_layers": layers, "num_heads": heads, "hidden_dim": width, "mlp_dim": 4 * width}
+    summary = f"KerasHub's vision transformer, {size}, patches of 16 px ({source})"
+    return Network(f"hub-vit-{size}", "ViTBackbone", summary, settings, multiple=16, tokens=True)
+
+
+def _mobilenetv3(size: str, settings: Mapping[str, Any]) -> Network:
+    summary = f"KerasHub's MobileNetV3 {size} (Howard et al. 2019)"
+    return Network(f"hub-mobilenetv3-{size}", "MobileNetBackbone", summary, settings)
 
 
 NETWORKS = (
-    Network(
-        "hub-resnet18",
-        "ResNetBackbone",
-        "KerasHub's ResNet-18 (He et al. 2015)",
-        _resnet("basic_block", [2, 2, 2, 2], False),
-    ),
-    Network(
-        "hub-resnet50",
-        "ResNetBackbone",
-        "KerasHub's ResNet-50 (He et al. 2015)",
-        _resnet("bottleneck_block", [3, 4, 6, 3], False),
-    ),
-    Network(
-        "hub-resnet18v2",
-        "ResNetBackbone",
-        "KerasHub's ResNet-18 V2 (He et al. 2016)",
-        _resnet("basic_block", [2, 2, 2, 2], True),
-    ),
-    Network(
-        "hub-resnet50v2",
-        "ResNetBackbone",
-        "KerasHub's ResNet-50 V2 (He et al. 2016)",
-        _resnet("bottleneck_block", [3, 4, 6, 3], True),
-    ),
+    _resnet("18", "basic_block", [2, 2, 2, 2], 1),
+    _resnet("50", "bottleneck_block", [3, 4, 6, 3], 1),
+    _resnet("18", "basic_block", [2, 2, 2, 2], 2),
+    _resnet("50", "bottleneck_block", [3, 4, 6, 3], 2),
     Network(
         "hub-efficientnet-b0",
         "EfficientNetBackbone",
@@ -156,58 +148,17 @@ NETWORKS = (
         _EFFICIENTNET_B0,
         shape="input_shape",
     ),
-    Network(
-        "hub-efficientnetv2-b0",
-        "EfficientNetBackbone",
-        "KerasHub's EfficientNetV2 B0 (Tan and Le 2021)",
-        _efficientnetv2([1, 2, 2, 3, 5, 8], [32, 16, 32, 48, 96, 112], [16, 32, 48, 96, 112, 192]),
-        shape="input_shape",
-    ),
-    Network(
-        "hub-efficientnetv2-s",
-        "EfficientNetBackbone",
-        "KerasHub's EfficientNetV2 S (Tan and Le 2021)",
-        _efficientnetv2([2, 4, 4, 6, 9, 15], [24, 24, 48, 64, 128, 160], [24, 48, 64, 128, 160, 256]),
-        shape="input_shape",
-    ),
-    Network(
-        "hub-mobilenetv3-small",
-        "MobileNetBackbone",
-        "KerasHub's MobileNetV3 small (Howard et al. 2019)",
-        _MOBILENETV3_SMALL,
-    ),
-    Network(
-        "hub-mobilenetv3-large",
-        "MobileNetBackbone",
-        "KerasHub's MobileNetV3 large (Howard et al. 2019)",
-        _MOBILENETV3_LARGE,
-    ),
-    Network(
-        "hub-csp-darknet-53",
-        "CSPNetBackbone",
-        "KerasHub's CSPDarkNet-53 (Wang et al. 2019)",
-        _CSP_DARKNET_53,
-    ),
+    _efficientnetv2("b0", [1, 2, 2, 3, 5, 8], [32, 16, 32, 48, 96, 112], [16, 32, 48, 96, 112, 192]),
+    _efficientnetv2("s", [2, 4, 4, 6, 9, 15], [24, 24, 48, 64, 128, 160], [24, 48, 64, 128, 160, 256]),
+    _mobilenetv3("small", _MOBILENETV3_SMALL),
+    _mobilenetv3("large", _MOBILENETV3_LARGE),
+    Network("hub-csp-darknet-53", "CSPNetBackbone", "KerasHub's CSPDarkNet-53 (Wang et al. 2019)", _CSP_DARKNET_53),
     Network(
         "hub-densenet121",
         "DenseNetBackbone",
         "KerasHub's DenseNet-121 (Huang et al. 2016)",
         {"stackwise_num_repeats": [6, 12, 24, 16]},
     ),
-    Network(
-        "hub-vit-tiny",
-        "ViTBackbone",
-        "KerasHub's vision transformer, tiny, patches of 16 px (Touvron et al. 2020)",
-        _vit(12, 3, 192),
-        multiple=16,
-        tokens=True,
-    ),
-    Network(
-        "hub-vit-base",
-        "ViTBackbone",
-        "KerasHub's vision transformer, base, patches of 16 px (Dosovitskiy et al. 2020)",
-        _vit(12, 12, 768),
-        multiple=16,
-        tokens=True,
-    ),
+    _vit("tiny", "Touvron et al. 2020", 12, 3, 192),
+    _vit("base", "Dosovitskiy et al. 2020", 12, 12, 768),
 )
