@@ -97,27 +97,22 @@ class ClassifierTask:
 
     @property
     def data(self) -> dict[str, Any]:
-        """See `Task`."""
         found = describe(self.train_set, self.validation_set)
         return found | ({NAME: fingerprint(self.recipe.distillation)} if self.distilled else {})
 
     @property
     def steps(self) -> int:
-        """See `Task`."""
         return len(self.crops) // min(self.recipe.train.batch_size, len(self.crops))
 
     @property
     def variables(self) -> list[Any]:
-        """See `Task`."""
         return [*self.worker.backbone_model.weights, *self.worker.head_model.weights]
 
     def build(self) -> None:
-        """See `Task`."""
         policy = policy_of(self.recipe.train.mixed_precision)
         self.worker = in_precision(self.classifier, policy, always=self.processes.count > 1)
 
     def stage(self, number: int, phase: Phase) -> Stage:
-        """See `Task`."""
         from facefeat.training.losses import encode_targets
 
         freeze(self.worker, phase.trainable)
@@ -159,11 +154,9 @@ class ClassifierTask:
             self.classifier.copy_weights(self.worker)
 
     def close(self) -> None:
-        """See `Task`."""
         freeze(self.worker, "all")
 
     def finish(self, log: TrainingLog) -> None:
-        """See `Task`."""
         from facefeat.evaluation import calibrate
 
         self._copy_weights()

@@ -39,7 +39,7 @@ class Critic:
 
         critic = self.model
         on_real, on_made = critic(ops.stop_gradient(real)), critic(ops.stop_gradient(made))
-        told = ops.mean(ops.relu(1.0 - on_real)) + ops.mean(ops.relu(1.0 + on_made))
+        loss = ops.mean(ops.relu(1.0 - on_real)) + ops.mean(ops.relu(1.0 + on_made))
         fixed = [ops.stop_gradient(w) for w in critic.trainable_variables]
         verdict, _ = critic.stateless_call(fixed, critic.non_trainable_variables, made)
-        return told - ops.cast(self.fooling, "float32") * ops.mean(verdict)
+        return loss - ops.cast(self.fooling, "float32") * ops.mean(verdict)

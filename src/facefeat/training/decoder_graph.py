@@ -269,9 +269,9 @@ def _explained(logits: Mapping[str, Any], code: Any, schema: Schema) -> Any:
         ops.matmul(ops.softmax(v, axis=-1), ops.convert_to_tensor(schema[k].class_matrix(), "float32"))
         for k, v in logits.items()
     ]
-    told, code = _standardised(ops.concatenate(columns, axis=1)), _standardised(code)  # (B, classes), (B, K)
+    truth, code = _standardised(ops.concatenate(columns, axis=1)), _standardised(code)  # (B, classes), (B, K)
     faces = ops.cast(ops.shape(code)[0], "float32")
-    return ops.mean(ops.sum(ops.square(ops.matmul(ops.transpose(told), code) / faces), axis=1))
+    return ops.mean(ops.sum(ops.square(ops.matmul(ops.transpose(truth), code) / faces), axis=1))
 
 
 def _standardised(x: Any) -> Any:

@@ -117,22 +117,18 @@ class DecoderTask:
 
     @property
     def data(self) -> dict[str, Any]:
-        """See `Task`."""
         found = {**describe(self.train_set, self.validation_set), "classifier": _fingerprint(self.classifier)}
         return found if self.second is None else {**found, "reader": _fingerprint(self.second)}
 
     @property
     def steps(self) -> int:
-        """See `Task`."""
         return len(self.crops) // min(self.recipe.train.batch_size, len(self.crops))
 
     @property
     def variables(self) -> list[Any]:
-        """See `Task`."""
         return self.worker.weights
 
     def build(self) -> None:
-        """See `Task`."""
         if self.start:
             _give(self.decoder, self.start)
         policy = policy_of(self.recipe.train.mixed_precision)
@@ -140,7 +136,6 @@ class DecoderTask:
         self.frozen_second = None if self.second is None else in_precision(self.second, policy)
 
     def stage(self, number: int, phase: Phase) -> Stage:
-        """See `Task`."""
         batches = face_batches(self.crops, {}, self.train_set, self.recipe, ALONE)
         traverse = _random_traverse(self.classifier, self.train_set, self.recipe)
         model = decoder_model(self.frozen, self.worker, self.recipe, len(batches), traverse, self.frozen_second)
@@ -162,11 +157,9 @@ class DecoderTask:
             self.decoder.copy_weights(self.worker)
 
     def close(self) -> None:
-        """See `Task`."""
         freeze(self.classifier, "all")
 
     def finish(self, log: TrainingLog) -> None:
-        """See `Task`."""
         self._copy_weights()
         if self.start and self.recipe.train.start_share:
             _give(self.decoder, self.start, self.recipe.train.start_share)

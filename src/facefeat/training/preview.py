@@ -86,8 +86,8 @@ def describe(augment: Augment) -> str:
     values = {k: v for k, v in values.items() if v and (k != "magnitude" or augment.randaugment)}
     if not augment.jpeg:
         values = {k: v for k, v in values.items() if not k.startswith("jpeg")}
-    told = [f"{k} = {'true' if v is True else v}" for k, v in values.items()]
-    return ", ".join([*told, *names]) or "no augmentation"
+    parts = [f"{k} = {'true' if v is True else v}" for k, v in values.items()]
+    return ", ".join([*parts, *names]) or "no augmentation"
 
 
 def _font() -> Any:

@@ -60,7 +60,6 @@ class Range:
     unit: str = ""
 
     def problem(self, value: float) -> str:
-        """See `Constraint`."""
         fits = self.low <= value <= self.high and not (self.above and value == self.low)
         return "" if fits and not (self.below and value == self.high) else impossible(value, self)
 
@@ -82,7 +81,6 @@ class OneOf:
     what: str
 
     def problem(self, value: str) -> str:
-        """See `Constraint`."""
         return "" if value in self.names else f"no such {self.what}. {did_you_mean(value, self.names)}"
 
 
@@ -94,7 +92,6 @@ class Matches:
     valid: str
 
     def problem(self, value: str) -> str:
-        """See `Constraint`."""
         return "" if re.fullmatch(self.pattern, value) else impossible(value, self.valid)
 
 

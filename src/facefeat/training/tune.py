@@ -57,8 +57,8 @@ def open_study(recipe: Recipe, folder: Path, storage: str | None = None, seed: i
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
             )
             folder.mkdir(parents=True, exist_ok=True)  # a storage that cannot be opened leaves none behind
-            told = json.dumps([seed, len(study.get_trials(deepcopy=False)), os.getpid(), platform.node()])
-            own = int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "big")
+            text = json.dumps([seed, len(study.get_trials(deepcopy=False)), os.getpid(), platform.node()])
+            own = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
             study.sampler = optuna.samplers.TPESampler(seed=own, n_startup_trials=8)
             return study
     except (OSError, ImportError, ValueError, SQLAlchemyError) as e:
