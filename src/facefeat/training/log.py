@@ -69,8 +69,8 @@ def describe(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, A
     }
 
 
-def versions() -> dict[str, str]:
-    """What a log says of the software."""
+def versions(precision: str) -> dict[str, str]:
+    """What a log says of the software. precision: the Keras dtype policy of the run."""
     import keras
 
     from facefeat._version import __version__
@@ -81,4 +81,5 @@ def versions() -> dict[str, str]:
         "backend": keras.backend.backend(),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "precision": precision,
     }

@@ -20,6 +20,7 @@ from facefeat.errors import InputError, NotFiniteError
 from facefeat.training.base_recipe import BaseRecipe, Phase
 from facefeat.training.checkpoint import Checkpoints
 from facefeat.training.log import TrainingLog, TrainingReporter, versions
+from facefeat.training.precision import policy_of
 from facefeat.training.processes import ALONE, Processes
 from facefeat.utils.atomic import atomic_file
 
@@ -113,7 +114,8 @@ def run(task: Task, options: RunOptions) -> TrainingLog:
     Raises NotFiniteError where the loss is not finite (the batches that it came from are then in `nan_batch.npz`), and
     TrainingError where the checkpoint belongs to another recipe or data set, or cannot be written.
     """
-    log = TrainingLog(task.recipe.to_dict(), task.data, versions())
+    precision = policy_of(task.recipe.train.mixed_precision)
+    log = TrainingLog(task.recipe.to_dict(), task.data, versions(precision))
     saved = Checkpoints(options.folder, log.key(), options.processes.leads)
     state = saved.read() if options.resume else None
     if state:
