@@ -32,13 +32,40 @@ class Augmentation:
         return inspect.Signature([inspect.Parameter("seed", keyword), *own])
 
     def __call__(self, *, seed: int, **settings: Any) -> Any:
-        """KerasCV's layer, crops (B, S, S, 3) float 0..255 -> the same shape."""
-        import keras_cv
+        """A Keras layer, crops (B, S, S, 3) float 0..255 -> the same shape; KerasCV's own, made to keep the contract.
 
-        layer = getattr(keras_cv.layers, self.layer)
-        seeded = {"seed": seed} if "seed" in inspect.signature(layer.__init__).parameters else {}
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in (dict(self.settings) | settings).items()}
-        return layer(**self.fixed, **values, **seeded)
+        KerasCV's always changes crops, and draws from generators of TensorFlow that no training loop can set.
+        """
+        import keras
+        import keras_cv
+        import tensorflow as tf
+
+        make = getattr(keras_cv.layers, self.layer)
+        seeded = {"seed": seed} if "seed" in inspect.signature(make.__init__).parameters else {}
+        values = {**self.fixed, **self.settings, **settings}
+        inner = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}, **seeded)
+
+        class InTraining(keras.layers.Layer):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = inner
+                self.generator = keras.random.SeedGenerator(seed)
+
+            def call(self, crops: Any, training: bool = False) -> Any:
+                if not training:
+                    return crops
+                drawn = tf.cast(self.generator.next(), "int64")  # the seed, and how often it was drawn from
+                for i, layer in enumerate(self.inner._flatten_layers()):
+                    generator = getattr(layer, "_random_generator", None)
+                    if hasattr(generator, "reset_from_seed"):
+                        generator.reset_from_seed(drawn[0] + 1_000_003 * drawn[1] + i)
+                changed = self.inner(tf.cast(crops, "float32"))
+                return tf.cast(tf.clip_by_value(changed, 0, 255), crops.dtype)
+
+            def compute_output_shape(self, shape: Any) -> Any:
+                return shape
+
+        return InTraining()
 
 
 AUGMENTATIONS = (
