@@ -249,10 +249,10 @@ def test_a_photo_is_edited_as_sharp_as_it_is_shown(host: Host, start: Start) -> 
 
 def test_a_slider_raises_what_is_read_of_its_attribute_alone(host: Host, start: Start) -> None:
     directions = host.model.directions
-    before = directions.read(start.face.latents)[0]
+    before = directions.values(start.face.latents)[0]
     request = Request({"age": ("", 5), "gender": ("Female", 1)})
-    after = directions.read(editing.moved(host.model, start, [request]))[0]
-    change = dict(zip(directions.readouts, after - before, strict=True))
+    after = directions.values(editing.moved(host.model, start, [request]))[0]
+    change = dict(zip(directions.probes, after - before, strict=True))
     assert change["age", ""] > 0.5 and change["gender", "Female"] > 0.1
     assert all(abs(v) < 0.05 for (name, _), v in change.items() if name == "race")
     far = editing.moved(host.model, start, [Request({"age": ("", v)}) for v in (5000, 9000)])

@@ -35,7 +35,7 @@ def test_it_starts_from_class_means_and_ends_near_the_faces_of_the_class(model: 
     d, labels = model.directions, model.labels
     # Of the faces that are also read as female.
     rows = [d.row("gender", c) for c in ("Male", "Female")]
-    mean = model.latents[(labels["gender"] == 1) & (d.read(model.latents)[:, rows].argmax(axis=1) == 1)].mean(axis=0)
+    mean = model.latents[(labels["gender"] == 1) & (d.values(model.latents)[:, rows].argmax(axis=1) == 1)].mean(axis=0)
     assert np.allclose(d.group_mean("gender", "Female"), mean, atol=1e-5)
     found = compose(model, {"gender": "Female"}, {})
     # Coordinate 7 goes with gender and is not read: the composed face has it as the faces of the class have.

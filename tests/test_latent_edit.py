@@ -139,7 +139,7 @@ def test_a_shift_raises_its_own_probe_and_no_other(model: FakeModel, method: str
     shifts, lengths = d.shifts(asked, method)
     raised = shifts @ d.weights.T.astype("float64")  # (2, R)
     assert np.allclose(raised[:, asked], np.eye(2), atol=1e-4) and (lengths > 0).all()
-    others = [i for i, (a, _) in enumerate(d.readouts) if a in ("gender", "smile")]
+    others = [i for i, (a, _) in enumerate(d.probes) if a in ("gender", "smile")]
     assert np.allclose(raised[:, others], 0, atol=1e-4)
 
 
@@ -169,7 +169,7 @@ def test_a_direction_between_means_leaves_the_other_attributes(ages: list[tuple[
         assert shifts.shape == (len(start), FEATURES) and (lengths > 0).all()
         assert (there == (start != end)).all() or name == "age"
         raised = shifts[there] @ d.weights.T.astype("float64")
-        others = [i for i, (a, _) in enumerate(d.readouts) if a != name]
+        others = [i for i, (a, _) in enumerate(d.probes) if a != name]
         assert np.allclose(raised[:, others], 0, atol=1e-3)
         own = [d.row(name, "" if name == "age" else str(e)) for e in np.asarray(end)[there]]
         assert (raised[np.arange(len(own)), own] > 0).all()
@@ -255,7 +255,7 @@ def test_what_the_model_lacks_is_said(model: FakeModel) -> None:
         edit(model, crops, {"age": 5}, limit=float("nan"))
     some = FakeModel()
     some.directions = type(some.directions)(
-        **{**vars(some.directions), "readouts": (("age", ""),), "weights": some.directions.weights[:1]}
+        **{**vars(some.directions), "probes": (("age", ""),), "weights": some.directions.weights[:1]}
     )
     with pytest.raises(InputError, match="had no race B"):
         edit(some, crops, {"race": "B"})
@@ -272,6 +272,6 @@ def test_the_mean_of_a_class_that_is_often_mistaken_is_of_the_faces_that_are_not
     d = directions_of(z, labels, np.full(2500, np.nan, "float32"), _MODEL.schema, FEATURES)
     assert z[race == 2, 1].mean() < 1.5 < 3 < d.group_mean("race", "C")[1]
     rows = [d.row("race", c) for c in "ABC"]
-    assert np.argmax(d.read(d.group_mean("race", "C")[None])[:, rows]) == 2
+    assert np.argmax(d.values(d.group_mean("race", "C")[None])[:, rows]) == 2
     for k, name in enumerate("AB"):
         assert np.allclose(d.group_mean("race", name)[:2], z[race == k, :2].mean(axis=0), atol=0.2)

@@ -66,14 +66,14 @@ def test_training_a_decoder_leaves_directions_that_are_hashed(folder: Path, mode
     assert f"{sha256(preset / 'directions.npz')}  directions.npz" in (preset / "SHA256SUMS").read_text("utf-8")
     d = model.directions
     assert (d.feature_dim, d.latent_dim, d.faces) == (8, 12, 36)
-    assert [a for a, _ in d.readouts] == ["age", *["gender"] * 2, *["race"] * 5]
+    assert [a for a, _ in d.probes] == ["age", *["gender"] * 2, *["race"] * 5]
     latents = model.encode(toy_crops(5, 32))
-    assert d.read(latents).shape == (5, 8) and model.latent_dim == 12
+    assert d.values(latents).shape == (5, 8) and model.latent_dim == 12
 
 
 def test_they_go_with_the_model(model: FaceFeatureModel, tmp_path: Path) -> None:
     again = FaceFeatureModel.from_preset(model.save(tmp_path / "again")).directions
-    assert again.readouts == model.directions.readouts
+    assert again.probes == model.directions.probes
     for name in ("mean", "weights", "follow", "group_means", "components"):
         assert (getattr(again, name) == getattr(model.directions, name)).all()
 

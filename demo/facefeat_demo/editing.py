@@ -117,7 +117,7 @@ def controls(model: FaceFeatureModel) -> list[Control]:
     """A control for each attribute that the directions of the model can move."""
     out = []
     for name, attribute in model.schema.attributes.items():
-        known = tuple(c for a, c in model.directions.readouts if a == name)
+        known = tuple(c for a, c in model.directions.probes if a == name)
         if not known:
             continue
         if attribute.years:

@@ -1,4 +1,4 @@
-"""From photos to faces: decode, detect, align, and read what the classifier says; one bad photo costs only itself."""
+"""From photos to faces: decode, detect, align, predict; one bad photo costs only itself."""
 
 from __future__ import annotations
 

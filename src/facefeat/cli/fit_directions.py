@@ -48,5 +48,5 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     with console.status(f"directions of {len(dataset):,} faces"):
         model.fit_directions(dataset)
         where = model.save(place)
-    names = ", ".join(dict.fromkeys(a for a, _ in model.directions.readouts))
+    names = ", ".join(dict.fromkeys(a for a, _ in model.directions.probes))
     say(f"{where}: directions of {names}, from {model.directions.faces:,} faces")

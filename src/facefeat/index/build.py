@@ -33,6 +33,7 @@ from facefeat.utils.files import read_json
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FloatArray, UInt8Array
 
     Progress = Callable[[int, int], None]
@@ -69,7 +70,7 @@ class DatasetFaces:
         """The data set's."""
         return self.dataset.name
 
-    def start(self, model: Any) -> int:
+    def start(self, model: FaceFeatureModel) -> int:
         """Decodes the pictures, once. Raises DataError for labels that are not of the model's schema."""
         self.dataset.check_schema(model.schema)
         self._crops = self.dataset.crops(model.image_size)
@@ -79,7 +80,7 @@ class DatasetFaces:
         """The data set's fingerprint."""
         return self.dataset.fingerprint
 
-    def read(self, model: Any, start: int, stop: int) -> Faces:
+    def read(self, model: FaceFeatureModel, start: int, stop: int) -> Faces:
         """Rows `start` to `stop` - 1."""
         rows = np.arange(start, stop)
         table = self.dataset.table.iloc[start:stop]
@@ -90,14 +91,14 @@ class DatasetFaces:
 
 @dataclass
 class PhotoFaces:
-    """Every face that the model's detector finds in photos, with what the model reads from it."""
+    """Every face that the model's detector finds in photos, with what the model predicts from it."""
 
     files: Sequence[str]
     labelled: str = "model"
     chunk: int = 64
     name: str = "photos"
 
-    def start(self, model: Any) -> int:
+    def start(self, model: FaceFeatureModel) -> int:
         """How many photos there are."""
         return len(self.files)
 
@@ -105,7 +106,7 @@ class PhotoFaces:
         """Of the paths, in order."""
         return hashlib.sha256("\0".join(self.files).encode("utf-8", "surrogateescape")).hexdigest()
 
-    def read(self, model: Any, start: int, stop: int) -> Faces:
+    def read(self, model: FaceFeatureModel, start: int, stop: int) -> Faces:
         """Photos `start` to `stop` - 1; one that cannot be read is named in `failed`."""
         found = model.predict(list(self.files[start:stop]))
         faces = [(start + i, r.source, n, f) for i, r in enumerate(found) for n, f in enumerate(r.faces, 1)]
@@ -113,7 +114,9 @@ class PhotoFaces:
         return Faces(
             units=[u for u, *_ in faces],
             files=[source for _, source, *_ in faces],
-            crops=np.stack([f.face.crop for *_, f in faces]) if faces else np.zeros((0, size, size, 3), "uint8"),
+            crops=np.stack([np.asarray(f.face.crop) for *_, f in faces])
+            if faces
+            else np.zeros((0, size, size, 3), "uint8"),
             labels={n: [f.attributes[n].label for *_, f in faces] for n in model.schema.attributes},
             years=np.asarray([np.nan if f.age_years is None else f.age_years for *_, f in faces], "float32"),
             numbers=[n for *_, n, _ in faces],
@@ -123,7 +126,7 @@ class PhotoFaces:
 
 
 def build_index(
-    model: Any,
+    model: FaceFeatureModel,
     faces: DatasetFaces | PhotoFaces,
     folder: str | os.PathLike[str],
     *,
@@ -136,7 +139,7 @@ def build_index(
     """Write the latents of faces to `folder`, which is there when all is done; an earlier index there is replaced.
 
     Until then the rows are in `FOLDER.partial`. Where that holds a stopped run over the same faces by the same model,
-    it goes on; no face is lost or doubled. model: a FaceFeatureModel. metric: "euclidean" or "cosine". crops: keep a
+    it goes on; no face is lost or doubled. metric: "euclidean" or "cosine". crops: keep a
     JPEG of each face, for contact sheets. preset: what to load the model by, later. progress: called with (units
     done, in all). failed: called with a sentence for each photo that could not be read.
 
@@ -151,7 +154,7 @@ def build_index(
 
 
 def _build(
-    model: Any,
+    model: FaceFeatureModel,
     faces: DatasetFaces | PhotoFaces,
     target: Path,
     metric: str,
@@ -226,7 +229,12 @@ def partial(target: Path) -> Path:
 
 
 def _facts(
-    model: Any, faces: DatasetFaces | PhotoFaces, metric: str, crops: bool, preset: str, attributes: tuple[str, ...]
+    model: FaceFeatureModel,
+    faces: DatasetFaces | PhotoFaces,
+    metric: str,
+    crops: bool,
+    preset: str,
+    attributes: tuple[str, ...],
 ) -> dict[str, Any]:
     from facefeat._version import __version__
 

@@ -18,6 +18,7 @@ from facefeat.networks.decoder import check_latents
 from facefeat.utils.files import read_json
 
 if TYPE_CHECKING:
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FloatArray, UInt8Array
 
 VERSION = 1
@@ -83,7 +84,7 @@ class FaceIndex:
         """What each face has a label for."""
         return tuple(self.facts["attributes"])
 
-    def check(self, model: Any) -> None:
+    def check(self, model: FaceFeatureModel) -> None:
         """Raises InputError unless `model` (a FaceFeatureModel) gives the latents that the index was made of."""
         if model.encoder_hash == self.facts["encoder"]:
             return
@@ -101,7 +102,7 @@ class FaceIndex:
     ) -> list[list[Neighbour]]:
         """(Q, D) latents -> for each the `count` nearest faces, nearest first; fewer where the index has fewer.
 
-        exact: look at every face, even where there is an approximate index. crops: read the pictures, too.
+        exact: compare with every face, even where there is an approximate index. crops: read the pictures, too.
         Raises InputError for latents of another width, NaN or infinity.
         """
         queries = check_latents(latents, self.latent_dim)

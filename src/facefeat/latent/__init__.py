@@ -1,1 +1,1 @@
-"""The latent space: ways through it, and what can be made of the pictures on the way."""
+"""The latent space: morphs, edits, compositions, explanations and analyses of what a model keeps of a face."""

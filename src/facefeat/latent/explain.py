@@ -75,9 +75,13 @@ def explain(
 ) -> Explanation:
     """Explain one attribute of (N, S, S, 3) uint8 crops.
 
-    label: the class to explain; each crop's own answer where None. method: "gradient", "attention" (which has no say
-    about a class), or "auto": attention where the head has it and no class was asked for.
-    Raises InputError for an unknown attribute, class or method, or attention of a head without it.
+    Args:
+        label: the class to explain; of each crop the predicted one where None.
+        method: "gradient", "attention" (which is the same for all classes), or "auto": attention where the head has it
+            and no class was asked for.
+
+    Raises:
+        InputError: for an unknown attribute, class or method, or attention of a head without it.
     """
     label = check_request(classifier.schema, attribute, label, method)
     attends = hasattr(classifier.head_model, "attention_maps")
@@ -128,7 +132,7 @@ def _slope(classifier: Classifier, logits: Any, row: int, attribute: str, label:
     """(outputs,) float32: how the log probability of a class changes with each output of the head, for one crop.
 
     By central differences, through all that makes probabilities of outputs (years, order, calibration): there is one
-    place that knows that, `readout`, and it knows NumPy only.
+    place that knows that, `networks.postprocess`, and it knows NumPy only.
     """
     outputs = logits[attribute].shape[1]
     rows = {name: np.repeat(values[row : row + 1], 2 * outputs, axis=0) for name, values in logits.items()}

@@ -1,4 +1,4 @@
-"""Fits the directions of a model on the latents and labels of a data set."""
+"""Fits the `LatentDirections` of a preset on the latents and labels of a data set."""
 
 from __future__ import annotations
 
@@ -40,19 +40,26 @@ def fit_directions(model: FaceFeatureModel, dataset: FaceDataset) -> LatentDirec
 def directions_of(
     latents: np.ndarray, labels: Mapping[str, np.ndarray], years: np.ndarray, schema: Schema, features: int
 ) -> LatentDirections:
-    """latents: (N, L), the first `features` of them attribute features. labels: attribute -> (N,) classes, -1 unknown.
+    """The directions of some latents.
 
-    years: (N,) exact ages, NaN where unknown; the middle of the class stands for those.
-    An ordered attribute is read by ridge regression, the classes of another by logistic regression, each class against
-    the mean of all. The covariance is shrunk (Ledoit and Wolf 2004), for latents may be more than faces.
-    Raises DataError where no attribute has two classes.
+    The probe of an ordered attribute is a ridge regression; those of the classes of another are a logistic regression,
+    each class against the mean of all. The covariance is shrunk (Ledoit and Wolf 2004), for latents may have more
+    numbers than there are faces.
+
+    Args:
+        latents: (N, L), the first `features` of them attribute features.
+        labels: attribute -> (N,) classes, -1 unknown.
+        years: (N,) exact ages, NaN where unknown; the middle of the class stands for those.
+
+    Raises:
+        DataError: where no attribute has two classes.
     """
     from sklearn.covariance import ledoit_wolf
 
     z = np.asarray(latents, "float64")
     mean, scale = scale_of(z)
     x = z[:, :features]
-    readouts: list[Name] = []
+    probes: list[Name] = []
     planes: list[tuple[np.ndarray, float]] = []
     groups: list[Name] = []
     group_means = []
@@ -67,7 +74,7 @@ def directions_of(
             continue
         if attribute.ordered:
             plane = fit_value(x[known], values_of(attribute, index, years)[known])
-            readouts.append((name, ""))
+            probes.append((name, ""))
             planes.append((plane.weights, plane.offset))
             continue
         fitted = fit_classes(x[known], np.searchsorted(present, index[known]), len(present))
@@ -75,9 +82,9 @@ def directions_of(
         # Of two classes one plane is 0: less their mean, all classes are treated alike.
         centre = np.mean([p.weights for p in fitted], axis=0), float(np.mean([p.offset for p in fitted]))
         for k, p in zip(present, fitted, strict=True):
-            readouts.append((name, attribute.classes[k]))
+            probes.append((name, attribute.classes[k]))
             planes.append((p.weights - centre[0], p.offset - centre[1]))
-    if not readouts:
+    if not probes:
         raise DataError(f"directions need faces of two classes of an attribute. Received: {len(z)} faces without.")
     weights = np.stack([w for w, _ in planes])  # (R, D)
     standard = (z - mean) / scale
@@ -92,21 +99,21 @@ def directions_of(
         "offsets": np.array([o for _, o in planes]), "follow": follow, "group_means": np.stack(group_means),
     }  # fmt: skip
     kept: dict[str, Any] = {k: np.asarray(v, "float32") for k, v in arrays.items()}
-    return LatentDirections(readouts=tuple(readouts), groups=tuple(groups), faces=len(z), **kept)
+    return LatentDirections(probes=tuple(probes), groups=tuple(groups), faces=len(z), **kept)
 
 
 def _typical(
     z: np.ndarray, x: np.ndarray, index: np.ndarray, present: np.ndarray, fitted: Sequence[Plane]
 ) -> list[np.ndarray]:
-    """The mean latent (L,) of each class, of the faces that are read as what they are labelled.
+    """The mean latent (L,) of each class, of the faces that are predicted as what they are labelled.
 
     Of a class that is mostly mistaken for others, the mean of all faces is a face of the others: no goal for an edit.
     """
-    read = present[np.argmax([plane(x) for plane in fitted], axis=0)]
+    predicted = present[np.argmax([plane(x) for plane in fitted], axis=0)]
     made = []
     for k in present:
         mine = index == k
-        right = mine & (read == k)
+        right = mine & (predicted == k)
         made.append(z[right if right.any() else mine].mean(axis=0))
     return made
 

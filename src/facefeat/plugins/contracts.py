@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import numpy as np
 
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import Analysis, Face, FloatArray, UInt8Array
 
 KINDS = ("detector", "backbone", "head", "augmentation", "decoder", "analyzer", "preset")
@@ -83,6 +84,8 @@ class Analyzer(Protocol):
     crops. One that cannot do without model and faces says so by an attribute `needs_faces = True`.
     """
 
-    def analyze(self, latents: FloatArray, labels: Mapping[str, np.ndarray], model: Any = None) -> Analysis:
+    def analyze(
+        self, latents: FloatArray, labels: Mapping[str, np.ndarray], model: FaceFeatureModel | None = None
+    ) -> Analysis:
         """latents (N, D) float32; labels: attribute -> (N,); model: the FaceFeatureModel they came from, if any."""
         ...

@@ -1,4 +1,7 @@
-"""What editing and composing need to know of a model's latents: a part of a preset, `directions.npz`."""
+"""How a model's latents vary with its attributes, for editing and composing: a part of a preset, `directions.npz`.
+
+`latent.fit_directions` fits it.
+"""
 
 from __future__ import annotations
 
@@ -19,29 +22,29 @@ FILE = "directions.npz"
 MAX_BYTES = 64_000_000
 METHODS = ("means", "least", "orthogonal")
 NEAREST = 5.0
-"""Years over which the means are looked at, at least, for the way of an age; a class of what has no years."""
+"""Years over which the direction of an age is taken, at least; classes of what has no years."""
 Name = tuple[str, str]
 """(attribute, class); the class is "" where the attribute is ordered."""
 
 
 @dataclass(frozen=True)
 class LatentDirections:
-    """How the latents of a data set vary, and how its attributes are read from them. All arrays are float32.
+    """How the latents of a data set vary, and how attributes follow from them. All arrays are float32.
 
     A latent is L = D + K numbers: D attribute features, then a decoder's detail code of K.
     mean, spread: (L,) of each coordinate: its mean and its standard deviation.
     components: (P, L) principal components, each as long as the standard deviation of the faces along it.
-    readouts: R names. weights: (R, D), offsets: (R,): what is read of a latent z is `weights @ z[:D] + offsets`: years
+    probes: R names. weights: (R, D), offsets: (R,): a probe of a latent z is `weights @ z[:D] + offsets`: years
     or classes of an ordered attribute, else the log-odds of a class (those of one attribute sum to zero).
-    follow: (D, R) covariance of the features with what is read.
+    follow: (D, R) covariance of the features with the probes.
     groups: G names of classes. group_means: (G, L) the mean latent of each, of an attribute without order only of those
-    faces that are also read as it. faces: how many it was fitted on.
+    faces that are also predicted as it. faces: how many it was fitted on.
     """
 
     mean: np.ndarray
     spread: np.ndarray
     components: np.ndarray
-    readouts: tuple[Name, ...]
+    probes: tuple[Name, ...]
     weights: np.ndarray
     offsets: np.ndarray
     follow: np.ndarray
@@ -59,14 +62,14 @@ class LatentDirections:
         """L, the width of a latent."""
         return len(self.mean)
 
-    def read(self, latents: np.ndarray) -> np.ndarray:
-        """(N, L) latents -> (N, R) float64: what the readouts say of them."""
+    def values(self, latents: np.ndarray) -> np.ndarray:
+        """(N, L) latents -> (N, R) float64: the values of the probes."""
         z = np.asarray(latents, "float64")[:, : self.feature_dim]
         return np.asarray(z @ self.weights.T.astype("float64") + self.offsets)
 
     def row(self, attribute: str, label: str = "") -> int:
-        """Which readout is of an attribute, or of its class. Raises InputError where the data did not have it."""
-        return _place(self.readouts, attribute, label)
+        """Which probe is of an attribute, or of its class. Raises InputError where the data did not have it."""
+        return _place(self.probes, attribute, label)
 
     def group_mean(self, attribute: str, label: str) -> np.ndarray:
         """(L,) mean latent of a class. Raises InputError where the data did not have it."""
@@ -75,20 +78,20 @@ class LatentDirections:
     def toward(
         self, attribute: Attribute, origin: np.ndarray, target: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The ways of the method "means": (N, D) float64 shifts, lengths (N,), and (N,) bool where there is such a way.
+        """The shifts of the method "means": (N, D) float64, lengths (N,), and (N,) bool where there is such a shift.
 
         Each face's own: from the mean latent of faces such as it is to the mean of such as it is to be, less what would
-        change the readouts of the other attributes. With one covariance for all classes, the difference of two means is
+        change the probes of the other attributes. With one covariance for all classes, the difference of two means is
         the shift of least Mahalanobis length along Fisher's linear discriminant between them (Fisher, "The use of
         multiple measurements in taxonomic problems", 1936). One direction for all faces, as `shifts` gives, does not
         know that what makes a child older is not what makes a face of fifty older.
 
         origin, target: (N,) years or positions of an ordered attribute; between the means of its classes, taken to
-        stand at their middles, the way is interpolated, beyond the last it goes straight on. Otherwise (N,) names of
+        stand at their middles, it is interpolated; beyond the last it goes straight on. Otherwise (N,) names of
         classes.
-        A shift raises an ordered attribute by 1, counted along the means, else the readout of the target by 1. Lengths
-        are in standard deviations of the faces along the shift. There is no way between equal classes, or from one that
-        the data did not have. Raises InputError for a target class that they did not have.
+        A shift raises an ordered attribute by 1, counted along the means, else the probe of the target by 1. Lengths
+        are in standard deviations of the faces along the shift. There is none between equal classes, or from one
+        that the data did not have. Raises InputError for a target class that they did not have.
         """
         means = self.group_means[:, : self.feature_dim].astype("float64")
         place = {c: i for i, (a, c) in enumerate(self.groups) if a == attribute.name}
@@ -98,41 +101,41 @@ class LatentDirections:
             near = NEAREST if attribute.years else 1.0
             gap = np.asarray(target, "float64") - origin
             far = np.where(gap < 0, -1.0, 1.0) * np.maximum(np.abs(gap), near)
-            way = np.zeros((len(gap), self.feature_dim))
+            shift = np.zeros((len(gap), self.feature_dim))
             if len(knots) > 1:
-                way = _between(knots, means[list(place.values())], np.asarray(origin, "float64"), far) / far[:, None]
+                shift = _between(knots, means[list(place.values())], np.asarray(origin, "float64"), far) / far[:, None]
         else:
             known = np.array([str(a) in place and str(b) in place for a, b in zip(origin, target, strict=True)])
             ends = [[place.get(str(c), 0) for c in side] for side in (origin, target)]
-            way = (means[ends[1]] - means[ends[0]]) * known[:, None]
-        others = [i for i, (a, _) in enumerate(self.readouts) if a != attribute.name]
+            shift = (means[ends[1]] - means[ends[0]]) * known[:, None]
+        others = [i for i, (a, _) in enumerate(self.probes) if a != attribute.name]
         w, follow = self.weights[others].astype("float64"), self.follow[:, others].astype("float64")
-        way = way - (way @ w.T) @ np.linalg.pinv(w @ follow, rcond=1e-9).T @ follow.T
-        raised = np.ones(len(way))
+        shift = shift - (shift @ w.T) @ np.linalg.pinv(w @ follow, rcond=1e-9).T @ follow.T
+        raised = np.ones(len(shift))
         if not attribute.ordered:
             rows = [self.row(attribute.name, str(c)) for c in target]
-            raised = np.einsum("nd,nd->n", way, self.weights[rows].astype("float64"))
-        size = np.linalg.norm(way, axis=1)
+            raised = np.einsum("nd,nd->n", shift, self.weights[rows].astype("float64"))
+        size = np.linalg.norm(shift, axis=1)
         there = (size > 1e-9) & (raised > 1e-9)
-        way = way / np.where(there, raised, 1.0)[:, None]
-        # A way along which the faces have spread s is 1 / s standard deviations long for each unit of length.
-        along = np.linalg.norm(way @ self.components[:, : self.feature_dim].astype("float64").T, axis=1)
-        size = np.linalg.norm(way, axis=1)
+        shift = shift / np.where(there, raised, 1.0)[:, None]
+        # A shift along which the faces have spread s is 1 / s standard deviations long for each unit of length.
+        along = np.linalg.norm(shift @ self.components[:, : self.feature_dim].astype("float64").T, axis=1)
+        size = np.linalg.norm(shift, axis=1)
         there &= along > 1e-9
-        return way, np.where(there, size**2 / np.where(there, along, 1.0), 1.0), there
+        return shift, np.where(there, size**2 / np.where(there, along, 1.0), 1.0), there
 
     def shifts(self, asked: Sequence[int], method: str = "least") -> tuple[np.ndarray, np.ndarray]:
-        """One way for each asked readout: (A, D) float64 shifts that raise it by 1, and their lengths (A,).
+        """One direction for each asked probe: (A, D) float64 shifts that raise it by 1, and their lengths (A,).
 
-        Each leaves the other asked readouts, and all readouts of attributes that are not asked, as they are.
+        Each leaves the other asked probes, and all probes of attributes that are not asked, unchanged.
         method: "least" takes, of all such shifts, the one of least Mahalanobis length: with S the covariance of the
-        features and C the readouts, S C^T (C S C^T)^-1. It moves all that goes with the attribute among real faces.
-        "orthogonal" takes the readout's own normal, and out of it what it shares with the others' (InterFaceGAN, Shen
+        features and C the probes, S C^T (C S C^T)^-1. It moves all that goes with the attribute among real faces.
+        "orthogonal" takes the probe's own normal, and out of it what it shares with the others' (InterFaceGAN, Shen
         et al., CVPR 2020). "means" is "least" here, where no face is given; see `toward`.
         Lengths are in standard deviations of the faces: of the Mahalanobis distance for "least",
         along the shift for "orthogonal".
 
-        Raises InputError for an unknown method, or a readout that cannot be moved alone.
+        Raises InputError for an unknown method, or a probe that cannot be moved alone.
         """
         check_method(method)
         rows = [*asked, *self._others(asked)]
@@ -147,8 +150,8 @@ class LatentDirections:
             mixes = np.stack([_own_part(w, i) for i in range(len(asked))])  # (A, M): the shift is mixes @ w
             made = mixes @ w
             lengths = np.sqrt(np.maximum(np.einsum("ai,ij,aj->a", mixes, together, mixes), 0))
-            moved = np.einsum("ad,ad->a", made, w[: len(asked)])  # how much each raises its own readout
-            # A way along which the faces have spread s is 1 / s standard deviations long for each unit of length.
+            moved = np.einsum("ad,ad->a", made, w[: len(asked)])  # how much each raises its own probe
+            # A shift along which the faces have spread s is 1 / s standard deviations long for each unit of length.
             scale = np.divide(1, moved, out=np.zeros_like(moved), where=moved > 1e-12)
             size = np.einsum("ad,ad->a", made, made)
             lengths = np.divide(scale * size, lengths, out=np.zeros_like(lengths), where=lengths > 1e-12)
@@ -157,24 +160,24 @@ class LatentDirections:
         for row, length, one in zip(asked, lengths, raised, strict=True):
             if not (length > 1e-9 and abs(one - 1) < 0.1):
                 raise InputError(
-                    f"{' '.join(self.readouts[row]).strip()!r} cannot be changed alone: the latents of the "
+                    f"{' '.join(self.probes[row]).strip()!r} cannot be changed alone: the latents of the "
                     f"{self.faces:,} faces do not tell it apart from the other attributes."
                 )
         return np.asarray(made), np.asarray(lengths)
 
     def _others(self, asked: Sequence[int]) -> list[int]:
-        """The readouts of attributes that are not asked; of several classes one is left out, as it follows."""
-        names = {self.readouts[i][0] for i in asked}
+        """The probes of attributes that are not asked; of several classes one is left out, as it follows."""
+        names = {self.probes[i][0] for i in asked}
         rows: list[int] = []
-        for attribute in dict.fromkeys(a for a, _ in self.readouts):
-            mine = [i for i, (a, _) in enumerate(self.readouts) if a == attribute]
+        for attribute in dict.fromkeys(a for a, _ in self.probes):
+            mine = [i for i, (a, _) in enumerate(self.probes) if a == attribute]
             if attribute not in names:
                 rows += mine[1:] if len(mine) > 1 else mine
         return rows
 
     def check(self, schema: Schema, feature_dim: int, latent_dim: int) -> None:
         """Raises ValueError that says what does not fit: to each other, or to a model of this schema and widths."""
-        d, n, r = self.feature_dim, self.latent_dim, len(self.readouts)
+        d, n, r = self.feature_dim, self.latent_dim, len(self.probes)
         if (d, n) != (feature_dim, latent_dim):
             raise ValueError(f"latents of {n} numbers with {d} features, the model has {latent_dim} with {feature_dim}")
         shapes = {
@@ -185,14 +188,14 @@ class LatentDirections:
             array = getattr(self, name)
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"{name} must be {shape} float32, finite")
-        for attribute, label in (*self.readouts, *self.groups):
+        for attribute, label in (*self.probes, *self.groups):
             known = schema.attributes.get(attribute)
             if known is None or (label and label not in known.classes):
                 raise ValueError(f"{attribute} {label!r} is not in the schema")
 
     def write(self, path: Path) -> None:
         """Write the file: numbers and names only."""
-        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        arrays: dict[str, Any] = {_key(f.name): np.asarray(getattr(self, f.name)) for f in fields(self)}
         np.savez(path, **arrays)
 
 
@@ -210,13 +213,13 @@ def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: in
     try:
         _check_sizes(path)
         with np.load(path, allow_pickle=False) as stored:
-            found: dict[str, Any] = {f.name: stored[f.name] for f in fields(LatentDirections)}
-        for name in ("readouts", "groups"):
+            found: dict[str, Any] = {f.name: stored[_key(f.name)] for f in fields(LatentDirections)}
+        for name in ("probes", "groups"):
             if found[name].dtype.kind != "U" or found[name].ndim != 2 or found[name].shape[1] != 2:
-                raise ValueError(f"{name} must be pairs of names")
+                raise ValueError(f"{_key(name)} must be pairs of names")
             found[name] = tuple((str(a), str(c)) for a, c in found[name])
         found["faces"] = int(found["faces"])
-        if not found["readouts"] or found["weights"].ndim != 2:
+        if not found["probes"] or found["weights"].ndim != 2:
             raise ValueError("weights must be (R, D), R at least 1")
         made = LatentDirections(**found)
         made.check(schema, feature_dim, latent_dim)
@@ -226,6 +229,11 @@ def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: in
             "Next: facefeat fit-directions --preset PRESET --data DIR"
         ) from None
     return made
+
+
+def _key(name: str) -> str:
+    """The array of the file that holds a field."""
+    return "readouts" if name == "probes" else name
 
 
 def _check_sizes(path: Path) -> None:

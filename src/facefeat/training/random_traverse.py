@@ -50,7 +50,7 @@ def class_shifts(
 
 def _shifts(found: LatentDirections, attribute: Attribute) -> ClassShifts | None:
     names = [c for a, c in found.groups if a == attribute.name]
-    rows = [i for i, (a, _) in enumerate(found.readouts) if a == attribute.name]
+    rows = [i for i, (a, _) in enumerate(found.probes) if a == attribute.name]
     if not rows:  # the faces were of one class
         return None
     try:

@@ -130,8 +130,8 @@ _NEEDS: dict[str, Any] = {"requires": ("matplotlib",), "extra": "facefeat[plots]
 COMPONENTS = [
     Component("pca", _pca, "the directions in which latents vary most, and what they carry", **_NEEDS),
     Component("tsne", _tsne, "a map of the latents in two dimensions, which keeps neighbours together", **_NEEDS),
-    Component("directions", _directions, "which way to go in the latent space to change an attribute", **_NEEDS),
-    Component("probe", _probe, "how well each attribute can be read from the latents by a linear reader", **_NEEDS),
+    Component("directions", _directions, "the direction in the latent space that changes an attribute", **_NEEDS),
+    Component("probe", _probe, "how well a linear probe predicts each attribute from the latents", **_NEEDS),
     Component(
         "coordinates", _coordinates, "what each coordinate does: its faces, and the attributes it goes with", **_NEEDS
     ),

@@ -26,6 +26,7 @@ from facefeat.utils.statistics import interval, resampled_means
 if TYPE_CHECKING:
     import pandas as pd
 
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray, UInt8Array
 
 WHAT = "analyzer 'background'"
@@ -60,7 +61,11 @@ class Background:
     needs_faces = True
 
     def analyze(
-        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+        self,
+        latents: FloatArray,
+        labels: Mapping[str, Any],
+        model: FaceFeatureModel | None = None,
+        faces: FaceSet | None = None,
     ) -> Analysis:
         """latents: (N, D). labels: attribute -> (N,) classes. model and faces: needed, to read changed pictures.
 
@@ -100,7 +105,7 @@ class Background:
         table = pd.concat([coordinates.assign(kind="coordinate"), masking.assign(kind="masking")], ignore_index=True)
         return Analysis("background", table[["kind", *[c for c in table.columns if c != "kind"]]], figures)
 
-    def _parts(self, model: Any, faces: FaceSet, n: int) -> Parts:
+    def _parts(self, model: FaceFeatureModel, faces: FaceSet, n: int) -> Parts:
         rows = np.sort(np.random.default_rng(self.seed).permutation(n)[: self.limit])
         size = model.image_size
         if self.masks:
@@ -147,7 +152,7 @@ class Background:
 
     def _masking(
         self,
-        model: Any,
+        model: FaceFeatureModel,
         faces: FaceSet,
         labels: Mapping[str, Any],
         parts: Parts,

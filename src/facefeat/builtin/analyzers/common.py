@@ -14,6 +14,7 @@ from facefeat.utils.plotting import class_colours, empty_figure
 from facefeat.utils.statistics import folds
 
 if TYPE_CHECKING:
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet
 
 FOLDS = 5
@@ -60,7 +61,9 @@ def check_latents(what: str, latents: Any, labels: Mapping[str, Any], least: int
     return z
 
 
-def read_labels(labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None) -> dict[str, Labelling]:
+def read_labels(
+    labels: Mapping[str, Any], model: FaceFeatureModel | None = None, faces: FaceSet | None = None
+) -> dict[str, Labelling]:
     """Each attribute's labels: in the order and years of the model's schema where it has the attribute.
 
     labels: attribute -> (N,) names of classes ("" where unknown), or numbers (-1 where unknown).

@@ -22,6 +22,7 @@ from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 if TYPE_CHECKING:
     import pandas as pd
 
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
 WHAT = "analyzer 'coordinates'"
@@ -38,7 +39,11 @@ class Coordinates:
     show: int = 10
 
     def analyze(
-        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+        self,
+        latents: FloatArray,
+        labels: Mapping[str, Any],
+        model: FaceFeatureModel | None = None,
+        faces: FaceSet | None = None,
     ) -> Analysis:
         """latents: (N, D), N at least 5. labels: attribute -> (N,) classes.
 
@@ -116,7 +121,7 @@ def _known_only(label: Labelling) -> Labelling:
     return Labelling(label.name, label.classes, label.index[known], label.ordered, label.values[known], label.unit)
 
 
-def traversal(z: np.ndarray, best: np.ndarray, model: Any) -> Any:
+def traversal(z: np.ndarray, best: np.ndarray, model: FaceFeatureModel | None) -> Any:
     """A figure of the mean latent decoded with one coordinate moved, for each of `best`; None without a decoder."""
     decode = getattr(model, "decode", None)
     if decode is None:

@@ -1,4 +1,7 @@
-"""The analyzer `directions`: which way in the latent space makes a face older, or more of a class.
+"""The analyzer `directions`: the direction in the latent space that makes a face older, or more of a class.
+
+For study: fitted anew on the data set that is given. Edits take theirs from the preset (`presets.latent_directions`).
+
 
 An ordered attribute's direction is the gradient of a ridge regression, that of a class the normal of a logistic
 regression's boundary, as in InterFaceGAN (Shen et al., CVPR 2020), from which the orthogonal variant is, too.
@@ -18,6 +21,7 @@ from facefeat.utils.linear_models import Plane, fit_classes, fit_value
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
 WHAT = "analyzer 'directions'"
@@ -50,7 +54,11 @@ class Directions:
     seed: int = 0
 
     def analyze(
-        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+        self,
+        latents: FloatArray,
+        labels: Mapping[str, Any],
+        model: FaceFeatureModel | None = None,
+        faces: FaceSet | None = None,
     ) -> Analysis:
         """latents: (N, D), N at least 10. labels: attribute -> (N,) classes.
 
@@ -65,13 +73,13 @@ class Directions:
         z = check_latents("directions", latents, labels, 10)
         found = [f for label in read_labels(labels, model, faces).values() for f in self._of(z, label)]
         found = [f for f in found if np.linalg.norm(f.plane.weights) > 0]
-        ways = {f.name: self._way(f, found) for f in found}
+        vectors = {f.name: self._vector(f, found) for f in found}
         rows = []
         for f in found:
-            way = ways[f.name]
-            others = {o.name: float(way @ ways[o.name]) for o in found if o.label.name != f.label.name}
+            vector = vectors[f.name]
+            others = {o.name: float(vector @ vectors[o.name]) for o in found if o.label.name != f.label.name}
             nearest = max(others, key=lambda n: abs(others[n]), default="")
-            slope = float(f.plane.weights @ way)
+            slope = float(f.plane.weights @ vector)
             rows.append(
                 {
                     "direction": f.name,
@@ -80,7 +88,7 @@ class Directions:
                     "unit": f.label.unit if f.k is None else "probability",
                     # The slope of a probability is a quarter of that of its log-odds where it is one half.
                     "per_step": slope if f.k is None else slope / 4,
-                    "spread": float((z @ way).std()),
+                    "spread": float((z @ vector).std()),
                     "measure": f.measure,
                     "held_out": f.held_out,
                     "nearest": nearest,
@@ -89,9 +97,9 @@ class Directions:
             )
         figures = {}
         if found:
-            figures = {"directions-cosines": _cosines(ways, self.orthogonal), "directions-held-out": _scores(found)}
-        vectors = {n: w.astype("float32") for n, w in ways.items()}
-        return Analysis("directions", pd.DataFrame(rows, columns=COLUMNS), figures, vectors)
+            figures = {"directions-cosines": _cosines(vectors, self.orthogonal), "directions-held-out": _scores(found)}
+        unit = {n: w.astype("float32") for n, w in vectors.items()}
+        return Analysis("directions", pd.DataFrame(rows, columns=COLUMNS), figures, unit)
 
     def _of(self, z: np.ndarray, label: Labelling) -> list[_Found]:
         known = np.flatnonzero(label.known)
@@ -99,10 +107,10 @@ class Directions:
             return []
         if label.ordered:
             y = label.values
-            said = np.full(len(z), np.nan)
+            predicted = np.full(len(z), np.nan)
             for train, test in folds_of(label, self.seed):
-                said[test] = fit_value(z[train], y[train])(z[test])
-            r2 = 1 - ((said - y)[known] ** 2).sum() / ((y[known] - y[known].mean()) ** 2).sum()
+                predicted[test] = fit_value(z[train], y[train])(z[test])
+            r2 = 1 - ((predicted - y)[known] ** 2).sum() / ((y[known] - y[known].mean()) ** 2).sum()
             return [_Found(target_name(label), label, None, fit_value(z[known], y[known]), "R2", float(r2))]
         return [self._of_class(z, label, k, known) for k in range(len(label.classes)) if k or len(label.classes) > 2]
 
@@ -111,15 +119,15 @@ class Directions:
         from sklearn.metrics import roc_auc_score
 
         one = (label.index == k).astype(int)
-        said = np.full(len(z), np.nan)
+        predicted = np.full(len(z), np.nan)
         for train, test in folds_of(label, self.seed):
             # Planes of different folds have different offsets, which mix when ranked together: each centred on its own.
             plane = fit_classes(z[train], one[train], 2)[1]
-            said[test] = plane(z[test]) - plane(z[train]).mean() if np.isfinite(plane.offset) else 0.0
-        auc = float(roc_auc_score(one[known], said[known]))
+            predicted[test] = plane(z[test]) - plane(z[train]).mean() if np.isfinite(plane.offset) else 0.0
+        auc = float(roc_auc_score(one[known], predicted[known]))
         return _Found(target_name(label, k), label, k, fit_classes(z[known], one[known], 2)[1], "AUC", auc)
 
-    def _way(self, f: _Found, found: list[_Found]) -> np.ndarray:
+    def _vector(self, f: _Found, found: list[_Found]) -> np.ndarray:
         """(D,) of length 1; if asked, what it shares with the directions of other attributes is taken out."""
         others = [o.along for o in found if o.label.name != f.label.name]
         if not self.orthogonal or not others:
@@ -132,9 +140,9 @@ class Directions:
         return rest / length if length > 1e-6 else f.along
 
 
-def _cosines(ways: Mapping[str, np.ndarray], orthogonal: bool) -> Any:
-    names = list(ways)
-    stacked = np.stack([ways[n] for n in names])
+def _cosines(vectors: Mapping[str, np.ndarray], orthogonal: bool) -> Any:
+    names = list(vectors)
+    stacked = np.stack([vectors[n] for n in names])
     cosine = stacked @ stacked.T
     figure = empty_figure(3.0 + 0.62 * len(names), 2.2 + 0.55 * len(names))
     axes = figure.subplots()

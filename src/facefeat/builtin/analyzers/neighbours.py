@@ -14,6 +14,7 @@ from facefeat.utils.neighbors import nearest
 from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
 if TYPE_CHECKING:
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
 WHAT = "analyzer 'neighbours'"
@@ -29,7 +30,11 @@ class Neighbours:
     seed: int = 0
 
     def analyze(
-        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+        self,
+        latents: FloatArray,
+        labels: Mapping[str, Any],
+        model: FaceFeatureModel | None = None,
+        faces: FaceSet | None = None,
     ) -> Analysis:
         """latents: (N, D), N at least 2. labels: attribute -> (N,) classes.
 

@@ -13,6 +13,7 @@ from facefeat.types import Analysis
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
 
@@ -23,7 +24,11 @@ class Pca:
     components: int = 10
 
     def analyze(
-        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+        self,
+        latents: FloatArray,
+        labels: Mapping[str, Any],
+        model: FaceFeatureModel | None = None,
+        faces: FaceSet | None = None,
     ) -> Analysis:
         """latents: (N, D), N at least 3. labels: attribute -> (N,) classes.
 

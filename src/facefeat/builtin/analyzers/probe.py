@@ -21,6 +21,7 @@ from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 if TYPE_CHECKING:
     import pandas as pd
 
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
 WHAT = "analyzer 'probe'"
@@ -34,7 +35,11 @@ class Probe:
     seed: int = 0
 
     def analyze(
-        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+        self,
+        latents: FloatArray,
+        labels: Mapping[str, Any],
+        model: FaceFeatureModel | None = None,
+        faces: FaceSet | None = None,
     ) -> Analysis:
         """latents: (N, D), N at least 10. labels: attribute -> (N,) classes.
 

@@ -16,6 +16,7 @@ from facefeat.types import Analysis
 from facefeat.utils.statistics import tsne
 
 if TYPE_CHECKING:
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
 WHAT = "analyzer 'tsne'"
@@ -30,7 +31,11 @@ class Tsne:
     seed: int = 0
 
     def analyze(
-        self, latents: FloatArray, labels: Mapping[str, Any], model: Any = None, faces: FaceSet | None = None
+        self,
+        latents: FloatArray,
+        labels: Mapping[str, Any],
+        model: FaceFeatureModel | None = None,
+        faces: FaceSet | None = None,
     ) -> Analysis:
         """latents: (N, D), N at least 4. labels: attribute -> (N,) classes.
 
