@@ -30,11 +30,11 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_sliders_change_the_face(visit: Go, served: str) -> None:
     v = visit(served)
     v.tab("Edit")
-    v.page.get_by_text("Choose a photo, or a face of nobody").wait_for()
+    v.page.get_by_text("Choose a photo, or a synthetic face").wait_for()
     v.example("Astronaut")
     edited = v.page.locator("#edit-after img")
     edited.wait_for()
-    for what in ("The face in the photo", "What the model keeps"):
+    for what in ("The face in the photo", "Reconstruction"):
         assert v.page.get_by_alt_text(what).is_visible()
 
     # By keyboard alone, and back.
@@ -50,7 +50,7 @@ def test_sliders_change_the_face(visit: Go, served: str) -> None:
     assert v.page.evaluate("document.querySelector('#edit-after img').getBoundingClientRect().top") >= 0
     age.fill("15")
     v.page.wait_for_function("was => document.querySelector('#edit-after img').src !== was", arg=moved)
-    v.page.get_by_role("button", name="Walk until the model reads it").click()
+    v.page.get_by_role("button", name="Edit until the model agrees").click()
     v.page.get_by_text(re.compile(r"asked \d+.*standard deviations")).wait_for()
     v.shot("edit")
     v.page.get_by_text("All probabilities of the edited face").click()
@@ -78,13 +78,13 @@ def test_sliders_change_the_face(visit: Go, served: str) -> None:
     v.check()
 
 
-def test_a_face_of_nobody_is_edited(visit: Go, served: str) -> None:
+def test_a_synthetic_face_is_edited(visit: Go, served: str) -> None:
     v = visit(served)
     v.tab("Edit")
-    v.page.get_by_role("button", name="Walk until the model reads it").click()
+    v.page.get_by_role("button", name="Edit until the model agrees").click()
     v.page.get_by_text("Choose a photo first").first.wait_for()
-    v.page.get_by_role("button", name="A face of nobody").click()
-    v.page.locator("#edit-before").get_by_alt_text("A face of nobody").wait_for()
+    v.page.get_by_role("button", name="A synthetic face").click()
+    v.page.locator("#edit-before").get_by_alt_text("A synthetic face").wait_for()
     first = v.page.locator("#edit-after img").get_attribute("src")
     v.page.get_by_role("listbox", name=re.compile("Race: towards")).or_(
         v.page.get_by_label("Race: towards")
@@ -102,7 +102,7 @@ def test_the_map_of_class_means(visit: Go, served: str) -> None:
     v.page.get_by_alt_text("The face of the mean latent of gender Female").wait_for()
     assert v.page.get_by_role("button", name="gender Female").get_attribute("aria-pressed") == "true"
     v.page.get_by_role("button", name="Make faces").click()
-    v.page.get_by_alt_text("Face 3, of nobody").wait_for()
+    v.page.get_by_alt_text("Face 3, synthetic").wait_for()
     v.shot("explore-means")
     v.check()
 
@@ -125,8 +125,8 @@ def test_the_map_of_a_data_set_by_keyboard(visit: Go, explored: str) -> None:
     v.page.get_by_role("radio", name=re.compile("Grouped")).check()
     v.page.wait_for_function("document.querySelectorAll('#explore-map [aria-pressed=true]').length === 0")
     v.page.get_by_role("button", name="Make faces").click()
-    v.page.locator("#hand-faces .ff-near img").first.wait_for()
-    assert v.page.locator("#hand-faces .ff-near img").count() == 3 * 5
+    v.page.locator("#composed-faces .ff-near img").first.wait_for()
+    assert v.page.locator("#composed-faces .ff-near img").count() == 3 * 5
     v.shot("explore-data")
     v.check()
 

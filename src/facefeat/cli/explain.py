@@ -35,7 +35,7 @@ def explain(
     size: int,
 ) -> None:
     """Draw the largest face of PHOTO, and beside it what spoke for its class (orange) and against it (blue)."""
-    from facefeat.image.video import check_picture, write_frames
+    from facefeat.image.video import check_picture
     from facefeat.latent.explain import check_request
 
     check_picture(output)
@@ -48,5 +48,5 @@ def explain(
     check_request(model.schema, attribute, label, method)
     crop = the_face(model, photo, pixels, face).cut(model.image_size)
     found = model.explain(crop[None], attribute, label, method=method)
-    write_frames(found.draw(size), output)
+    found.save(output, size=size)
     say(f"{attribute} {found.labels[0]}, by {found.method}: written to {output}")

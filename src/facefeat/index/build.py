@@ -110,13 +110,11 @@ class PhotoFaces:
         """Photos `start` to `stop` - 1; one that cannot be read is named in `failed`."""
         found = model.predict(list(self.files[start:stop]))
         faces = [(start + i, r.source, n, f) for i, r in enumerate(found) for n, f in enumerate(r.faces, 1)]
-        size = model.image_size
+        none = np.zeros((0, model.image_size, model.image_size, 3), "uint8")
         return Faces(
             units=[u for u, *_ in faces],
             files=[source for _, source, *_ in faces],
-            crops=np.stack([np.asarray(f.face.crop) for *_, f in faces])
-            if faces
-            else np.zeros((0, size, size, 3), "uint8"),
+            crops=np.stack([np.asarray(f.face.crop) for *_, f in faces]) if faces else none,
             labels={n: [f.attributes[n].label for *_, f in faces] for n in model.schema.attributes},
             years=np.asarray([np.nan if f.age_years is None else f.age_years for *_, f in faces], "float32"),
             numbers=[n for *_, n, _ in faces],

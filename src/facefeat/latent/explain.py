@@ -11,6 +11,7 @@ Both are as coarse as the feature map, and say what the model used, not what is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,14 +29,17 @@ _FOR, _AGAINST = (230, 97, 0), (26, 133, 255)  # orange and blue, told apart wit
 _STEP = 1e-2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Where the model looked in N crops, for one attribute.
 
-    method: "gradient" or "attention". labels: the N classes that are explained.
-    maps: (N, h, w) float32. Of gradients: above 0 speaks for the class, below against it, in nats of its log
-    probability. Of attention: shares that sum to 1. crops: the (N, S, S, 3) uint8 that they belong to.
-    view: the share of the crop's side, from its middle, that the maps cover; the model looks at nothing around it.
+    Attributes:
+        method: "gradient" or "attention".
+        labels: the N classes that are explained.
+        maps: (N, h, w) float32. Of gradients: above 0 speaks for the class, below against it, in nats of its log
+            probability. Of attention: shares that sum to 1.
+        crops: the (N, S, S, 3) uint8 that they belong to.
+        view: the share of the crop's side, from its middle, that the maps cover; the model sees nothing around it.
     """
 
     attribute: str
@@ -68,6 +72,17 @@ class Explanation:
             out[i, :, :size] = plain
             out[i, :, size:] = np.clip((1 - share) * grey + share * colour, 0, 255)
         return out
+
+    def save(self, output: str | Path, *, size: int = 256) -> Path:
+        """Write what `draw` draws; see `image.video.write_frames`: .png or .jpg for a picture. Raises InputError."""
+        from facefeat.image.video import write_frames
+
+        return write_frames(self.draw(size), output)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; crops are left out."""
+        about = {"attribute": self.attribute, "method": self.method, "labels": list(self.labels), "view": self.view}
+        return about | {"maps": self.maps.tolist()}
 
 
 def explain(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
-WHAT = "analyzer 'coordinates'"
 SIGNIFICANT = 0.05
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Of a traversal, in standard deviations of the coordinate."""

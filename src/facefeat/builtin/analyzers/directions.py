@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
-WHAT = "analyzer 'directions'"
 COLUMNS = "direction attribute class unit per_step spread measure held_out nearest cosine".split()
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
-WHAT = "analyzer 'neighbours'"
-
 
 @dataclass(frozen=True)
 class Neighbours:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
-WHAT = "analyzer 'probe'"
 COLUMNS = "attribute read_from measure value low high chance faces".split()
 
 
