@@ -13,6 +13,7 @@ from PIL import Image
 from facefeat import FaceFeatureModel, InputError, PresetError
 from facefeat.cli import cli
 from facefeat.image.video import enlarge
+from facefeat.latent.morph import MorphOptions
 from facefeat.testing import toy_crops
 from facefeat.training import DecoderRecipe
 from latent_fake import FakeModel
@@ -105,15 +106,16 @@ def test_python_and_the_command_have_the_same_defaults() -> None:
     from facefeat.cli.edit import edit
     from facefeat.cli.morph import morph
 
-    for command, method in ((morph, FaceFeatureModel.morph), (edit, FaceFeatureModel.edit)):
+    for command, method in ((morph, FaceFeatureModel.morph_faces), (edit, FaceFeatureModel.edit)):
         python = {n: p.default for n, p in inspect.signature(method).parameters.items() if p.default is not p.empty}
         typed = {p.name: p.default for p in command.params}
-        shared = python.keys() & typed.keys() - {"size", "bounce"}
+        shared = python.keys() & typed.keys() - {"bounce"}  # a flag, off in both
         assert len(shared) >= 3 and {n: python[n] for n in shared} == {n: typed[n] for n in shared}
-    crops = inspect.signature(FaceFeatureModel.morph_faces).parameters
-    images = inspect.signature(FaceFeatureModel.morph).parameters
-    assert all(images[n].default == p.default for n, p in crops.items() if n in images and n != "self")
-    assert images["size"].default == next(p.default for p in morph.params if p.name == "size") == 256
+    size = inspect.signature(FaceFeatureModel.morph).parameters["size"].default
+    assert size == next(p.default for p in morph.params if p.name == "size") == 256
+    assert set(MorphOptions.__annotations__) == {
+        n for n, p in inspect.signature(FaceFeatureModel.morph_faces).parameters.items() if p.kind is p.KEYWORD_ONLY
+    }
 
 
 def test_a_long_morph_is_drawn_a_few_frames_at_a_time() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from facefeat.presets.metadata import Metadata
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facefeat.latent.compose import Composition
     from facefeat.latent.edit import Edit
     from facefeat.latent.explain import Explanation
-    from facefeat.latent.morph import Morph
+    from facefeat.latent.morph import Morph, MorphOptions
     from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
     from facefeat.plugins.contracts import Detector
@@ -287,28 +287,14 @@ class FaceFeatureModel:
         self.require_decoder()
         return self.decode(self.encode(crops))
 
-    def morph(
-        self,
-        *images: ImageLike,
-        steps: int = 60,
-        path: str = "linear",
-        easing: str = "smooth",
-        bounce: bool = False,
-        residual: bool = True,
-        size: int = 256,
-    ) -> Morph:
+    def morph(self, *images: ImageLike, size: int = 256, **options: Unpack[MorphOptions]) -> Morph:
         """Morph the largest face of the first image into that of the next, through as many as are given.
 
         Args:
             images: paths, bytes, PIL images or (H, W, 3) uint8 RGB arrays. As in `align`, an image in which no face is
                 found is taken as one whole face.
-            steps: frames, all stretches together.
-            path: "linear" or "spherical", from latent to latent; see `latent.interpolate.latent_path`.
-            easing: "smooth", slow near each face, or "none".
-            bounce: whether the way back is appended, for an endless loop.
-            residual: whether what decoding loses of a face is restored, the more the nearer a frame is to it: then the
-                morph begins and ends with the faces themselves, else with their reconstructions.
             size: side of a frame in pixels; faces are cut at this size, so that frames are as sharp as the photos.
+            options: `steps`, `path`, `easing`, `bounce` and `residual`, as of `morph_faces`.
 
         Raises:
             InputError, ImageError: for options or images that are not valid.
@@ -317,14 +303,11 @@ class FaceFeatureModel:
         Example:
             >>> model.morph("a.jpg", "b.jpg", steps=60).save("morph.mp4")
         """
-        from facefeat.latent.interpolate import check_morph
         from facefeat.pipeline import align_at
 
-        check_morph(len(images), steps, path, easing)
         self.require_decoder()
         crops, large = align_at(images, self.detector, self.alignment, (self.image_size, size))
-        options: dict[str, Any] = {"steps": steps, "path": path, "easing": easing, "bounce": bounce}
-        return self.morph_faces(crops, large, residual=residual, **options)
+        return self.morph_faces(crops, large, **options)
 
     def morph_faces(
         self,
@@ -342,11 +325,16 @@ class FaceFeatureModel:
         Args:
             crops: (K, H, W, 3) uint8, K at least 2.
             large: (K, T, T, 3) uint8, the same faces cut at another size, which the frames then have.
+            steps: frames, all stretches together.
+            path: "linear" or "spherical", from latent to latent; see `latent.interpolate.latent_path`.
+            easing: "smooth", slow near each face, or "none".
+            bounce: whether the way back is appended, for an endless loop.
+            residual: whether what decoding loses of a face is restored, the more the nearer a frame is to it: then the
+                morph begins and ends with the faces themselves, else with their reconstructions.
         """
         from facefeat.latent.morph import morph_faces
 
-        options: dict[str, Any] = {"steps": steps, "path": path, "easing": easing, "bounce": bounce}
-        return morph_faces(self, crops, large, residual=residual, **options)
+        return morph_faces(self, crops, large, steps=steps, path=path, easing=easing, bounce=bounce, residual=residual)
 
     def edit(
         self,

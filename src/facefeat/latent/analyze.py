@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from facefeat.data import FaceDataset
     from facefeat.data.crops import CropView
-    from facefeat.latent.portraits import Encoder
     from facefeat.model import FaceFeatureModel
     from facefeat.plugins.contracts import Analyzer
 
@@ -53,7 +52,7 @@ def analyze(
     return analyzer.analyze(latents, labels, model=model, **more)
 
 
-def latents_of(model: Encoder, crops: CropView) -> np.ndarray:
+def latents_of(model: FaceFeatureModel, crops: CropView) -> np.ndarray:
     """(N, L) latents of a data set's crops; no more than a part of the crops is in memory at a time."""
     import numpy as np
 

@@ -17,7 +17,7 @@ from facefeat.utils.neighbors import nearest
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
-    from facefeat.latent.portraits import LatentModel
+    from facefeat.model import FaceFeatureModel
     from facefeat.presets.latent_directions import LatentDirections
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 
@@ -54,16 +54,8 @@ class Composition:
     def save(self, output: str | Path, *, size: int = 192, nearest: Nearest | None = None) -> Path:
         """Write the faces as one .png or .jpg picture, with what is predicted below each.
 
-        Args:
-            output: where to.
-            size: side of a face in pixels.
-            nearest: of these faces (`nearest_faces`): each is then followed by the real ones, with their labels.
-
-        Returns:
-            The path.
-
-        Raises:
-            InputError: where it cannot be written.
+        size: side of a face in pixels. nearest: of these faces (`nearest_faces`): each is then followed by the real
+        ones, with their labels. Raises InputError where it cannot be written.
         """
         from facefeat.image.video import contact_sheet, enlarge, with_text_below, write_picture
         from facefeat.latent.captions import caption_below
@@ -113,7 +105,7 @@ class Nearest:
 
 
 def compose(
-    model: LatentModel,
+    model: FaceFeatureModel,
     attributes: Mapping[str, Any],
     coordinates: Mapping[int, float],
     *,
@@ -178,7 +170,7 @@ def coordinates_at(directions: LatentDirections, coordinates: Mapping[int, float
     return out
 
 
-def check_nearest(model: LatentModel, dataset: FaceDataset, k: int) -> None:
+def check_nearest(model: FaceFeatureModel, dataset: FaceDataset, k: int) -> None:
     """Raises DataError for a data set of another schema, or with fewer faces than k, before the work."""
     dataset.check_schema(model.schema)
     if len(dataset) < k:
@@ -187,7 +179,7 @@ def check_nearest(model: LatentModel, dataset: FaceDataset, k: int) -> None:
         )
 
 
-def nearest_faces(model: LatentModel, latents: np.ndarray, dataset: FaceDataset, k: int = 5) -> Nearest:
+def nearest_faces(model: FaceFeatureModel, latents: np.ndarray, dataset: FaceDataset, k: int = 5) -> Nearest:
     """The k faces of a data set whose latents are nearest to each of (N, L), as the analyzer `neighbours` finds them.
 
     Raises DataError for a data set of another schema, or with fewer faces.

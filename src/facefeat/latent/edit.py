@@ -18,7 +18,7 @@ from facefeat.latent.traverse import LIMIT, Traversal, traverse
 from facefeat.presets.latent_directions import check_method
 
 if TYPE_CHECKING:
-    from facefeat.latent.portraits import LatentModel
+    from facefeat.model import FaceFeatureModel
     from facefeat.presets.latent_directions import LatentDirections
     from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
@@ -54,7 +54,7 @@ class Edit:
     values: Mapping[str, FloatArray]
     latents: FloatArray
     faces: Portraits
-    model: LatentModel = field(repr=False)
+    model: FaceFeatureModel = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -73,11 +73,7 @@ class Edit:
     def strip(self, steps: int = 4) -> UInt8Array:
         """A picture with a row for each face: photo, reconstruction, the steps to the edited face, predictions below.
 
-        Args:
-            steps: faces after the reconstruction; the last is the edited one.
-
-        Returns:
-            (H, W, 3) uint8.
+        steps: faces after the reconstruction; the last is the edited one.
         """
         from facefeat.image.video import contact_sheet, enlarge, with_text_below
         from facefeat.latent.captions import caption_below
@@ -98,15 +94,8 @@ class Edit:
     def save(self, output: str | Path, *, strip: int = 0) -> Path:
         """Write the edited faces as one .png or .jpg picture.
 
-        Args:
-            output: where to.
-            strip: steps of `strip`, which is written then; 0 for the edited faces alone.
-
-        Returns:
-            The path.
-
-        Raises:
-            InputError: where it cannot be written, or there is no face.
+        strip: steps of `strip`, which is written then; 0 for the edited faces alone. Raises InputError where it cannot
+        be written, or there is no face.
         """
         from facefeat.image.video import contact_sheet, write_picture
 
@@ -144,7 +133,7 @@ class Edit:
 
 
 def edit(
-    model: LatentModel,
+    model: FaceFeatureModel,
     crops: UInt8Array,
     changes: Mapping[str, Any],
     large: UInt8Array | None = None,
@@ -196,9 +185,7 @@ def edit(
         asked={g.attribute.name: g.label or g.target.astype("float32") for g in goals},
         steps=dict(zip(names, found.steps.T, strict=True)),
         values={
-            g.attribute.name: np.stack([value_of(g.attribute, b) for b in (before, found.predictions)]).astype(
-                "float32"
-            )
+            g.attribute.name: np.stack([value_of(g.attribute, b) for b in (before, found.predictions)], dtype="float32")
             for g in goals
             if not g.label
         },
@@ -226,7 +213,7 @@ def _kept(
 
 
 def _traverse_keeping(
-    model: LatentModel, faces: Portraits, goals: list[Goal], before: FaceBatch, *, method: str, limit: float
+    model: FaceFeatureModel, faces: Portraits, goals: list[Goal], before: FaceBatch, *, method: str, limit: float
 ) -> Traversal:
     """`traverse` from the latents of the faces, with the attributes that are not asked kept as they were predicted.
 

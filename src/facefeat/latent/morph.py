@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from facefeat.latent.interpolate import check_morph, latent_path
 from facefeat.latent.portraits import Portraits
 
 if TYPE_CHECKING:
-    from facefeat.latent.portraits import LatentModel
+    from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 
 DECODED_AT_ONCE, DRAWN_AT_ONCE = 64, 8
@@ -43,7 +43,7 @@ class Morph:
     faces: Portraits
     latents: FloatArray
     weights: FloatArray
-    model: LatentModel = field(repr=False)
+    model: FaceFeatureModel = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -68,17 +68,8 @@ class Morph:
     def save(self, output: str | Path, *, fps: float = 30.0, attributes: bool = False) -> Path:
         """Write the frames; the ending says how: .mp4, .gif, .webp, .png or .jpg (a contact sheet), none (a folder).
 
-        Args:
-            output: where to; see `image.video.check_output`.
-            fps: frames a second.
-            attributes: whether what the model predicts from a frame is written beside it.
-
-        Returns:
-            The path.
-
-        Raises:
-            InputError: where it cannot be written, or an animation would fill the memory.
-            MissingExtraError: for .mp4 without the extra `video`.
+        attributes: whether what the model predicts from a frame is written beside it. Raises InputError where it cannot
+        be written, or an animation would fill the memory; MissingExtraError for .mp4 without the extra `video`.
         """
         from facefeat.image.video import check_animation, write_frames
 
@@ -122,8 +113,18 @@ class Morph:
                 yield with_text(frame[None], [caption_beside(batch, i)])[0]
 
 
+class MorphOptions(TypedDict, total=False):
+    """Options of `FaceFeatureModel.morph`; the defaults are those of `FaceFeatureModel.morph_faces`."""
+
+    steps: int
+    path: str
+    easing: str
+    bounce: bool
+    residual: bool
+
+
 def morph_faces(
-    model: LatentModel,
+    model: FaceFeatureModel,
     crops: UInt8Array,
     large: UInt8Array | None = None,
     *,

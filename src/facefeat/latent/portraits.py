@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,54 +13,14 @@ from facefeat.image.align import check_crops, resize_crops
 from facefeat.image.video import enlarge
 
 if TYPE_CHECKING:
-    from facefeat.presets.latent_directions import LatentDirections
-    from facefeat.schema import Schema
-    from facefeat.types import FaceBatch, FloatArray, UInt8Array
+    from facefeat.model import FaceFeatureModel
+    from facefeat.types import FloatArray, UInt8Array
 
     Rows = Sequence[int] | np.ndarray
 
 FADE = 20.0
 """Shades of 255: where an edit changes so much, 1 / e of the residual is restored, since what is drawn anew there does
 not go with what was there."""
-
-
-class Encoder(Protocol):
-    """What gives the latents of crops: a FaceFeatureModel."""
-
-    @property
-    def image_size(self) -> int:
-        """S, the side of a crop in pixels."""
-        ...
-
-    def encode(self, crops: UInt8Array, /) -> FloatArray:
-        """(N, S, S, 3) uint8 -> (N, L) float32 latents."""
-        ...
-
-
-class LatentModel(Encoder, Protocol):
-    """The part of a FaceFeatureModel that morphs, edits and compositions use."""
-
-    @property
-    def schema(self) -> Schema:
-        """The attributes that it predicts."""
-        ...
-
-    @property
-    def directions(self) -> LatentDirections:
-        """How its latents vary. Raises PresetError where there is none."""
-        ...
-
-    def require_decoder(self) -> None:
-        """Raises PresetError where it has no decoder."""
-        ...
-
-    def decode(self, latents: FloatArray, /) -> UInt8Array:
-        """(N, L) latents -> (N, S, S, 3) uint8."""
-        ...
-
-    def predict_faces(self, crops: UInt8Array, /) -> FaceBatch:
-        """(N, S, S, 3) uint8 -> predictions."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +43,7 @@ class Portraits:
 
     @classmethod
     def of(
-        cls, model: LatentModel, crops: UInt8Array, large: UInt8Array | None = None, *, residual: bool = True
+        cls, model: FaceFeatureModel, crops: UInt8Array, large: UInt8Array | None = None, *, residual: bool = True
     ) -> Portraits:
         """The portraits of (N, H, W, 3) uint8 crops.
 
@@ -122,10 +82,7 @@ class Portraits:
         Args:
             decoded: (M, S, S, 3) uint8.
             rows: (M,), which of the faces each is.
-            large: whether the result has the size and the sharpness of `large`; only the change is enlarged then.
-
-        Returns:
-            (M, S, S, 3) or (M, T, T, 3) uint8.
+            large: whether the result is (M, T, T, 3), as sharp as `large`: only the change is enlarged then.
         """
         crops = self.large if large else self.crops
         drawn = enlarge(decoded, crops.shape[1])
@@ -140,18 +97,7 @@ class Portraits:
             decoded: (M, S, S, 3) uint8.
             weights: (M, N), rows of sum 1.
             large: as of `restore`.
-
-        Returns:
-            (M, S, S, 3) or (M, T, T, 3) uint8.
-
-        Raises:
-            InputError: for other shapes.
         """
-        if decoded.shape[1:] != self.crops.shape[1:] or weights.shape != (len(decoded), len(self)):
-            raise InputError(
-                f"decoded faces must be (M, {', '.join(map(str, self.crops.shape[1:]))}), weights (M, {len(self)}). "
-                f"Received: {decoded.shape}, {weights.shape}."
-            )
         crops = self.large if large else self.crops
         drawn = enlarge(decoded, crops.shape[1])
         if not self.residual or not len(decoded):

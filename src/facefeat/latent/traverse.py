@@ -12,7 +12,8 @@ from facefeat.errors import InputError
 
 if TYPE_CHECKING:
     from facefeat.latent.goals import Goal
-    from facefeat.latent.portraits import LatentModel, Portraits
+    from facefeat.latent.portraits import Portraits
+    from facefeat.model import FaceFeatureModel
     from facefeat.presets.latent_directions import LatentDirections
     from facefeat.types import FaceBatch, UInt8Array
 
@@ -59,7 +60,7 @@ class _Ends:
 
 
 def traverse(
-    model: LatentModel,
+    model: FaceFeatureModel,
     directions: LatentDirections,
     start: np.ndarray,
     goals: Sequence[Goal],
