@@ -158,7 +158,7 @@ class PhotoFace:
         return float(1 / np.linalg.norm(self._to_crop(1)[0, :2]))
 
     def paste(self, before: UInt8Array, after: UInt8Array) -> UInt8Array:
-        """(H, W, 3) uint8, the photo with the face changed, from `before` to `after`, two (T, T, 3) uint8 crops of it."""
+        """(H, W, 3) uint8, the photo with the face changed, from `before` to `after`: (T, T, 3) uint8 crops of it."""
         return paste_face(self.photo, before, after, self._to_crop(len(before)))
 
     def _to_crop(self, size: int) -> np.ndarray:
