@@ -35,7 +35,7 @@ COMMANDS = {
     ),
     "morph": Lazy("facefeat.cli.morph", "morph", "Turn one face into another, as a video or pictures."),
     "edit": Lazy("facefeat.cli.edit", "edit", "Change the age, gender or race of a face."),
-    "compose": Lazy("facefeat.cli.compose", "compose", "Make a face of nobody, by attributes and coordinates."),
+    "compose": Lazy("facefeat.cli.compose", "compose", "Make a synthetic face, by attributes and coordinates."),
     "tune": Lazy("facefeat.cli.tune", "tune", "Search for a better recipe."),
     "recipes": Lazy("facefeat.cli.recipes", "recipes", "List what can be trained."),
     "compare": Lazy("facefeat.cli.recipes", "compare", "Put finished runs side by side."),
