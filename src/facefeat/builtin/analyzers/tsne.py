@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
-WHAT = "analyzer 'tsne'"
-
 
 @dataclass(frozen=True)
 class Tsne:
