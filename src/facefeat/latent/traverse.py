@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 ROUNDS = 12
 """Times that all faces that have not arrived are decoded and predicted."""
 LIMIT = 4.0
-"""Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face. `traverse` of the
-bundled decoder's recipe is the same."""
+"""Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face. `traverse` of
+the bundled decoder's recipe is the same."""
 KEPT = 0.25
 """What missing something that is to be kept weighs, beside missing what was asked."""
 
