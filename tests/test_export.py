@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -16,15 +14,16 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginError
 from facefeat.cli import cli
 from facefeat.export.metadata import ExportMetadata, format_of
 from facefeat.export.network import _interval, _median
+from facefeat.image.align import resize_crops
 from facefeat.networks.postprocess import Calibration, IntervalLevels, interval_of, median_of
 from facefeat.schema import Attribute, get_schema
 from facefeat.testing import toy_crops, toy_schema
+from facefeat.types import FaceBatch
 from made import TINY
 
 HEAD = {"trunk": [{"units": 8}]}
@@ -59,6 +58,28 @@ def file(model: FaceFeatureModel, tmp_path_factory: pytest.TempPathFactory) -> P
     made = model.export(tmp_path_factory.mktemp("out") / "model.onnx", latent=True)
     assert made.difference is not None and made.difference < 1e-5
     return made.path
+
+
+class OnnxModel:
+    """What another program would do with an exported file: run it, and read its metadata."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        text = self.session.get_modelmeta().custom_metadata_map["facefeat"]
+        self.metadata = ExportMetadata.from_json(text, str(path))
+
+    def outputs(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        names = [o.name for o in self.session.get_outputs()]
+        sized = resize_crops(crops, self.metadata.image_size)
+        return dict(zip(names, self.session.run(names, {"crops": sized}), strict=True))
+
+    def predict_faces(self, crops: np.ndarray) -> FaceBatch:
+        return self.metadata.batch(self.outputs(crops))
+
+    def encode(self, crops: np.ndarray) -> np.ndarray:
+        return self.outputs(crops)["latent"]
 
 
 def same(batch: Any, expected: Any) -> None:
@@ -105,8 +126,6 @@ def test_the_age_of_the_graph_is_that_of_the_read_out(which: int, seed: int, sha
 
 
 def test_onnx_answers_as_the_model(model: FaceFeatureModel, file: Path) -> None:
-    from facefeat.export import OnnxModel
-
     read = OnnxModel(file)
     for n in (1, 5, 70):  # 70: more than one batch
         crops = toy_crops(n, 32, seed=n)
@@ -121,8 +140,6 @@ def test_onnx_answers_as_the_model(model: FaceFeatureModel, file: Path) -> None:
 def test_what_an_onnx_file_says_of_itself(model: FaceFeatureModel, file: Path) -> None:
     import onnx
 
-    from facefeat.export import OnnxModel
-
     raw = onnx.load(file)
     about = json.loads(next(p.value for p in raw.metadata_props if p.key == "facefeat"))
     assert about["schema"] == model.schema.to_dict() and about["alignment"] == model.alignment.to_dict()
@@ -133,110 +150,17 @@ def test_what_an_onnx_file_says_of_itself(model: FaceFeatureModel, file: Path) -
     assert [d.dim_param or d.dim_value for d in dims.shape.dim] == ["N", 32, 32, 3]
     assert {o.name for o in raw.graph.output} == set(about["outputs"])
     read = OnnxModel(file)
-    assert (read.schema, read.alignment, read.image_size) == (model.schema, model.alignment, 32)
+    about_it = read.metadata
+    assert (about_it.schema, about_it.alignment, about_it.image_size) == (model.schema, model.alignment, 32)
 
 
 def test_classes_of_years_and_no_interval(tmp_path: Path, file: Path) -> None:
-    from facefeat.export import OnnxModel
-
     model = tiny("fairface", Calibration())
     read = OnnxModel(model.export(tmp_path / "plain.onnx").path)
     crops = toy_crops(4, 32)
     same(read.predict_faces(crops), model.predict_faces(crops))
     assert read.predict_faces(crops).age_interval is None
-    with pytest.raises(InputError, match="without latents"):
-        read.encode(crops)
-
-
-def test_files_that_are_not_ours(tmp_path: Path, file: Path) -> None:
-    import onnx
-
-    from facefeat.export import OnnxModel
-
-    with pytest.raises(InputError, match="no such ONNX file"):
-        OnnxModel(tmp_path / "missing.onnx")
-    (tmp_path / "text.onnx").write_text("no model")
-    with pytest.raises(InputError, match="is no ONNX file that can be read"):
-        OnnxModel(tmp_path / "text.onnx")
-    raw = onnx.load(file)
-    for value, words in ((None, "without facefeat's metadata"), ("{}", "cannot be read"), ('{"version": 9, "facefeat": '
-                         '"3.0"}', "reads up to 1")):  # fmt: skip
-        onnx.helper.set_model_props(raw, {} if value is None else {"facefeat": value})
-        onnx.save(raw, tmp_path / "other.onnx")
-        with pytest.raises(InputError, match=words):
-            OnnxModel(tmp_path / "other.onnx")
-
-
-def test_every_provider_is_taken_but_the_one_that_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from facefeat.export.onnx_model import open_session
-
-    has = ["TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider", "CUDAExecutionProvider"]
-    taken: list[list[str]] = []
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [*has, "CPUExecutionProvider"])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda path, options, providers: taken.append(providers))
-    (tmp_path / "m.onnx").touch()
-    open_session(tmp_path / "m.onnx")
-    assert taken == [["CUDAExecutionProvider", "CPUExecutionProvider"]]
-
-
-def test_photos_with_the_same_detector_have_the_same_faces(model: FaceFeatureModel, file: Path, repo: Path) -> None:
-    from facefeat.export import OnnxModel
-
-    photo = repo / "docs" / "assets" / "portrait.jpg"
-    read, expected = OnnxModel(file).predict(photo), model.predict(photo)
-    assert len(read.faces) == 1 and read.faces[0].box == expected.faces[0].box
-    assert read.faces[0].attributes["race"].label == expected.faces[0].attributes["race"].label
-
-
-def test_predict_by_onnx_imports_no_framework_and_starts_at_once(
-    file: Path, model: FaceFeatureModel, tmp_path: Path
-) -> None:
-    crops = toy_crops(3, 32)
-    for i, crop in enumerate(crops):
-        Image.fromarray(crop).save(tmp_path / f"{i}.png")
-    (tmp_path / "3.png").write_bytes(b"broken")
-    script = (
-        "import sys, time; from facefeat.cli import run; code = run(sys.argv[1:]); "
-        "heavy = {'tensorflow', 'keras', 'jax', 'torch', 'pandas', 'sklearn'} & set(sys.modules); "
-        "print(code, sorted(heavy), time.process_time(), file=sys.stderr)"
-    )
-    command = [
-        "predict",
-        "--engine",
-        "onnx",
-        "--model",
-        str(file),
-        "--detector",
-        "whole-image",
-        "--json",
-        str(tmp_path),
-    ]
-    env = {**os.environ, "FACEFEAT_PLUGINS": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True, timeout=120, env=env
-    )
-    code, heavy, seconds = done.stderr.splitlines()[-1].split()
-    assert (code, heavy) == ("1", "[]") and "3.png" in done.stderr
-    # Of the processor's time: the clock on the wall tells of what else the machine does.
-    assert float(seconds) < 1.5
-    results = json.loads(done.stdout)
-    expected = model.predict_faces(crops)
-    for i, result in enumerate(results[:3]):
-        found = result["faces"][0]["attributes"]
-        assert {n: a["label"] for n, a in found.items()} == {n: v[i] for n, v in expected.labels.items()}
-    assert results[3]["error"]
-
-
-def test_how_an_exported_model_is_given(file: Path, repo: Path) -> None:
-    photo = str(repo / "docs" / "assets" / "portrait.jpg")
-    for args in (
-        ["--engine", "onnx"],
-        ["--model", str(file)],
-        ["--engine", "onnx", "--model", str(file), "--preset", "x"],
-    ):
-        said = CliRunner().invoke(cli, ["predict", photo, *args])
-        assert said.exit_code == 2 and "--engine onnx --model FILE" in said.output
+    assert not read.metadata.latent_dim and "latent" not in read.outputs(crops)
 
 
 # ---------------------------------------------------------------- the other formats, and the command
@@ -263,7 +187,6 @@ def test_litert_answers_as_the_model_and_carries_its_metadata(model: FaceFeature
 
 def test_a_latent_has_the_detail_code_of_a_decoder(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="running ONNX needs onnxruntime: pip install 'facefeat[export]'")
-    from facefeat.export import OnnxModel
     from facefeat.networks.decoder import FaceDecoder
 
     model = tiny()
@@ -285,8 +208,6 @@ def test_the_command_writes_and_says_so(model: FaceFeatureModel, file: Path, tmp
     assert done.exit_code == 0, done.output
     assert "tiny as onnx" in done.stdout and "agrees with the model" in done.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "preset"]
-    from facefeat.export import OnnxModel
-
     # The hashes are those of the model before it was saved.
     assert OnnxModel(tmp_path / "m.onnx").metadata.fingerprint == OnnxModel(file).metadata.fingerprint
 

@@ -215,8 +215,7 @@ def test_tensorflow_is_imported_on_a_tensorflow_only_path_alone() -> None:
                 found.append(str(path.relative_to(SOURCE)))
     # The detector; LiteRT's interpreter; and, asked only where the backend is TensorFlow, devices and gradients.
     assert set(found) <= {
-        "builtin/detectors/mtcnn.py",
-        "networks/classifier.py",
+        "networks/keras_backend.py",
         "export/runtimes.py",
         "latent/explain.py",
     }

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from facefeat import FaceFeatureModel, InputError, PresetError
+from facefeat.networks.runtime import RuntimeOptions
 from facefeat.presets.store import find_preset, load_classifier, read_config, save_preset, update_card
 from made import TINY
 
@@ -118,7 +119,7 @@ def edit_backbone(**changes: Any) -> Callable[[dict[str, Any]], Any]:
 def test_what_does_not_fit_is_said(folder: Path, edit: Callable[[dict[str, Any]], Any], message: str) -> None:
     change(folder, edit)
     with pytest.raises(PresetError, match=message):
-        load_classifier(folder)
+        load_classifier(folder, RuntimeOptions("keras"))
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\x00\xff"])

@@ -86,7 +86,7 @@ class Host:
         self,
         preset: str | None = None,
         allowed: Path | None = None,
-        detector: str = "mtcnn",
+        detector: str = "centerface",
         data: Path | None = None,
         say: Callable[[str], Any] = lambda line: None,
     ) -> None:
@@ -125,7 +125,7 @@ class Host:
     @property
     def device(self) -> str:
         """Where the model runs, in words."""
-        from facefeat.networks.classifier import has_accelerator
+        from facefeat.networks.keras_backend import has_accelerator
 
         if has_accelerator():
             return "GPU"

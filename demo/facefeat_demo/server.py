@@ -75,7 +75,7 @@ def _cleaned_up() -> Iterator[None]:
 
 @contextlib.contextmanager
 def running(
-    settings: Settings, detector: str = "mtcnn", say: Callable[[str], Any] = lambda line: None
+    settings: Settings, detector: str = "centerface", say: Callable[[str], Any] = lambda line: None
 ) -> Iterator[Any]:
     """The page, a `gradio.Blocks`, up and warm for the length of a block. say: told what takes long.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from facefeat.latent.morph import Morph, MorphOptions
     from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
+    from facefeat.networks.runtime import RuntimeOptions
     from facefeat.plugins.contracts import Detector
     from facefeat.presets.latent_directions import LatentDirections
     from facefeat.presets.lazy_parts import LazyParts
@@ -49,7 +50,7 @@ class FaceFeatureModel:
         schema: str | Path | Mapping[str, Any] | Schema = "utkface",
         image_size: int = 96,
         alignment: str | Alignment = "utkface",
-        detector: str = "mtcnn",
+        detector: str = "centerface",
         backbone_config: Mapping[str, Any] | None = None,
         head_config: Mapping[str, Any] | None = None,
         detector_config: Mapping[str, Any] | None = None,
@@ -87,11 +88,12 @@ class FaceFeatureModel:
         detector: str,
         detector_config: Mapping[str, Any] | None,
         folder: Path | None = None,
+        runtime: RuntimeOptions | None = None,
     ) -> FaceFeatureModel:
         from facefeat.presets.lazy_parts import LazyParts
 
         self._classifier, self._metadata = classifier, metadata
-        self._parts: LazyParts = LazyParts(metadata.name, classifier.schema, detector, detector_config, folder)
+        self._parts: LazyParts = LazyParts(metadata.name, classifier.schema, detector, detector_config, folder, runtime)
         return self
 
     @classmethod
@@ -99,27 +101,31 @@ class FaceFeatureModel:
         cls,
         preset: str | os.PathLike[str] | None = None,
         *,
-        detector: str = "mtcnn",
+        detector: str = "centerface",
         detector_config: Mapping[str, Any] | None = None,
+        runtime: RuntimeOptions | None = None,
     ) -> FaceFeatureModel:
         """A trained model: the bundled default, or a registered name, or a preset folder.
+
+        runtime: what its networks run on, such as `RuntimeOptions("keras")` or `RuntimeOptions(threads=1)`; by default
+        ONNX Runtime where the preset has graphs, on the first accelerator that it supports, else on the CPU.
 
         Raises PresetError for an unknown preset, or a folder that is incomplete, altered or of another version.
         """
         from facefeat.presets.store import find_preset, load_classifier, read_record
 
         folder = find_preset(None if preset is None else str(preset))
-        classifier, config = load_classifier(folder)
+        classifier, config = load_classifier(folder, runtime)
         metadata = Metadata.of_preset(config, read_record(folder))
         latent_folder = folder if config.get("decoder") else None
-        return cls.__new__(cls)._assemble(classifier, metadata, detector, detector_config, latent_folder)
+        return cls.__new__(cls)._assemble(classifier, metadata, detector, detector_config, latent_folder, runtime)
 
     @classmethod
     def from_recipe(
         cls,
         recipe: str | Path | Recipe,
         *,
-        detector: str = "mtcnn",
+        detector: str = "centerface",
         detector_config: Mapping[str, Any] | None = None,
     ) -> FaceFeatureModel:
         """The untrained model that a recipe describes; its initial weights follow from the seed. Raises RecipeError."""

@@ -75,7 +75,7 @@ def test_models_and_their_cards(visit: Go, drawing: str) -> None:
     v.page.get_by_role("heading", name="In use: drawing").wait_for()
     v.page.get_by_text("What is installed").click()
     v.page.get_by_role("heading", name=re.compile("Detectors")).wait_for()
-    assert v.page.get_by_text("mtcnn", exact=True).is_visible()
+    assert v.page.get_by_text("centerface", exact=True).is_visible()
     v.page.get_by_role("button", name="Use this model").click()
     v.page.get_by_text("This page now uses drawing").wait_for()
     v.page.wait_for_timeout(2500)  # the page is made anew

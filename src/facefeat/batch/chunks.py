@@ -7,13 +7,10 @@ through the model together. An engine decides who reads a chunk and when, and no
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +19,8 @@ from facefeat.batch.inputs import Chunk
 from facefeat.batch.reader import PictureReader
 from facefeat.batch.table import Found, arrow_schema, to_rows
 from facefeat.errors import ImageError
+from facefeat.networks.runtime import RuntimeOptions, default_options
 from facefeat.pipeline import faces_of
-from facefeat.utils.files import read_json
 from facefeat.utils.machine import cores
 
 if TYPE_CHECKING:
@@ -41,13 +38,14 @@ _GROUP_PIXELS = 64_000_000  # or fewer, so that large photos do not fill the mem
 
 @dataclass(frozen=True)
 class Settings:
-    """What the rows depend on. preset: a folder."""
+    """What the rows depend on. preset: a folder. runtime: what the networks run on."""
 
     preset: str
-    detector: str = "mtcnn"
+    detector: str = "centerface"
     detector_config: Mapping[str, Any] = field(default_factory=dict)
     latent: bool = False
     chunk: int = CHUNK
+    runtime: RuntimeOptions = field(default_factory=default_options)
 
 
 def default_threads() -> int:
@@ -55,25 +53,14 @@ def default_threads() -> int:
     return min(8, cores())
 
 
-def backend_in_use() -> str:
-    """The Keras backend that is, or will be, in use; without importing it, for a driver of a cluster needs none."""
-    keras = sys.modules.get("keras")
-    if keras is not None:
-        return str(keras.config.backend())
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        configured = read_json(home / "keras.json")["backend"]
-    except (OSError, ValueError, KeyError, TypeError):
-        configured = "tensorflow"
-    return os.environ.get("KERAS_BACKEND") or str(configured)
-
-
 def load_model(settings: Settings) -> FaceFeatureModel:
     """The model that the settings name."""
     from facefeat.model import FaceFeatureModel
 
     config = dict(settings.detector_config)
-    return FaceFeatureModel.from_preset(settings.preset, detector=settings.detector, detector_config=config)
+    return FaceFeatureModel.from_preset(
+        settings.preset, detector=settings.detector, detector_config=config, runtime=settings.runtime
+    )
 
 
 class ChunkReader:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.batch.chunks import ChunkReader, Settings, backend_in_use
+from facefeat.batch.chunks import ChunkReader, Settings
 from facefeat.batch.inputs import Chunk
 from facefeat.errors import FacefeatError, InputError
+from facefeat.networks.keras_backend import backend_in_use
 from facefeat.utils.stderr import native_stderr_held
 
 if TYPE_CHECKING:
@@ -100,6 +101,9 @@ def read_on_cluster(
 
     from facefeat._version import __version__
 
+    # A worker computes with the cores that it was given, however many the machine has.
+    threads_of_one = settings.runtime.threads or max(1, int(cluster.cpus))
+    settings = replace(settings, runtime=replace(settings.runtime, threads=threads_of_one))
     ours = not ray.is_initialized()
     if ours:
         _start(cluster.address)

@@ -11,12 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.batch.chunks import CHUNK, ChunkReader, Settings, backend_in_use
+from facefeat.batch.chunks import CHUNK, ChunkReader, Settings
 from facefeat.batch.cluster import Cluster, read_on_cluster
 from facefeat.batch.files import NO_ACCESS, is_address
 from facefeat.batch.inputs import Chunk, InputDigest, chunks, list_items, look, needs_order, shards_in
 from facefeat.batch.parts import BatchSummary, Run
 from facefeat.errors import DataError, FacefeatError, InputError, MissingExtraError, did_you_mean
+from facefeat.networks.keras_backend import backend_in_use
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def run_batch(
     output: str | os.PathLike[str],
     *,
     preset: str | os.PathLike[str] | None = None,
-    detector: str = "mtcnn",
+    detector: str = "centerface",
     detector_config: Mapping[str, Any] | None = None,
     latent: bool = False,
     column: str | None = None,
@@ -188,8 +189,10 @@ def require_extra(engine: str = "local") -> None:
 def _facts(settings: Settings, plan: InputDigest) -> dict[str, Any]:
     """What the rows depend on, as far as the user decides it; the number of threads and the engine are not among it."""
     from facefeat._version import __version__
+    from facefeat.presets.store import has_graphs
 
-    hashes = (Path(settings.preset) / "SHA256SUMS").read_bytes()
+    folder = Path(settings.preset)
+    hashes = (folder / "SHA256SUMS").read_bytes()
     return {
         "input": {"pictures": plan.count, "sha256": plan.digest},
         "preset": hashlib.sha256(hashes).hexdigest(),
@@ -198,7 +201,7 @@ def _facts(settings: Settings, plan: InputDigest) -> dict[str, Any]:
         "latent": settings.latent,
         "chunk": settings.chunk,
         "facefeat": __version__,
-        "backend": backend_in_use(),
+        "runtime": "onnx" if settings.runtime.runtime != "keras" and has_graphs(folder) else backend_in_use(),
     }
 
 

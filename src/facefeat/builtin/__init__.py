@@ -10,7 +10,7 @@ from facefeat.plugins.hookspecs import hookimpl
 
 @hookimpl
 def facefeat_detectors() -> Iterable[Component]:
-    """`mtcnn` and `whole-image`."""
+    """`centerface`, `mtcnn` and `whole-image`."""
     from facefeat.builtin.detectors import COMPONENTS
 
     return COMPONENTS

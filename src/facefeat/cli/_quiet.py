@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from facefeat.networks.keras_backend import require_keras
 from facefeat.utils.stderr import native_stderr_held
 
 
@@ -16,6 +17,7 @@ def start_keras() -> None:
     """
     if "keras" in sys.modules:
         return
+    require_keras("this command")
     with native_stderr_held():
         import keras  # noqa: F401
     # Of its own logger the warnings are for who writes a training loop: that a second model was compiled, say.

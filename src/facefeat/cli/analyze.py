@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from facefeat.cli._inputs import check_data, check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say
 from facefeat.errors import InputError
 
@@ -23,6 +23,7 @@ from facefeat.errors import InputError
 @click.option("--split", default="val", show_default=True, help="The faces to study.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the analyzer; repeatable.")
+@runtime_options
 def analyze(
     name: str,
     data: Path,
@@ -51,11 +52,9 @@ def analyze(
     check_data(data, splits)
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
-        start_keras()
-        from facefeat import FaceFeatureModel
         from facefeat.data import load_dataset
 
-        model = FaceFeatureModel.from_preset(preset)
+        model = load_model(preset)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
     with console.status(f"{name}: {len(dataset):,} faces"):

@@ -9,7 +9,7 @@ import time
 import click
 
 from facefeat.cli._inputs import Finite
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import runtime_options
 from facefeat.cli._show import progress, say, warn
 
 _OF_RAY = ("address", "workers", "gpus", "cpus")
@@ -23,8 +23,8 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--give-up-after", type=click.IntRange(0), default=50, show_default=True, metavar="N", help="Stop after "
               "N pictures in a row that a permission or the network kept away; 0: never.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--detector", default="mtcnn", show_default=True, metavar="NAME", help="whole-image where every picture "
-              "is one face already, or a plugin's.")  # fmt: skip
+@click.option("--detector", default="centerface", show_default=True, metavar="NAME", help="whole-image where every "
+              "picture is one face already, or a plugin's.")  # fmt: skip
 @click.option("--latent", is_flag=True, help="Write each face's latent, too.")
 @click.option("--column", metavar="NAME", help="The column of a Parquet's pictures. [default: found by its type]")
 @click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process. [default: one a core, "
@@ -36,6 +36,7 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--gpus", type=Finite(min=0), metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. "
               "[default: none]")  # fmt: skip
 @click.option("--cpus", type=Finite(min=0), metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")
+@runtime_options
 @click.pass_context
 def batch(
     ctx: click.Context,
@@ -80,8 +81,6 @@ def batch(
         def show(count: int, total: int) -> None:
             nonlocal bar, shown
             if bar is None:  # everything is checked; whoever has mistyped something has not waited for TensorFlow
-                if engine == "local" and count < total:
-                    start_keras()
                 bar = stack.enter_context(progress("reading pictures", total))
             bar.advance(count - shown, "reading pictures")
             shown = count

@@ -9,7 +9,7 @@ import click
 
 from facefeat.cli._changes import as_number, attribute_options, requested
 from facefeat.cli._inputs import check_data, check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
 
@@ -30,6 +30,7 @@ NEAREST = 5
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
 @click.option("--size", default=192, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")
+@runtime_options
 def compose(
     age: str | None,
     gender: str | None,
@@ -62,11 +63,9 @@ def compose(
     check_model(preset)
     if data is not None:
         check_data(data, splits)
-    start_keras()
     from facefeat.data import load_dataset
-    from facefeat.model import FaceFeatureModel
 
-    model = FaceFeatureModel.from_preset(preset)
+    model = load_model(preset)
     attributes = requested(model.schema, {"age": age, "gender": gender, "race": race}, others)
     check_attributes(model.schema, attributes)
     model.require_decoder()

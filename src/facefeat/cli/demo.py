@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from facefeat.cli._inputs import check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import runtime_options
 from facefeat.cli._show import say
 
 
@@ -25,6 +25,7 @@ from facefeat.cli._show import say
               "folder, tar, zip or CSV. Visitors see its faces.")  # fmt: skip
 @click.option("--max-upload", metavar="MB", type=click.IntRange(1, 1000), default=30, show_default=True,
               help="Largest file of a photo.")  # fmt: skip
+@runtime_options
 def demo(
     share: bool,
     port: int | None,
@@ -53,7 +54,6 @@ def demo(
     check_model(preset)
     port = free_port(host, port)  # said before the model is read
     say(f"Reading the model{' and the data' if data else ''} ...", err=True)
-    start_keras()
     settings = Settings(
         preset=preset,
         allow_presets=allow_presets,

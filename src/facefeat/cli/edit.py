@@ -9,7 +9,7 @@ import click
 from facefeat.cli._changes import attribute_options, requested
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import Finite, check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
 
@@ -32,6 +32,7 @@ from facefeat.errors import InputError
               "`facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
 @click.option("--size", type=click.IntRange(32, 1024), help="Side of a face, pixels.  [default: 256]")
+@runtime_options
 def edit(
     photo: str,
     age: str | None,
@@ -65,10 +66,8 @@ def edit(
         raise InputError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
     check_model(preset)
     (pixels,) = open_photos(photo)
-    start_keras()
-    from facefeat.model import FaceFeatureModel
 
-    model = FaceFeatureModel.from_preset(preset)
+    model = load_model(preset)
     changes = requested(model.schema, {"age": age, "gender": gender, "race": race}, others, signed=True)
     check_changes(model.schema, changes)
     model.require_decoder()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facefeat.cli._inputs import check_data, check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
               "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@runtime_options
 def evaluate(
     data: Path, preset: str | None, split: str, splits: Path | None, folder: Path | None, bootstrap: int, as_json: bool
 ) -> None:
@@ -37,7 +38,6 @@ def evaluate(
     from facefeat.data import load_dataset
     from facefeat.evaluation.audit import require_extra
     from facefeat.evaluation.page import OURS
-    from facefeat.model import FaceFeatureModel
     from facefeat.utils.atomic import check_folder
 
     if folder is not None:
@@ -46,9 +46,8 @@ def evaluate(
         check_folder(folder, "a report", OURS.__contains__)
     check_model(preset)
     check_data(data, splits)
-    start_keras()
     console = Console(stderr=True)
-    model = FaceFeatureModel.from_preset(preset)
+    model = load_model(preset)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
     with console.status(f"scoring {len(dataset.table):,} faces"):

@@ -8,7 +8,7 @@ import click
 
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say
 
 
@@ -24,6 +24,7 @@ from facefeat.cli._show import say
               "`facefeat predict`. [default: the largest]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the bundled one]")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")
+@runtime_options
 def explain(
     photo: str,
     output: Path,
@@ -41,10 +42,8 @@ def explain(
     check_picture(output)
     check_model(preset)
     (pixels,) = open_photos(photo)
-    start_keras()
-    from facefeat.model import FaceFeatureModel
 
-    model = FaceFeatureModel.from_preset(preset)
+    model = load_model(preset)
     check_request(model.schema, attribute, label, method)
     crop = the_face(model, photo, pixels, face).cut(model.image_size)
     found = model.explain(crop[None], attribute, label, method=method)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facefeat.cli._inputs import check_data, check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say
 
 
@@ -18,6 +18,7 @@ from facefeat.cli._show import say
               "itself]")  # fmt: skip
 @click.option("--split", default="train", show_default=True, help="The faces to fit on.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
+@runtime_options
 def fit_directions(preset: str, data: Path, output: Path | None, split: str, splits: Path | None) -> None:
     """Fit the directions of a preset's latents on a data set, and write the preset with them.
 
@@ -37,11 +38,9 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     check_data(data, splits)
     console = Console(stderr=True, highlight=False)
     with console.status("reading the model"):
-        start_keras()
-        from facefeat import FaceFeatureModel
         from facefeat.data import load_dataset
 
-        model = FaceFeatureModel.from_preset(preset)
+        model = load_model(preset)
         model.require_decoder()
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facefeat.cli._inputs import check_data, check_model, expand
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, warn
 from facefeat.errors import InputError
 
@@ -19,10 +19,11 @@ from facefeat.errors import InputError
 @click.option("--split", help="This split of a data set alone.  [default: all]")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--detector", metavar="NAME", help="With --photos: mtcnn (default), whole-image, or a plugin's.")
+@click.option("--detector", metavar="NAME", help="With --photos: centerface (default), mtcnn, whole-image, a plugin's.")
 @click.option("--metric", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True,
               help="Distance between latents.")  # fmt: skip
 @click.option("--crops/--no-crops", default=True, show_default=True, help="Keep a small picture of each face.")
+@runtime_options
 def index(
     data: tuple[str, ...],
     output: Path,
@@ -56,12 +57,10 @@ def index(
     check_model(preset, detector)
     if not photos:
         check_data(data[0], splits)
-    start_keras()
-    from facefeat import FaceFeatureModel
     from facefeat.data import load_dataset
     from facefeat.index import DatasetFaces, PhotoFaces, build_index
 
-    model = FaceFeatureModel.from_preset(preset, detector=detector or "mtcnn")
+    model = load_model(preset, detector)
     faces: DatasetFaces | PhotoFaces
     if photos:
         faces, units = PhotoFaces(files), len(files)

@@ -8,7 +8,7 @@ import click
 
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say
 
 
@@ -31,6 +31,7 @@ from facefeat.cli._show import say
 @click.option("--attributes", is_flag=True, help="Write what the model predicts beside each frame.")
 @click.option("--fps", default=30.0, show_default=True, help="Frames a second.")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a frame, pixels.")
+@runtime_options
 def morph(
     photos: tuple[str, ...],
     output: Path,
@@ -60,12 +61,9 @@ def morph(
         )
     check_model(preset)
     opened = open_photos(*photos)
-    start_keras()
     import numpy as np
 
-    from facefeat.model import FaceFeatureModel
-
-    model = FaceFeatureModel.from_preset(preset)
+    model = load_model(preset)
     model.require_decoder()
     chosen = faces if len(faces) == len(photos) else (faces or (None,)) * len(photos)
     found = [the_face(model, *one) for one in zip(photos, opened, chosen, strict=True)]

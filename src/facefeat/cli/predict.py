@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facefeat.cli._inputs import Finite, check_model, expand
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._results import CsvWriter, JsonWriter, Writer, terminal_writer
 from facefeat.cli._show import Escaping, progress, warn
 from facefeat.errors import FacefeatError, InputError
@@ -23,7 +23,6 @@ from facefeat.utils.atomic import atomic_file, unwritable
 
 if TYPE_CHECKING:
     from facefeat import FaceFeatureModel
-    from facefeat.export import OnnxModel
     from facefeat.types import ImageResult
 
 CHUNK = 16
@@ -33,11 +32,7 @@ CHUNK = 16
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option(
-    "--engine", type=click.Choice(["keras", "onnx"]), default="keras", show_default=True, help="What runs the model."
-)
-@click.option("--model", "model_file", metavar="FILE", help="For --engine onnx: what `facefeat export` wrote.")
-@click.option("--detector", metavar="NAME", help="mtcnn (default), whole-image for crops, or a plugin's.")
+@click.option("--detector", metavar="NAME", help="centerface (default), mtcnn, whole-image for crops, or a plugin's.")
 @click.option("--min-score", metavar="P", type=Finite(0, 1), default=0.0, help="Leave out faces of which the "
               "detector is less sure than P.")  # fmt: skip
 @click.option(
@@ -52,13 +47,12 @@ CHUNK = 16
 @click.option(
     "--annotate", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Draw on copies, saved in DIR."
 )
+@runtime_options
 @click.pass_context
 def predict(
     ctx: click.Context,
     inputs: tuple[str, ...],
     preset: str | None,
-    engine: str,
-    model_file: str | None,
     detector: str | None,
     min_score: float,
     min_confidence: float,
@@ -75,8 +69,6 @@ def predict(
         raise click.UsageError("--json and --csv exclude each other. Give one of them.")
     if not inputs:
         raise click.UsageError("no photo given. Valid: files, folders or globs, such as: facefeat predict photo.jpg")
-    if (engine == "onnx") != (model_file is not None) or (model_file is not None and preset is not None):
-        raise click.UsageError("an exported model is given as: --engine onnx --model FILE, without --preset.")
     found = expand(inputs)
     if not found.files:
         raise InputError(" ".join(found.complaints))
@@ -89,9 +81,7 @@ def predict(
     with contextlib.redirect_stdout(sys.stderr), progress("reading the model", len(found.files)) as bar:
         # Where no input exists, that can be said without a model; only CSV needs its schema for the columns.
         needed = as_csv or any(os.path.exists(f) for f in found.files)
-        model = None
-        if needed:
-            model = _load(preset, detector) if model_file is None else _load_onnx(model_file, detector)
+        model = load_model(preset, detector) if needed else None
         schema = None if model is None else model.schema
         writer: Writer
         if as_json:
@@ -118,26 +108,8 @@ def predict(
         ctx.exit(1)
 
 
-def _load(preset: str | None, detector: str | None) -> FaceFeatureModel:
-    start_keras()
-    from facefeat import FaceFeatureModel
-
-    if detector is None:
-        return FaceFeatureModel.from_preset(preset)
-    return FaceFeatureModel.from_preset(preset, detector=detector)
-
-
-def _load_onnx(file: str, detector: str | None) -> OnnxModel:
-    from facefeat.export import OnnxModel
-
-    model = OnnxModel(file, detector=detector or "mtcnn")
-    if detector in (None, "mtcnn"):
-        start_keras()  # which that detector is about to do, with its start-up log
-    return model
-
-
 def _read(
-    model: FaceFeatureModel | OnnxModel | None, files: Sequence[str], min_score: float, min_confidence: float
+    model: FaceFeatureModel | None, files: Sequence[str], min_score: float, min_confidence: float
 ) -> list[ImageResult]:
     from facefeat.networks.postprocess import abstain
     from facefeat.types import ImageResult

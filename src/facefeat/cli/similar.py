@@ -10,7 +10,7 @@ import click
 
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
-from facefeat.cli._quiet import start_keras
+from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each face.")
 @click.option("--exact", is_flag=True, help="Compare with every face, where the index would be searched approximately.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: that of the index]")
-@click.option("--detector", metavar="NAME", help="mtcnn (default), whole-image for crops, or a plugin's.")
+@click.option("--detector", metavar="NAME", help="centerface (default), mtcnn, whole-image for crops, or a plugin's.")
+@runtime_options
 def similar(
     photo: str,
     folder: Path,
@@ -101,10 +102,8 @@ def encode_photo(
     preset = preset or index.facts["preset"] or None
     check_model(preset, detector)
     (pixels,) = open_photos(photo)
-    start_keras()
-    from facefeat import FaceFeatureModel
 
-    model = FaceFeatureModel.from_preset(preset, detector=detector or "mtcnn")
+    model = load_model(preset, detector)
     index.check(model)
     crop = the_face(model, photo, pixels, face).cut(model.image_size)
     return crop, model.encode(crop[None])

@@ -8,19 +8,15 @@ from pathlib import Path
 import numpy as np
 
 
-def outputs_of(path: Path, format: str, crops: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Output name -> array for crops (N, S, S, 3) uint8; None for ONNX where onnxruntime is not installed."""
+def outputs_of(path: Path, format: str, crops: np.ndarray) -> dict[str, np.ndarray]:
+    """Output name -> array for crops (N, S, S, 3) uint8."""
     return {"onnx": _onnx, "litert": _litert, "savedmodel": _saved_model}[format](path, crops)
 
 
-def _onnx(path: Path, crops: np.ndarray) -> dict[str, np.ndarray] | None:
-    from facefeat.errors import MissingExtraError
-    from facefeat.export.onnx_model import open_session
+def _onnx(path: Path, crops: np.ndarray) -> dict[str, np.ndarray]:
+    from facefeat.networks.runtime import RuntimeOptions, open_session, providers
 
-    try:
-        session = open_session(path)
-    except MissingExtraError:
-        return None
+    session = open_session(path.read_bytes(), repr(str(path)), providers("cpu"), RuntimeOptions())
     names = [o.name for o in session.get_outputs()]
     return dict(zip(names, session.run(names, {"crops": crops}), strict=True))
 

@@ -116,7 +116,7 @@ def _check_model(classifier: Classifier, decoder: FaceDecoder | None) -> None:
             f"models are exported on the TensorFlow backend. Received: KERAS_BACKEND={backend}. A preset is the same "
             "on every backend: save it, and type KERAS_BACKEND=tensorflow facefeat export --preset FOLDER"
         )
-    from facefeat.networks.classifier import can_jit
+    from facefeat.networks.keras_backend import can_jit
 
     parts = [(classifier.backbone, classifier.backbone_model), (classifier.head, classifier.head_model)]
     if decoder is not None and decoder.detail_encoder is not None:

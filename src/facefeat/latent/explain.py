@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import InputError, did_you_mean
+from facefeat.networks.linear_head import linear_head
 from facefeat.networks.postprocess import read_logits
 
 if TYPE_CHECKING:
@@ -99,13 +100,14 @@ def explain(
         InputError: for an unknown attribute, class or method, or attention of a head without it.
     """
     label = check_request(classifier.schema, attribute, label, method)
-    attends = hasattr(classifier.head_model, "attention_maps")
+    linear = linear_head(classifier)
+    attends = linear is None and hasattr(classifier.head_model, "attention_maps")
     if method == "attention" and (not attends or label is not None):
         why = (
             "maps of attention are the same for every class" if attends else f"{classifier.head.name!r} does not attend"
         )
         raise InputError(f"method 'attention': {why}. Use method 'gradient'.")
-    features, view = classifier.feature_map(crops), _view(classifier.backbone_model)
+    features, view = classifier.feature_map(crops), _view(classifier)
     logits = classifier.logits_of(features)
     own = read_logits(classifier.schema, logits, classifier.calibration).labels[attribute]
     labels = tuple(str(x) for x in own) if label is None else (label,) * len(crops)
@@ -115,17 +117,21 @@ def explain(
     weights = np.stack(
         [_slope(classifier, logits, i, attribute, x) for i, x in enumerate(labels)] or [logits[attribute]]
     )
-    found = _gradient(classifier.head_model, features, attribute, weights[: len(crops)]) if len(crops) else features
+    if not len(crops):
+        found = features
+    elif linear is not None:  # the same at each place: this is the class activation map
+        h, w, _ = classifier.feature_shape
+        found = (weights @ linear[attribute].T)[:, None, None] / (h * w)
+    else:
+        found = _gradient(classifier.head_model, features, attribute, weights)
     maps = np.asarray((features * found).sum(axis=-1), "float32")
     return Explanation(attribute, "gradient", labels, maps, crops, view)
 
 
-def _view(backbone: Any) -> float:
-    """The share of the side that a backbone looks at: of one that cuts the middle out with a layer named "view"."""
-    for layer in backbone.layers:
-        if layer.name == "view":
-            return float(layer.output.shape[1] / layer.input.shape[1])
-    return 1.0
+def _view(classifier: Classifier) -> float:
+    """The share of the side that a backbone looks at: less than 1 for one that is set to cut the middle out."""
+    size = classifier.image_size
+    return round(float(classifier.backbone.config.get("view", 1.0)) * size) / size
 
 
 def check_request(schema: Schema, attribute: str, label: str | None, method: str) -> str | None:

@@ -1,20 +1,21 @@
-"""A decoder with its detail encoder: latents in, crops out, in batches, on any Keras backend."""
+"""A decoder with its detail encoder: latents in, crops out, in batches, on any runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError, PluginError
-from facefeat.networks.classifier import BATCH, ComponentRef, padded, use_jit
-from facefeat.networks.classifier import run_in_batches as in_batches
+from facefeat.networks.keras_backend import require_keras
+from facefeat.networks.models import ComponentRef
+from facefeat.networks.onnx_graph import OUTPUT
+from facefeat.networks.runtime import BATCH, KerasRuntime, Runtime, in_batches
 from facefeat.plugins.contracts import DetailDecoder
 from facefeat.plugins.registry import get_registry
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from facefeat.types import FloatArray, UInt8Array
 
 WEIGHTS = {"decoder": "decoder.weights.h5", "detail_encoder": "detail_encoder.weights.h5"}
@@ -25,17 +26,21 @@ WEIGHTS = {"decoder": "decoder.weights.h5", "detail_encoder": "detail_encoder.we
 class FaceDecoder:
     """A decoder for the latents of one classifier.
 
-    feature_dim: D, the width of the classifier's own latents.
-    model: Keras model, latents (B, D + K) -> crops (B, S, S, 3) in 0..1.
-    detail_encoder: Keras model, crops (B, S, S, 3) float 0..255 -> codes (B, K); None where K is 0.
+    feature_dim: D, the width of the classifier's own latents. detail_dim: K, that of the detail code; 0 without one.
+    models: "decoder" -> Keras model, latents (B, D + K) -> crops (B, S, S, 3) in 0..1, and where K is not 0
+    "detail_encoder" -> Keras model, crops (B, S, S, 3) float 0..255 -> codes (B, K); of a preset they are built when
+    something needs Keras. runtime: what computes their outputs. hashes, stored: as of a
+    `Classifier`.
     """
 
     ref: ComponentRef
     image_size: int
     feature_dim: int
-    model: Any
-    detail_encoder: Any = None
-    _runners: dict[str, Callable[[np.ndarray], Any]] = field(default_factory=dict, repr=False)
+    detail_dim: int
+    models: Mapping[str, Any]
+    runtime: Runtime
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    stored: Path | None = None
 
     @classmethod
     def build(
@@ -46,12 +51,15 @@ class FaceDecoder:
         Raises UnknownComponentError, MissingExtraError, InputError where the configuration is not valid, PluginError
         where what was built takes latents of another width.
         """
+        require_keras("building a network")
         registry = get_registry()
         found = registry.get("decoder", name)
         ref = ComponentRef(found.component.name, dict(config or {}), found.distribution, found.version)
         made = registry.build("decoder", name, latent_dim=feature_dim, image_size=image_size, **(config or {}))
         model, encoder = (made.decoder, made.detail_encoder) if isinstance(made, DetailDecoder) else (made, None)
-        decoder = cls(ref, image_size, feature_dim, model, encoder)
+        models = {"decoder": model, **({} if encoder is None else {"detail_encoder": encoder})}
+        width = 0 if encoder is None else int(encoder.output_shape[-1])
+        decoder = cls(ref, image_size, feature_dim, width, models, KerasRuntime(models))
         if model.input_shape != (None, decoder.latent_dim):
             raise PluginError(
                 f"decoder {found.qualified!r} {found.version} breaks its contract: it takes {model.input_shape}, but "
@@ -60,20 +68,28 @@ class FaceDecoder:
         return decoder
 
     @property
-    def detail_dim(self) -> int:
-        """K, the width of the detail code; 0 without a detail encoder."""
-        return 0 if self.detail_encoder is None else int(self.detail_encoder.output_shape[-1])
-
-    @property
     def latent_dim(self) -> int:
         """D + K, the width of the latents that it reads."""
         return self.feature_dim + self.detail_dim
 
     @property
     def parts(self) -> dict[str, Any]:
-        """Part -> its Keras model: "decoder", and "detail_encoder" where there is one."""
-        parts = {"decoder": self.model, "detail_encoder": self.detail_encoder}
-        return {k: v for k, v in parts.items() if v is not None}
+        """Network -> its Keras model: "decoder", and "detail_encoder" where there is one; built at first use."""
+        return dict(self.models)
+
+    @property
+    def model(self) -> Any:
+        """The decoder's Keras model."""
+        return self.models["decoder"]
+
+    @property
+    def detail_encoder(self) -> Any:
+        """The detail encoder's Keras model, or None."""
+        return self.models.get("detail_encoder")
+
+    def use_keras(self) -> None:
+        """Run the Keras models from now on, with the weights that they have: before and after they are changed."""
+        self.runtime, self.hashes = KerasRuntime(self.models), {}
 
     @property
     def weights(self) -> list[Any]:
@@ -83,7 +99,7 @@ class FaceDecoder:
     def clone(self) -> FaceDecoder:
         """The same architecture built again, under the Keras dtype policy of the moment, with the same weights."""
         made = FaceDecoder.build(
-            f"{self.ref.distribution}:{self.ref.name}",
+            self.ref.qualified,
             feature_dim=self.feature_dim,
             image_size=self.image_size,
             config=self.ref.config,
@@ -95,11 +111,13 @@ class FaceDecoder:
         """Take the weights of a decoder of the same architecture."""
         for mine, its in zip(self.parts.values(), other.parts.values(), strict=True):
             mine.set_weights(its.get_weights())
+        if self.hashes or not isinstance(self.runtime, KerasRuntime):
+            self.use_keras()
 
     def decode(self, latents: FloatArray) -> FloatArray:
         """(N, D + K) -> (N, S, S, 3) float32 in 0..1. Raises InputError for latents of another width, or NaN."""
         checked = check_latents(latents, self.latent_dim)
-        crops: FloatArray = in_batches(self._runner("decoder"), checked, (self.latent_dim,))
+        crops: FloatArray = in_batches(lambda batch: self.runtime.run("decoder", batch)[OUTPUT], checked)
         return crops
 
     def draw(self, latents: FloatArray) -> UInt8Array:
@@ -119,22 +137,10 @@ class FaceDecoder:
         """(N, D) attribute features and the crops (N, S, S, 3) uint8 that they are of -> (N, D + K) latents."""
         import numpy as np
 
-        if self.detail_encoder is None:
+        if not self.detail_dim:
             return features
-        size = self.image_size
-        codes = in_batches(self._runner("detail_encoder"), crops, (size, size, 3))
+        codes = in_batches(lambda batch: self.runtime.run("detail_encoder", batch)[OUTPUT], crops)
         return np.concatenate([features, codes], axis=1)
-
-    def _runner(self, part: str) -> Callable[[np.ndarray], Any]:
-        import keras
-
-        if part not in self._runners:
-            inner = self.parts[part]
-            inputs = keras.Input(inner.input_shape[1:])
-            model = keras.Model(inputs, inner(inputs))
-            model.compile(jit_compile=use_jit(model))
-            self._runners[part] = padded(model.predict_on_batch)
-        return self._runners[part]
 
 
 def check_latents(latents: object, width: int) -> FloatArray:

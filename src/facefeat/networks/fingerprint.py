@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from facefeat.utils.precision import stored_weight
 
 if TYPE_CHECKING:
-    from facefeat.networks.classifier import Classifier, ComponentRef
+    from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
+    from facefeat.networks.models import ComponentRef
 
 
 def encoder_hash(classifier: Classifier, decoder: FaceDecoder | None = None) -> str:
@@ -20,9 +21,9 @@ def encoder_hash(classifier: Classifier, decoder: FaceDecoder | None = None) -> 
     Two models of one hash give the same latents, whatever their heads and calibrations.
     """
     about = {"image_size": classifier.image_size, "alignment": classifier.alignment.to_dict()}
-    parts = [(classifier.backbone, classifier.backbone_model)]
-    if decoder is not None and decoder.detail_encoder is not None:
-        parts.append((decoder.ref, decoder.detail_encoder))
+    parts = [(classifier.backbone, weights_of(classifier, "backbone"))]
+    if decoder is not None and decoder.detail_dim:
+        parts.append((decoder.ref, weights_of(decoder, "detail_encoder")))
     return _hash(about, parts)
 
 
@@ -34,16 +35,27 @@ def model_hash(classifier: Classifier) -> str:
         "schema": classifier.schema.to_dict(),
         "calibration": calibration,
     }
-    return _hash(about, [(classifier.head, classifier.head_model)])
+    return _hash(about, [(classifier.head, weights_of(classifier, "head"))])
 
 
-def _hash(about: Mapping[str, Any], parts: list[tuple[ComponentRef, Any]]) -> str:
+def weights_of(part: Classifier | FaceDecoder, network: str) -> str:
+    """SHA-256 (hex) of the weights of one network: what its preset says, or else that of its Keras model."""
+    return part.hashes.get(network) or weights_hash(part.models[network])
+
+
+def weights_hash(model: Any) -> str:
+    """SHA-256 (hex) of the weights of a Keras model, as a preset stores them, or saving would make another of it."""
     import numpy as np
 
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(stored_weight(weight)).tobytes())
+    return digest.hexdigest()
+
+
+def _hash(about: Mapping[str, Any], parts: list[tuple[ComponentRef, str]]) -> str:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for ref, model in parts:
+    for ref, weights in parts:
         digest.update(json.dumps([ref.distribution, ref.name, dict(ref.config)], sort_keys=True, default=str).encode())
-        for weight in model.get_weights():
-            # As a preset stores it, or saving would make another model of it.
-            digest.update(np.ascontiguousarray(stored_weight(weight)).tobytes())
+        digest.update(weights.encode())
     return digest.hexdigest()

@@ -15,6 +15,7 @@ from facefeat.presets.store import load_decoder
 
 if TYPE_CHECKING:
     from facefeat.networks.decoder import FaceDecoder
+    from facefeat.networks.runtime import RuntimeOptions
     from facefeat.plugins.contracts import Detector
     from facefeat.schema import Schema
 
@@ -30,6 +31,7 @@ class LazyParts:
         schema: its attributes.
         detector_name, detector_config: a registered name, and the configuration that it is built with.
         folder: a preset folder with a decoder, and perhaps directions, that are read from it; None where there is none.
+        runtime: what that decoder is to run on; None for the default of the process.
     """
 
     model: str
@@ -37,6 +39,7 @@ class LazyParts:
     detector_name: str
     detector_config: Mapping[str, Any] | None = None
     folder: Path | None = None
+    runtime: RuntimeOptions | None = None
     _decoder: FaceDecoder | None = field(default=None, repr=False)
     _directions: LatentDirections | None = field(default=None, repr=False)
 
@@ -72,7 +75,7 @@ class LazyParts:
         """The decoder. Raises PresetError as `require_decoder` and `load_decoder`."""
         self.require_decoder()
         if self._decoder is None and self.folder is not None:
-            self._decoder = load_decoder(self.folder)
+            self._decoder = load_decoder(self.folder, self.runtime)
         assert self._decoder is not None
         return self._decoder
 

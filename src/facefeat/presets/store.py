@@ -7,12 +7,19 @@ import io
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, UnknownPresetError, did_you_mean
+from facefeat.networks.classifier import Classifier
+from facefeat.networks.decoder import FaceDecoder
+from facefeat.networks.fingerprint import weights_hash
+from facefeat.networks.models import ComponentRef, LazyModels
+from facefeat.networks.onnx_graph import can_export, to_onnx
 from facefeat.networks.postprocess import Calibration
+from facefeat.networks.runtime import OnnxRuntime, RuntimeOptions, default_options
 from facefeat.plugins.registry import get_registry
 from facefeat.presets.latent_directions import FILE as DIRECTIONS
 from facefeat.schema import Schema
@@ -26,13 +33,15 @@ if TYPE_CHECKING:
     from facefeat.networks.decoder import FaceDecoder
     from facefeat.presets.latent_directions import LatentDirections
 
-FORMAT = 1
-"""Version of the folder's layout. A reader accepts this and older ones."""
+FORMAT = 2
+"""Version of the folder's layout. A reader accepts this and older ones: 1 had no graphs."""
 DEFAULT_PRESET = "mobilenet-112-utkface"
 MAX_CONFIG_BYTES = 1_000_000
 MAX_WEIGHT_BYTES = 2_000_000_000
-_WEIGHTS = {"backbone": "backbone.weights.h5", "head": "head.weights.h5"}
-_REQUIRED = ("config.json", "SHA256SUMS", *_WEIGHTS.values())
+CLASSIFIER = ("backbone", "head")
+"""The networks of a classifier. The files of each: NETWORK.weights.h5 and, where it could be exported, NETWORK.onnx."""
+DECODER = ("decoder", "detail_encoder")
+_REQUIRED = ("config.json", "SHA256SUMS", *(f"{n}.weights.h5" for n in CLASSIFIER))
 
 
 def sha256(path: Path) -> str:
@@ -67,6 +76,11 @@ def _check_is_preset(folder: Path) -> None:
         )
 
 
+def has_graphs(folder: Path) -> bool:
+    """Whether a preset's classifier can run on ONNX Runtime."""
+    return all((folder / f"{n}.onnx").is_file() for n in CLASSIFIER)
+
+
 def read_config(folder: str | Path) -> dict[str, Any]:
     """`config.json` of a preset, after size, hash and version checks of the whole folder.
 
@@ -93,15 +107,14 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     """The files that a preset of this configuration must have. Raises PresetError for one that is not there."""
-    from facefeat.networks.decoder import WEIGHTS
-
     # Older presets have none; one that is there must be listed as it is.
-    required = (*_REQUIRED, *([DIRECTIONS] if (folder / DIRECTIONS).exists() else []))
+    graphs = (f"{n}.onnx" for n in (*CLASSIFIER, *DECODER))
+    required = (*_REQUIRED, *(n for n in (DIRECTIONS, *graphs) if (folder / n).exists()))
     part = config.get("decoder")
     if part is None:
         return required
     try:
-        names = [WEIGHTS["decoder"], *([WEIGHTS["detail_encoder"]] if part["detail"] else [])]
+        names = [f"{n}.weights.h5" for n in decoder_networks(part)]
     except (KeyError, TypeError) as e:
         raise PresetError(f"preset {str(folder)!r}: config.json, decoder: incomplete or a wrong type: {e!r}") from None
     for name in names:
@@ -153,66 +166,157 @@ def _check_sums(folder: Path, required: Iterable[str]) -> None:
             )
 
 
-def load_classifier(folder: str | Path) -> tuple[Classifier, dict[str, Any]]:
-    """The classifier of a preset folder, and its configuration. Its weights are `fixed`.
+def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier of a preset folder, and its configuration.
 
-    Raises PresetError for a folder that is incomplete, altered, of a newer format, or whose plugin is not installed.
+    On ONNX Runtime neither Keras nor the plugins of its components are needed; what then asks for its Keras models
+    (training, gradients) builds them. options: None for those of the process (`networks.runtime.default_options`).
+
+    Raises PresetError for a folder that is incomplete, altered, of a newer format, or whose plugin is not installed;
+    InputError for a device that is not there.
     """
-    from facefeat.networks.classifier import Classifier
-
     config = read_config(folder := Path(folder))
-    try:
-        parts = {kind: config[kind] for kind in _WEIGHTS}
-        for kind, part in parts.items():
-            _require_component(folder, kind, part)
-        backbone = _qualified(parts["backbone"])
-        classifier = Classifier.build(
-            schema=Schema.from_dict(config["schema"]),
-            image_size=int(config["image_size"]),
-            alignment=Alignment.from_dict(config["alignment"]),
-            backbone=backbone,
-            head=_qualified(parts["head"]),
-            backbone_config=get_registry().bare_config("backbone", backbone, parts["backbone"]["config"]),
-            head_config=parts["head"]["config"],
-        )
+    runtime = _runtime(folder, config, CLASSIFIER, options or default_options())
+    with _reading(folder, ""):
+        schema, size = Schema.from_dict(config["schema"]), int(config["image_size"])
+        alignment = Alignment.from_dict(config["alignment"])
         # Presets of before 0.1.0's calibration have temperatures alone.
         stored = {**config.get("calibration", {}), "temperatures": config["temperatures"]}
-        classifier.calibration = Calibration.from_dict(stored, classifier.schema)
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
-        if isinstance(e, FacefeatError):
-            raise PresetError(f"preset {str(folder)!r}: {e}") from None
-        raise PresetError(f"preset {str(folder)!r}: config.json is incomplete or has a wrong type: {e!r}") from None
-    for kind, name in _WEIGHTS.items():
-        _load_weights(getattr(classifier, f"{kind}_model"), folder, name, kind)
-    classifier.frozen = True
+        calibration = Calibration.from_dict(stored, schema)
+        refs = {n: _ref(config[n]) for n in CLASSIFIER}
+
+        def build() -> Classifier:
+            for n in CLASSIFIER:
+                _require_component(folder, n, config[n])
+            bare = get_registry().bare_config("backbone", refs["backbone"].qualified, refs["backbone"].config)
+            built = Classifier.build(
+                schema=schema,
+                image_size=size,
+                alignment=alignment,
+                backbone=refs["backbone"].qualified,
+                head=refs["head"].qualified,
+                backbone_config=bare,
+                head_config=refs["head"].config,
+            )
+            for n, model in built.models.items():
+                _load_weights(model, folder, n)
+            return built
+
+        if runtime is None:
+            classifier = build()
+            classifier.calibration = calibration
+        else:
+            h, w, channels = (int(v) for v in config["feature_shape"])
+            models = LazyModels(lambda: _built(folder, build).models, CLASSIFIER)
+            classifier = Classifier(
+                schema, size, alignment, refs["backbone"], refs["head"], models, (h, w, channels), runtime, calibration
+            )
+            classifier.parameters = int(config["parameters"])
+            _check_input(folder, runtime, "backbone", (size, size, 3))
+        classifier.hashes = _hashes(config, CLASSIFIER)
+        classifier.stored = folder
     return classifier, config
 
 
-def load_decoder(folder: str | Path) -> FaceDecoder | None:
-    """The decoder of a preset folder; None where it has none. Raises PresetError as `load_classifier` does."""
-    from facefeat.networks.decoder import WEIGHTS, FaceDecoder
-
+def load_decoder(folder: str | Path, options: RuntimeOptions | None = None) -> FaceDecoder | None:
+    """The decoder of a preset folder; None where it has none. Raises as `load_classifier` does."""
     config = read_config(folder := Path(folder))
     part = config.get("decoder")
     if part is None:
         return None
-    try:
-        _require_component(folder, "decoder", part)
-        decoder = FaceDecoder.build(
-            _qualified(part),
-            feature_dim=int(part["feature_dim"]),
-            image_size=int(config["image_size"]),
-            config=part["config"],
+    with _reading(folder, ", decoder"):
+        names, ref, width, size = (
+            decoder_networks(part),
+            _ref(part),
+            int(part["feature_dim"]),
+            int(config["image_size"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    runtime = _runtime(folder, config, names, options or default_options())
+    with _reading(folder, ", decoder"):
+
+        def build() -> FaceDecoder:
+            _require_component(folder, "decoder", part)
+            built = FaceDecoder.build(ref.qualified, feature_dim=width, image_size=size, config=ref.config)
+            if tuple(built.models) != names:
+                raise PresetError(f"config.json, decoder: 'detail' does not fit {ref.name!r}.")
+            for n, model in built.models.items():
+                _load_weights(model, folder, n)
+            return built
+
+        if runtime is None:
+            decoder = build()
+        else:
+            models = LazyModels(lambda: _built(folder, build).models, names)
+            decoder = FaceDecoder(ref, size, width, int(part["detail"]), models, runtime)
+            _check_input(folder, runtime, "decoder", (decoder.latent_dim,))
+        decoder.hashes = _hashes(config, names)
+        decoder.stored = folder
+    return decoder
+
+
+@contextmanager
+def _reading(folder: Path, where: str) -> Iterator[None]:
+    """What a configuration lacks, or has of a wrong type, as a PresetError."""
+    try:
+        yield
+    except PresetError as e:
+        raise PresetError(str(e) if str(e).startswith("preset ") else f"preset {str(folder)!r}: {e}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
         if isinstance(e, FacefeatError):
             raise PresetError(f"preset {str(folder)!r}: {e}") from None
-        raise PresetError(f"preset {str(folder)!r}: config.json, decoder: incomplete or a wrong type: {e!r}") from None
-    if bool(part["detail"]) != (decoder.detail_encoder is not None):
-        raise PresetError(f"preset {str(folder)!r}: config.json, decoder: 'detail' does not fit {part['name']!r}.")
-    for kind, model in decoder.parts.items():
-        _load_weights(model, folder, WEIGHTS[kind], kind.replace("_", " "))
-    return decoder
+        raise PresetError(
+            f"preset {str(folder)!r}: config.json{where} is incomplete or has a wrong type: {e!r}"
+        ) from None
+
+
+def _built(folder: Path, build: Callable[[], Any]) -> Any:
+    """What `build` gives, with Keras and the backend that it needs."""
+    with _reading(folder, ""):
+        return build()
+
+
+def decoder_networks(part: Mapping[str, Any]) -> tuple[str, ...]:
+    """The networks of a decoder by its part of a configuration."""
+    return DECODER if int(part["detail"]) else DECODER[:1]
+
+
+def _ref(part: Mapping[str, Any]) -> ComponentRef:
+    return ComponentRef(str(part["name"]), dict(part["config"]), str(part["distribution"]), str(part["version"]))
+
+
+def _hashes(config: Mapping[str, Any], networks: Iterable[str]) -> dict[str, str]:
+    """Network -> the SHA-256 of its weights; empty for a preset that does not say all of them."""
+    listed = config.get("weights_sha256", {})
+    found = {n: str(listed[n]) for n in networks if n in listed}
+    return found if len(found) == len(tuple(networks)) else {}
+
+
+def _runtime(
+    folder: Path, config: Mapping[str, Any], networks: tuple[str, ...], options: RuntimeOptions
+) -> OnnxRuntime | None:
+    """ONNX Runtime with the graphs of these networks; None for Keras, where that is asked for or graphs are missing."""
+    if options.runtime == "keras":
+        return None
+    missing = [f"{n}.onnx" for n in networks if not (folder / f"{n}.onnx").is_file()]
+    if missing and options.runtime == "onnx":
+        raise PresetError(
+            f"preset {str(folder)!r} has no {' and '.join(missing)}: "
+            f"{config.get('no_graphs') or 'it was saved without graphs'}. Next: --runtime keras, or save it again"
+        )
+    if missing:
+        return None
+    graphs = {n: (folder / f"{n}.onnx").read_bytes() for n in networks}
+    return OnnxRuntime(graphs, options, f"preset {str(folder)!r}")
+
+
+def _check_input(folder: Path, runtime: OnnxRuntime, network: str, shape: tuple[int, ...]) -> None:
+    """Raises PresetError where a graph takes another shape than the configuration says."""
+    (given,) = runtime.session(network).get_inputs()
+    if tuple(given.shape[1:]) != shape:
+        raise PresetError(
+            f"preset {str(folder)!r}: '{network}.onnx' takes (N, {', '.join(map(str, given.shape[1:]))}), but "
+            f"config.json says (N, {', '.join(map(str, shape))})."
+        )
 
 
 def read_card(folder: Path) -> str:
@@ -236,7 +340,8 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def _load_weights(model: Any, folder: Path, name: str, kind: str) -> None:
+def _load_weights(model: Any, folder: Path, network: str) -> None:
+    name, kind = f"{network}.weights.h5", network.replace("_", " ")
     try:
         with warnings.catch_warnings():
             # Keras would only warn that a layer keeps its random weights.
@@ -247,14 +352,10 @@ def _load_weights(model: Any, folder: Path, name: str, kind: str) -> None:
         raise PresetError(f"preset {str(folder)!r}: {name!r} does not fit the {kind}: {first}") from None
 
 
-def _qualified(part: Mapping[str, Any]) -> str:
-    return f"{part['distribution']}:{part['name']}"
-
-
 def _require_component(folder: Path, kind: str, part: Mapping[str, Any]) -> None:
     registry = get_registry()
     try:
-        registry.get(kind, _qualified(part))
+        registry.get(kind, _ref(part).qualified)
     except PluginError:
         name, distribution, version = part["name"], part["distribution"], part["version"]
         theirs = [i for i in registry.all(kind) if i.distribution == distribution]
@@ -285,11 +386,11 @@ def save_preset(
 ) -> Path:
     """Write a preset folder atomically.
 
-    An existing preset at that place is replaced. Raises InputError for a folder that holds something else or cannot
-    be written.
+    Each network is written as weights and, where it can be exported, as an ONNX graph; where it cannot, a warning says
+    why, and the preset runs on Keras. An existing preset at that place is replaced. Raises InputError for a folder
+    that holds something else or cannot be written.
     """
     from facefeat._version import __version__
-    from facefeat.networks.decoder import WEIGHTS
 
     target = Path(folder)
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file())):
@@ -309,16 +410,16 @@ def save_preset(
         "temperatures": calibration.pop("temperatures"),
         "calibration": calibration,
         "parameters": classifier.parameters,
+        "feature_shape": list(classifier.feature_shape),
+        "weights_sha256": {},
         **(extra or {}),
     }
     if decoder is not None:
         about = {"feature_dim": decoder.feature_dim, "detail": decoder.detail_dim}
         config["decoder"] = {**decoder.ref.to_dict(), **about}
     with atomic_folder(target, "a preset", lambda _: True) as new:
-        for kind, file in _WEIGHTS.items():
-            _save_weights(getattr(classifier, f"{kind}_model"), new / file)
-        for part, model in decoder.parts.items() if decoder is not None else ():
-            _save_weights(model, new / WEIGHTS[part])
+        reasons = [_save_networks(part, new, config["weights_sha256"]) for part in (classifier, decoder) if part]
+        config["no_graphs"] = "; ".join(r for r in reasons if r)
         if decoder is not None:
             _write_json(new / "decoder_training.json", dict(decoder_training or {}))
         if directions is not None:
@@ -328,7 +429,41 @@ def save_preset(
         (new / "model_card.md").write_text(card or f"# {name}\n\n{summary}\n", "utf-8")
         files = sorted(p.name for p in new.iterdir())
         (new / "SHA256SUMS").write_text("".join(f"{sha256(new / n)}  {n}\n" for n in files), "utf-8")
+    if config["no_graphs"]:
+        warnings.warn(
+            f"preset {str(target)!r} has no ONNX graphs, so it runs on Keras: {config['no_graphs']}", stacklevel=3
+        )
     return target
+
+
+def _save_networks(part: Classifier | FaceDecoder, new: Path, hashes: dict[str, str]) -> str:
+    """Write weights and graphs of the networks of a classifier or decoder; why there are no graphs, or "".
+
+    What came from a preset and was not changed is copied, without Keras.
+    """
+    names = tuple(part.models)
+    if part.stored is not None and part.hashes:
+        for name in names:
+            for file in (f"{name}.weights.h5", f"{name}.onnx"):
+                if (part.stored / file).is_file():
+                    shutil.copyfile(part.stored / file, new / file)
+        hashes |= part.hashes
+        return "" if all((new / f"{n}.onnx").is_file() for n in names) else "the preset that it came from has none"
+    for name, model in part.models.items():
+        _save_weights(model, new / f"{name}.weights.h5")
+        hashes[name] = weights_hash(model)
+    reason = can_export()
+    if reason:
+        return reason
+    try:
+        for name, model in part.models.items():
+            pixels = name in ("backbone", "detail_encoder")
+            (new / f"{name}.onnx").write_bytes(to_onnx(model, pixels=pixels, what=f"the {name.replace('_', ' ')}"))
+    except PluginError as e:
+        for name in names:  # all or none: half of them would run on Keras anyway
+            (new / f"{name}.onnx").unlink(missing_ok=True)
+        return str(e)
+    return ""
 
 
 def update_card(folder: str | Path, card: str) -> None:

@@ -377,7 +377,9 @@ def _check_in_classifier(found: Findings, model: Any, size: int) -> None:
     An empty batch never reaches the backbone: convolutions of some backends refuse it.
     """
     from facefeat.image.align import ALIGNMENTS
-    from facefeat.networks.classifier import Classifier, ComponentRef
+    from facefeat.networks.classifier import Classifier
+    from facefeat.networks.models import ComponentRef
+    from facefeat.networks.runtime import KerasRuntime
     from facefeat.testing.toys import build_head
 
     shape = tuple(model.output_shape[1:])
@@ -385,7 +387,8 @@ def _check_in_classifier(found: Findings, model: Any, size: int) -> None:
     with found.step("it must work within a larger model, as facefeat runs it"):
         head = build_head(feature_shape=shape, schema=schema)
         ref = ComponentRef("toy")
-        whole = Classifier(schema, size, ALIGNMENTS["utkface"], ref, ref, model, head)
+        models = {"backbone": model, "head": head}
+        whole = Classifier(schema, size, ALIGNMENTS["utkface"], ref, ref, models, shape, KerasRuntime(models))
         crops = toy_crops(1, size)
         want = outputs_of(model, crops.astype("float32"))["the output"].mean(axis=(1, 2))  # (B, h, w, C) -> (B, C)
         for n in (0, 1):

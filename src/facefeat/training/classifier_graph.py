@@ -55,7 +55,7 @@ def training_model(
     import keras
     from keras import layers
 
-    from facefeat.networks.classifier import use_jit
+    from facefeat.networks.keras_backend import use_jit
     from facefeat.training.augmentation import augmentation_layers
     from facefeat.training.distillation import NAME, embedding_loss, probability_loss
     from facefeat.training.losses import build_losses

@@ -85,6 +85,7 @@ class ClassifierTask:
         if recipe.image_size != classifier.image_size:
             raise InputError(f"the recipe has image_size {recipe.image_size}, the model {classifier.image_size}.")
         # Before the pictures are decoded, which may take long.
+        classifier.use_keras()
         check_phases(classifier, recipe.train.plan())
         augmentation_layers(recipe.augment, 0)
         if recipe.start and fresh:

@@ -54,7 +54,7 @@ def decoder_model(
     """
     import keras
 
-    from facefeat.networks.classifier import use_jit
+    from facefeat.networks.keras_backend import use_jit
     from facefeat.training.augmentation import augmentation_layers
     from facefeat.training.critic import Critic
     from facefeat.training.optimizer import build_optimizer

@@ -202,7 +202,7 @@ class Watch:
     """Follows the batches of an epoch: tells the reporter, and stops at a loss that is not finite."""
 
     def __init__(self, reporter: TrainingReporter | None, batches: int) -> None:
-        from facefeat.networks.classifier import has_accelerator
+        from facefeat.networks.keras_backend import has_accelerator
 
         self.reporter, self.batches = reporter, batches
         # Reading the loss waits for the device: on a CPU that costs nothing, on a GPU it would keep it idle.

@@ -20,7 +20,7 @@ def policy_of(mixed_precision: str) -> str:
     """The Keras dtype policy that a recipe asks for: for "auto", what suits this machine and backend."""
     import keras
 
-    from facefeat.networks.classifier import has_accelerator
+    from facefeat.networks.keras_backend import has_accelerator
 
     if mixed_precision != "auto":
         return mixed_precision

@@ -32,7 +32,7 @@ class Normalise(keras.layers.Layer):
         x = (ops.cast(crops, "float32") - ops.convert_to_tensor(self.mean, "float32")) / ops.convert_to_tensor(
             self.scale, "float32"
         )
-        return ops.cast(ops.flip(x, axis=-1) if self.bgr else x, self.compute_dtype)
+        return ops.cast(ops.take(x, [2, 1, 0], axis=-1) if self.bgr else x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the input."""

@@ -1,0 +1,81 @@
+"""What the Keras backend in use can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from facefeat.errors import MissingExtraError
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def backend_in_use() -> str:
+    """The Keras backend that is, or will be, in use; without importing it."""
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        return str(keras.config.backend())
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        configured = json.loads((home / "keras.json").read_text("utf-8"))["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        configured = "tensorflow"
+    return os.environ.get("KERAS_BACKEND") or str(configured)
+
+
+def require_keras(what: str) -> None:
+    """Raises MissingExtraError, with the line to type, where the backend of Keras is not installed.
+
+    what: needs it; the sentence begins with it, such as "training".
+    """
+    backend = backend_in_use()
+    if "keras" in sys.modules or backend not in BACKENDS or find_spec(backend) is not None:
+        return
+    others = [b for b in BACKENDS if find_spec(b) is not None]
+    instead = f". Or, with what is installed: KERAS_BACKEND={others[0]}" if others else ""
+    raise MissingExtraError(
+        f"{what} needs a Keras backend, and {backend} is not installed. "
+        f"Next: pip install 'facefeat[{backend}]'{instead}"
+    )
+
+
+def has_accelerator() -> bool:
+    """Whether the Keras backend in use sees a GPU or TPU."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        return bool(jax.default_backend() != "cpu")
+    if backend == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    return False
+
+
+def use_jit(*models: Any) -> bool:
+    """Whether to compile with XLA: always on JAX; on TensorFlow only on a GPU (on CPU it halves the speed).
+
+    Never where a layer of these models says that it cannot be (`supports_jit`): one that calls Python, for example.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow" and not (has_accelerator() and all(can_jit(m) for m in models)):
+        return False
+    return backend in ("tensorflow", "jax")
+
+
+def can_jit(layer: Any) -> bool:
+    """Whether neither a layer nor one inside it says that it calls Python, or else cannot be compiled."""
+    return getattr(layer, "supports_jit", True) and all(can_jit(x) for x in getattr(layer, "layers", ()))

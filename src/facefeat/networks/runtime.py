@@ -1,0 +1,215 @@
+"""What computes a network's outputs: ONNX Runtime or a Keras backend, behind one protocol.
+
+ONNX Runtime is the default wherever a preset has the graphs of its networks: it starts in a tenth of a second and needs
+no TensorFlow. Keras trains, gives gradients, and runs what cannot be exported.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from facefeat.errors import InputError, MissingExtraError, PresetError, did_you_mean
+from facefeat.networks.keras_backend import use_jit
+from facefeat.networks.onnx_graph import OUTPUT, check_graph
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RUNTIMES = ("auto", "onnx", "keras")
+PROVIDERS: Mapping[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+}
+"""Device -> ONNX Runtime's execution provider."""
+WHEELS: Mapping[str, str] = {"cuda": "onnxruntime-gpu", "coreml": "onnxruntime", "directml": "onnxruntime-directml"}
+"""Device -> the package whose wheel has its provider (CoreML: on macOS)."""
+DEVICES = ("auto", *PROVIDERS)
+BATCH = 64
+"""Rows per step. Larger batches gain nothing on a CPU and cost memory."""
+
+Outputs = dict[str, "np.ndarray"]
+"""Output name -> (N, ...) array: `output` for a network with one output, an attribute's name for each of a head's."""
+
+
+class Runtime(Protocol):
+    """Computes the outputs of a model's named networks: "backbone", "head", "detail_encoder", "decoder"."""
+
+    name: str
+
+    def run(self, network: str, rows: np.ndarray) -> Outputs:
+        """The outputs, float32, of one network for rows (B, ...) of its input; B is at most `BATCH`."""
+        ...
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How a preset's networks are run.
+
+    Args:
+        runtime: "onnx", "keras", or "auto": ONNX Runtime where the preset has its graphs, else Keras.
+        device: "cpu", "cuda", "coreml" or "directml" of ONNX Runtime; "auto" for the first accelerator that the
+            installed wheel supports, else the CPU. Keras chooses its own.
+        threads: of ONNX Runtime on the CPU; 0 for one a usable core.
+
+    Raises:
+        InputError: for another name, or a negative number.
+    """
+
+    runtime: str = "auto"
+    device: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise InputError(f"no such runtime. {did_you_mean(str(self.runtime), RUNTIMES)}")
+        if self.device not in DEVICES:
+            raise InputError(f"no such device. {did_you_mean(str(self.device), DEVICES)}")
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 0:
+            raise InputError(f"threads must be a whole number from 0. Received: {self.threads!r}.")
+
+
+_default = RuntimeOptions()
+
+
+def default_options() -> RuntimeOptions:
+    """What holds where nothing else is said, in the whole process."""
+    return _default
+
+
+def set_default_options(options: RuntimeOptions) -> None:
+    """Change what holds where nothing else is said: for a program that asks its user once, such as the command line."""
+    global _default
+    _default = options
+
+
+class OnnxRuntime:
+    """Runs ONNX graphs with ONNX Runtime; a session is made when its network is first asked for."""
+
+    name = "onnx"
+
+    def __init__(self, graphs: Mapping[str, bytes], options: RuntimeOptions, where: str) -> None:
+        """graphs: network -> its ONNX file. where: the preset, for messages. Raises as `open_session`."""
+        self._graphs, self._options, self._where = dict(graphs), options, where
+        self._sessions: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._providers = providers(options.device)
+
+    def run(self, network: str, rows: np.ndarray) -> Outputs:
+        """See `Runtime.run`."""
+        session = self.session(network)
+        (given,) = session.get_inputs()
+        names = [o.name for o in session.get_outputs()]
+        wanted = "uint8" if given.type == "tensor(uint8)" else "float32"
+        return dict(zip(names, session.run(names, {given.name: rows.astype(wanted, copy=False)}), strict=True))
+
+    def session(self, network: str) -> Any:
+        """The session of a network. Raises PresetError for a graph that cannot be run."""
+        with self._lock:
+            if network not in self._sessions:
+                where = f"{self._where}: '{network}.onnx'"
+                self._sessions[network] = open_session(self._graphs[network], where, self._providers, self._options)
+            return self._sessions[network]
+
+
+class KerasRuntime:
+    """Runs Keras models on the backend in use; a model is built and compiled when it is first asked for."""
+
+    name = "keras"
+
+    def __init__(self, models: Mapping[str, Any]) -> None:
+        """models: network -> Keras model; a lazy mapping builds them at first use."""
+        self._models = models
+        self._compiled: dict[str, Callable[[np.ndarray], Any]] = {}
+
+    def run(self, network: str, rows: np.ndarray) -> Outputs:
+        """See `Runtime.run`. Batches are padded to 1, 8 or BATCH rows: a model is traced three times at most."""
+        import numpy as np
+
+        call = self._compiled.get(network) or self._compile(network)
+        n = len(rows)
+        size = next(b for b in (1, 8, BATCH) if n <= b)
+        batch = np.zeros((size, *rows.shape[1:]), "float32")
+        batch[:n] = rows
+        out = call(batch)
+        named = out if isinstance(out, dict) else {OUTPUT: out}
+        return {k: np.asarray(v, "float32")[:n] for k, v in named.items()}
+
+    def _compile(self, network: str) -> Callable[[np.ndarray], Any]:
+        import keras
+
+        inner = self._models[network]
+        inputs = keras.Input(inner.input_shape[1:])
+        model = keras.Model(inputs, inner(inputs))
+        model.compile(jit_compile=use_jit(model))
+        self._compiled[network] = call = model.predict_on_batch
+        return call
+
+
+def in_batches(step: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
+    """What `step` gives for all rows (N, ...), BATCH at a time: an array, or a table of them; also for none."""
+    import numpy as np
+
+    parts = [step(np.asarray(rows[i : i + BATCH])) for i in range(0, len(rows), BATCH)]
+    if not parts:
+        empty = step(np.zeros((1, *rows.shape[1:]), rows.dtype))
+        return {k: v[:0] for k, v in empty.items()} if isinstance(empty, dict) else empty[:0]
+    if isinstance(parts[0], dict):
+        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    return np.concatenate(parts)
+
+
+def import_onnxruntime() -> Any:
+    """The package onnxruntime. Raises MissingExtraError where it is not installed or cannot be loaded."""
+    # From 1.32 on it would keep a database of telemetry in the user's home. Its own switch, read when it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise MissingExtraError(
+            f"ONNX Runtime cannot be loaded: {e}. Next: pip install -U onnxruntime. Or: --runtime keras"
+        ) from None
+    return onnxruntime
+
+
+def providers(device: str) -> list[str]:
+    """ONNX Runtime's providers for a device, the CPU's last. Raises InputError where the installed wheel lacks it."""
+    there = import_onnxruntime().get_available_providers()
+    if device == "auto":
+        # Not TensorRT: it compiles a model anew at each start.
+        found = [PROVIDERS[d] for d in ("cuda", "directml", "coreml") if PROVIDERS[d] in there]
+    elif PROVIDERS[device] in there:
+        found = [PROVIDERS[device]] if device != "cpu" else []
+    else:
+        here = ", ".join(d for d, p in PROVIDERS.items() if p in there)
+        raise InputError(
+            f"the installed onnxruntime has no support for the device {device!r}. Valid here: auto, {here}. "
+            f"Next: pip install {WHEELS[device]}"
+        )
+    return [*found, PROVIDERS["cpu"]]
+
+
+def open_session(graph: bytes, where: str, chosen: list[str], options: RuntimeOptions) -> Any:
+    """An ONNX Runtime session of an ONNX file. Raises PresetError for what is no graph or cannot be run."""
+    from facefeat.utils.machine import cores
+
+    onnxruntime = import_onnxruntime()
+    check_graph(graph, where)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads or cores()
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 4  # what goes wrong is raised; its log would go to standard error
+    # Threads that wait do not spin: a model has several sessions, and a machine may have several workers.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(graph, settings, providers=chosen)
+    except Exception as e:  # onnxruntime's own errors share no public base
+        first = (str(e).strip() or type(e).__name__).splitlines()[0][:300]
+        raise PresetError(
+            f"{where} cannot be run by onnxruntime {onnxruntime.__version__}: {first}. Next: pip install -U onnxruntime"
+        ) from e
