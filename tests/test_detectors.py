@@ -246,7 +246,7 @@ def test_the_scripts_write_the_shipped_graphs(script: str, package: str, repo: P
     pytest.importorskip("onnx")
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
-    subprocess.run([sys.executable, repo / "scripts" / f"convert_{script}.py", tmp_path], check=True)
+    subprocess.run([sys.executable, repo / "benchmarks" / f"convert_{script}.py", tmp_path], check=True)
     written = {p.name: p.read_bytes() for p in tmp_path.glob("*.onnx")}
     assert written == {p.name: p.read_bytes() for p in GRAPHS if p.stem.startswith(script)}
 
