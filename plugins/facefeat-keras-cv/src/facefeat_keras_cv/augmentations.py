@@ -1,7 +1,7 @@
 """KerasCV's augmentations that work on a batch of crops, on TensorFlow. Plain data; imports nothing heavy.
 
-MixUp, CutMix and FourierMix are left out: they refuse a batch of images alone, and MixUp and CutMix fail on images with
-labels, too (KerasCV 0.9.0 with Keras 3.15).
+Left out of KerasCV 0.9.0 with Keras 3.15: MixUp, CutMix and FourierMix, which refuse a batch of images alone;
+RandAugment, which does not run in a compiled step, and AugMix, which does not in mixed precision.
 """
 
 from __future__ import annotations
@@ -45,20 +45,33 @@ class Augmentation:
         values = {**self.fixed, **self.settings, **settings}
         inner = make(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}, **seeded)
 
+        generator = keras.random.SeedGenerator(seed)
+
+        class Sampler(keras_cv.core.FactorSampler):
+            def __init__(self, lower: float, upper: float) -> None:
+                self.lower, self.upper = lower, upper
+
+            def __call__(self, shape: Any = (), dtype: Any = "float32") -> Any:
+                return keras.random.uniform(shape, self.lower, self.upper, dtype, seed=generator)
+
         class InTraining(keras.layers.Layer):
             def __init__(self) -> None:
                 super().__init__()
-                self.inner = inner
-                self.generator = keras.random.SeedGenerator(seed)
+                self.inner, self.generator = inner, generator
+                self.parts = list(inner._flatten_layers())
+                for part in self.parts:
+                    for name, value in list(vars(part).items()):
+                        if isinstance(value, keras_cv.core.UniformFactorSampler):
+                            setattr(part, name, Sampler(value.lower, value.upper))
 
             def call(self, crops: Any, training: bool = False) -> Any:
                 if not training:
                     return crops
-                drawn = tf.cast(self.generator.next(), "int64")  # the seed, and how often it was drawn from
-                for i, layer in enumerate(self.inner._flatten_layers()):
-                    generator = getattr(layer, "_random_generator", None)
-                    if hasattr(generator, "reset_from_seed"):
-                        generator.reset_from_seed(drawn[0] + 1_000_003 * drawn[1] + i)
+                drawn = tf.cast(generator.next(), "int64")  # the seed, and how often it was drawn from
+                for i, part in enumerate(self.parts):
+                    theirs = getattr(part, "_random_generator", None)
+                    if hasattr(theirs, "reset_from_seed"):
+                        theirs.reset_from_seed(drawn[0] + 1_000_003 * drawn[1] + i)
                 changed = self.inner(tf.cast(crops, "float32"))
                 return tf.cast(tf.clip_by_value(changed, 0, 255), crops.dtype)
 
@@ -69,8 +82,6 @@ class Augmentation:
 
 
 AUGMENTATIONS = (
-    Augmentation("cv-aug-mix", "AugMix", "AugMix (Hendrycks et al. 2020)", {"severity": 0.3}, PIXELS),
-    Augmentation("cv-rand-augment", "RandAugment", "RandAugment (Cubuk et al. 2020)", {"magnitude": 0.5}, PIXELS),
     Augmentation("cv-grid-mask", "GridMask", "a grid of squares hidden (Chen et al. 2020)", {"fill_value": 0.0}),
     Augmentation(
         "cv-cutout",
