@@ -143,7 +143,10 @@ def write_card(model, report, races: list[str], photos: dict[str, list[tuple[str
     ]
     tables = []
     for name, rows in photos.items():
-        tables += [f"`python measure.py {name}` (largest face of each photo; in brackets, how many):", ""]
+        tables += [
+            f"`python measure.py {name}` (detector `centerface`; largest face of each photo; in brackets, how many):",
+            "",
+        ]
         tables += ["| what | value | interval |", "|---|---|---|", *(f"| {' | '.join(r)} |" for r in rows), ""]
     t = model.classifier.calibration.temperatures
     text = (Path(__file__).parent / "card.md").read_text("utf-8")

@@ -75,11 +75,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--preset", default="cc0-age-gender")
+    parser.add_argument("--detector", default="centerface")
     args = parser.parse_args()
 
     from facefeat import FaceFeatureModel
 
-    model = FaceFeatureModel.from_preset(args.preset)
+    model = FaceFeatureModel.from_preset(args.preset, detector=args.detector)
     print(f"{model.name} on {args.folder.name}")
     for row in figures(model, *read(model, args.folder)):
         print(" | ".join(row))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SIZES = ((48, 64), (64, 48), (120, 90), (1, 1), (3, 200))
 """(height, width) of the made images: wide, high, tiny and thin; the first two twice as a batch of mixed sizes."""
-DATA_FILES = (".h5", ".json", ".md", ".npz", ".txt", ".png", ".jpg", ".csv", ".toml", ".svg")
+DATA_FILES = (".h5", ".onnx", ".json", ".md", ".npz", ".txt", ".png", ".jpg", ".csv", ".toml", ".svg")
 """What a preset's files may end with: data, none of which runs."""
 
 
