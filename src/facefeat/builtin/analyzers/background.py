@@ -26,6 +26,7 @@ from facefeat.utils.statistics import interval, resampled_means
 if TYPE_CHECKING:
     import pandas as pd
 
+    from facefeat.builtin.analyzers.common import Faces, Labels, Model
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray, UInt8Array
 
@@ -60,13 +61,7 @@ class Background:
     seed: int = 0
     needs_faces = True
 
-    def analyze(
-        self,
-        latents: FloatArray,
-        labels: Mapping[str, Any],
-        model: FaceFeatureModel | None = None,
-        faces: FaceSet | None = None,
-    ) -> Analysis:
+    def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D). labels: attribute -> (N,) classes. model and faces: needed, to read changed pictures.
 
         The table has a row for each coordinate (`kind` "coordinate"): `background_share`, 0 to 1, what of its change

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet
 
+    # What every `analyze` takes beside the latents.
+    Labels = Mapping[str, Any]
+    Model = FaceFeatureModel | None
+    Faces = FaceSet | None
+
 FOLDS = 5
 
 

@@ -22,6 +22,7 @@ from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 if TYPE_CHECKING:
     import pandas as pd
 
+    from facefeat.builtin.analyzers.common import Faces, Labels, Model
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet, FloatArray
 
@@ -37,13 +38,7 @@ class Coordinates:
     top: int = 8
     show: int = 10
 
-    def analyze(
-        self,
-        latents: FloatArray,
-        labels: Mapping[str, Any],
-        model: FaceFeatureModel | None = None,
-        faces: FaceSet | None = None,
-    ) -> Analysis:
+    def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D), N at least 5. labels: attribute -> (N,) classes.
 
         The table has a row for each coordinate: mean and standard deviation (`sd`); for each attribute `..._r`, that

@@ -21,8 +21,8 @@ from facefeat.utils.linear_models import Plane, fit_classes, fit_value
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
-    from facefeat.model import FaceFeatureModel
-    from facefeat.types import FaceSet, FloatArray
+    from facefeat.builtin.analyzers.common import Faces, Labels, Model
+    from facefeat.types import FloatArray
 
 COLUMNS = "direction attribute class unit per_step spread measure held_out nearest cosine".split()
 
@@ -52,13 +52,7 @@ class Directions:
     orthogonal: bool = False
     seed: int = 0
 
-    def analyze(
-        self,
-        latents: FloatArray,
-        labels: Mapping[str, Any],
-        model: FaceFeatureModel | None = None,
-        faces: FaceSet | None = None,
-    ) -> Analysis:
+    def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D), N at least 10. labels: attribute -> (N,) classes.
 
         The table has a row for each direction: its name, attribute and class; `per_step`, how much a step of length 1

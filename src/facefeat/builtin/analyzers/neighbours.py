@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from facefeat.utils.neighbors import nearest
 from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
 if TYPE_CHECKING:
-    from facefeat.model import FaceFeatureModel
+    from facefeat.builtin.analyzers.common import Faces, Labels, Model
     from facefeat.types import FaceSet, FloatArray
 
 
@@ -27,13 +26,7 @@ class Neighbours:
     show: int = 8
     seed: int = 0
 
-    def analyze(
-        self,
-        latents: FloatArray,
-        labels: Mapping[str, Any],
-        model: FaceFeatureModel | None = None,
-        faces: FaceSet | None = None,
-    ) -> Analysis:
+    def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D), N at least 2. labels: attribute -> (N,) classes.
 
         The table has k rows for each latent: `row`, `rank` (1 is the nearest), `neighbour`, `distance`, the two file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ from facefeat.types import Analysis
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
-    from facefeat.model import FaceFeatureModel
-    from facefeat.types import FaceSet, FloatArray
+    from facefeat.builtin.analyzers.common import Faces, Labels, Model
+    from facefeat.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,7 @@ class Pca:
 
     components: int = 10
 
-    def analyze(
-        self,
-        latents: FloatArray,
-        labels: Mapping[str, Any],
-        model: FaceFeatureModel | None = None,
-        faces: FaceSet | None = None,
-    ) -> Analysis:
+    def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D), N at least 3. labels: attribute -> (N,) classes.
 
         The table has a row for each component: its share of the variance, the share so far, and for each attribute how

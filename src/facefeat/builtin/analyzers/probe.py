@@ -21,8 +21,8 @@ from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facefeat.model import FaceFeatureModel
-    from facefeat.types import FaceSet, FloatArray
+    from facefeat.builtin.analyzers.common import Faces, Labels, Model
+    from facefeat.types import FloatArray
 
 COLUMNS = "attribute read_from measure value low high chance faces".split()
 
@@ -33,13 +33,7 @@ class Probe:
 
     seed: int = 0
 
-    def analyze(
-        self,
-        latents: FloatArray,
-        labels: Mapping[str, Any],
-        model: FaceFeatureModel | None = None,
-        faces: FaceSet | None = None,
-    ) -> Analysis:
+    def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D), N at least 10. labels: attribute -> (N,) classes.
 
         The table has rows for each attribute. `read_from` "all": accuracy, balanced accuracy (each class counts alike),

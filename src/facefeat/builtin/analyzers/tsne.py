@@ -5,7 +5,6 @@ Source: van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,8 @@ from facefeat.types import Analysis
 from facefeat.utils.statistics import tsne
 
 if TYPE_CHECKING:
-    from facefeat.model import FaceFeatureModel
-    from facefeat.types import FaceSet, FloatArray
+    from facefeat.builtin.analyzers.common import Faces, Labels, Model
+    from facefeat.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,7 @@ class Tsne:
     limit: int = 3000
     seed: int = 0
 
-    def analyze(
-        self,
-        latents: FloatArray,
-        labels: Mapping[str, Any],
-        model: FaceFeatureModel | None = None,
-        faces: FaceSet | None = None,
-    ) -> Analysis:
+    def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D), N at least 4. labels: attribute -> (N,) classes.
 
         The table has a row for each latent on the map, in order: its `row`, its `file` where known, `x`, `y`, and its
