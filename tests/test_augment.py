@@ -356,3 +356,41 @@ def test_one_resampling_turns_zooms_shears_and_shifts_about_the_centre_within_it
     lean = sheared[:, [0, 1], [1, 0]]
     assert 0.15 < np.abs(lean).max() <= 0.201
     assert np.allclose(ways(0, 0, 0, 0)[:, :2], np.eye(2), atol=1e-4)
+
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "affine": {"rotation": 30.0, "zoom": 0.3, "shear": 0.1, "shift": 0.1, "flip": False},
+    "colour": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.5, "hue": 0.2},
+    "randaugment": {"changes": 3, "magnitude": 0.7},
+    "jpeg": {"share": 0.9, "low": 10, "high": 20},
+    "erasing": {"share": 0.9},
+    "coarse-dropout": {"share": 0.4, "grid": 4},
+}
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("name", CHANGED)
+def test_built_in_augmentations_keep_their_contract(name: str) -> None:
+    from facefeat.plugins.registry import get_registry
+    from facefeat.testing import check_augmentation
+
+    item = get_registry().get("augmentation", name)
+    check_augmentation(item.component, changed=CHANGED[name], skip=["import", "backends", "files"])
+
+
+def test_a_recipe_names_registered_augmentations_after_its_keys() -> None:
+    from facefeat import InputError, UnknownComponentError
+    from facefeat.training.augmentation import augmentation_layers
+    from facefeat.training.recipe import Recipe
+
+    def augment(**layer: Any) -> Augment:
+        return Recipe.from_dict({"name": "x", "augment": {"rotation": 9.0, "layers": [layer]}}).augment
+
+    chosen = augment(name="jpeg", config={"share": 0.5})
+    assert [c.name for c in chosen.choices()] == ["affine", "jpeg"] and len(augmentation_layers(chosen, 1)) == 2
+    with pytest.raises(RecipeError, match=r"augment\.layers\.1\.nam: unknown key.*'name'"):
+        augment(nam="jpeg")
+    with pytest.raises(UnknownComponentError, match="Did you mean 'jpeg'"):
+        augmentation_layers(augment(name="jpg"), 1)
+    with pytest.raises(InputError, match="'low' must be a whole number from 1 to 100"):
+        augmentation_layers(augment(name="jpeg", config={"low": 0}), 1)
