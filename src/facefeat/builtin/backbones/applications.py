@@ -111,68 +111,34 @@ def _stable_names(model: keras.Model) -> None:
             layer.name = f"{kind}_{counts[kind]}"
 
 
+# What differs: name, class of keras.applications, pixels, summary, file of the ImageNet weights.
+# fmt: off
 APPLICATIONS = (
-    Application(
-        name="vgg16",
-        constructor="VGG16",
-        pixels="caffe",
-        file="vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        md5="6d6bbae143d832006294945121d1f1fc",
-        summary="VGG-16 (Simonyan and Zisserman 2014), random or ImageNet weights",
-    ),
-    Application(
-        name="vgg19",
-        constructor="VGG19",
-        pixels="caffe",
-        file="vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        md5="253f8cb515780f3b799900260a226db6",
-        summary="VGG-19 (Simonyan and Zisserman 2014), random or ImageNet weights",
-    ),
-    Application(
-        name="resnet50",
-        constructor="ResNet50",
-        pixels="caffe",
-        file="resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        md5="4d473c1dd8becc155b73f8504c6f6626",
-        summary="ResNet-50 (He et al. 2015), random or ImageNet weights",
-    ),
-    Application(
-        name="mobilenetv3-small",
-        constructor="MobileNetV3Small",
-        pixels="symmetric",
-        file="mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
-        md5="d3e8ec802a04aa4fc771ee12a9a9b836",
-        own_preprocessing=True,
-        summary="MobileNetV3 small (Howard et al. 2019), random or ImageNet weights",
-    ),
-    Application(
-        name="mobilenetv3-large",
-        constructor="MobileNetV3Large",
-        pixels="symmetric",
-        file="mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-        md5="07fb09a5933dd0c8eaafa16978110389",
-        own_preprocessing=True,
-        summary="MobileNetV3 large (Howard et al. 2019), random or ImageNet weights",
-    ),
-    Application(
-        name="efficientnetv2-b0",
-        constructor="EfficientNetV2B0",
-        pixels="torch",
-        file="efficientnet_v2/efficientnetv2-b0_notop.h5",
-        md5="893217f2bb855e2983157299931e43ff",
-        own_preprocessing=True,
-        summary="EfficientNetV2 B0 (Tan and Le 2021), random or ImageNet weights",
-    ),
-    Application(
-        name="convnext-tiny",
-        constructor="ConvNeXtTiny",
-        pixels="torch",
-        file="convnext/convnext_tiny_notop.h5",
-        sha256="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
-        own_preprocessing=True,
-        summary="ConvNeXt tiny (Liu et al. 2022), random or ImageNet weights",
-    ),
+    Application("vgg16", "VGG16", "caffe", "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                "VGG-16 (Simonyan and Zisserman 2014), random or ImageNet weights",
+                md5="6d6bbae143d832006294945121d1f1fc"),
+    Application("vgg19", "VGG19", "caffe", "vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                "VGG-19 (Simonyan and Zisserman 2014), random or ImageNet weights",
+                md5="253f8cb515780f3b799900260a226db6"),
+    Application("resnet50", "ResNet50", "caffe", "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                "ResNet-50 (He et al. 2015), random or ImageNet weights",
+                md5="4d473c1dd8becc155b73f8504c6f6626"),
+    Application("mobilenetv3-small", "MobileNetV3Small", "symmetric",
+                "mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
+                "MobileNetV3 small (Howard et al. 2019), random or ImageNet weights",
+                md5="d3e8ec802a04aa4fc771ee12a9a9b836", own_preprocessing=True),
+    Application("mobilenetv3-large", "MobileNetV3Large", "symmetric",
+                "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+                "MobileNetV3 large (Howard et al. 2019), random or ImageNet weights",
+                md5="07fb09a5933dd0c8eaafa16978110389", own_preprocessing=True),
+    Application("efficientnetv2-b0", "EfficientNetV2B0", "torch", "efficientnet_v2/efficientnetv2-b0_notop.h5",
+                "EfficientNetV2 B0 (Tan and Le 2021), random or ImageNet weights",
+                md5="893217f2bb855e2983157299931e43ff", own_preprocessing=True),
+    Application("convnext-tiny", "ConvNeXtTiny", "torch", "convnext/convnext_tiny_notop.h5",
+                "ConvNeXt tiny (Liu et al. 2022), random or ImageNet weights",
+                sha256="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1", own_preprocessing=True),
 )
+# fmt: on
 
 
 def _component(application: Application) -> Component:

@@ -17,17 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.builtin.detectors.common import (
-    check_number,
-    check_pixels,
-    check_threads,
-    moved,
-    run_graph,
-    shrink,
-    squared,
-    suppress,
-    take,
-)
+from facefeat.builtin.detectors import common
 from facefeat.types import Face
 
 if TYPE_CHECKING:
@@ -60,14 +50,14 @@ class Mtcnn:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        check_pixels("mtcnn", "max_side", self.max_side, _CELL)
-        check_pixels("mtcnn", "min_face", self.min_face, _CELL)
-        check_number("mtcnn", "score", self.score)
-        check_threads("mtcnn", self.threads)
+        common.check_pixels("mtcnn", "max_side", self.max_side, _CELL)
+        common.check_pixels("mtcnn", "min_face", self.min_face, _CELL)
+        common.check_number("mtcnn", "score", self.score)
+        common.check_threads("mtcnn", self.threads)
 
     def detect(self, image: UInt8Array) -> list[Face]:
         """Faces of one (H, W, 3) uint8 RGB image, largest first, in its own pixels; none for a tiny image."""
-        small = shrink(image, self.max_side)
+        small = common.shrink(image, self.max_side)
         if min(small.shape[:2]) < self.min_face:
             return []
         rows = self._refined(small, self._proposals(small))
@@ -93,33 +83,33 @@ class Mtcnn:
         while min(height, width) * scale >= _CELL:
             size = (round(width * scale), round(height * scale))
             level = np.asarray(picture.resize(size, Image.Resampling.BOX))[None]
-            shift, probability = run_graph("mtcnn-pnet", level, self.threads)  # (1, h, w, 4), (1, h, w)
+            shift, probability = common.run_graph("mtcnn-pnet", level, self.threads)  # (1, h, w, 4), (1, h, w)
             y, x = np.nonzero(probability[0] > 0.6)
             score = probability[0, y, x]
             zoom = np.array([width / size[0], height / size[1]] * 2, "float32")
             cell = np.stack([x, y, x, y], axis=1) * _STRIDE + np.array([0, 0, _CELL, _CELL])
             box = ((cell + shift[0, y, x] * _CELL) * zoom).astype("float32")
-            keep = suppress(box, score, 0.5)
+            keep = common.suppress(box, score, 0.5)
             boxes.append(box[keep])
             scores.append(score[keep])
             scale *= _STEP
         box = np.concatenate(boxes)
-        return squared(box[suppress(box, np.concatenate(scores), 0.7)])
+        return common.squared(box[common.suppress(box, np.concatenate(scores), 0.7)])
 
     def _refined(self, image: UInt8Array, boxes: Floats) -> Floats:
         """boxes (n, 4) -> (m, 15) by the two other networks: box, score, five x, five y."""
         shift, score = look("rnet", image, boxes, self.threads)
-        boxes, score, shift = take(score > 0.7, boxes, score, shift)
-        boxes = moved(boxes, shift)
-        boxes = squared(boxes[suppress(boxes, score, 0.7)])
+        boxes, score, shift = common.take(score > 0.7, boxes, score, shift)
+        boxes = common.moved(boxes, shift)
+        boxes = common.squared(boxes[common.suppress(boxes, score, 0.7)])
 
         shift, marks, score = look("onet", image, boxes, self.threads)
-        boxes, score, shift, marks = take(score > self.score, boxes, score, shift, marks)
+        boxes, score, shift, marks = common.take(score > self.score, boxes, score, shift, marks)
         corner, side = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
         marks = np.hstack([corner[:, :1] + marks[:, :5] * side[:, :1], corner[:, 1:] + marks[:, 5:] * side[:, 1:]])
-        boxes = moved(boxes, shift)
+        boxes = common.moved(boxes, shift)
         rows: Floats = np.hstack([boxes, score[:, None], marks])
-        return rows[suppress(boxes, score, 0.4, inside=0.7)]
+        return rows[common.suppress(boxes, score, 0.4, inside=0.7)]
 
 
 def look(net: str, image: UInt8Array, boxes: Floats, threads: int = 0) -> tuple[Floats, ...]:
@@ -130,7 +120,7 @@ def look(net: str, image: UInt8Array, boxes: Floats, threads: int = 0) -> tuple[
     """
     side, step = {"rnet": 24, "onet": 48}[net], _PATCHES[net]
     parts = [
-        run_graph(f"mtcnn-{net}", _patches(image, boxes[k : k + step], side), threads)
+        common.run_graph(f"mtcnn-{net}", _patches(image, boxes[k : k + step], side), threads)
         for k in range(0, max(1, len(boxes)), step)
     ]
     return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
