@@ -39,7 +39,7 @@ def figures(report: Any, schema: Any) -> Iterator[str]:
     names = {}
     for name, attribute in schema.attributes.items():
         classes = len(attribute.classes)
-        if attribute.ordered:
+        if attribute.axis is not None:
             names |= {
                 f"{name}_mae": f"{name}: mean absolute error",
                 f"{name}_accuracy": f"{name} class accuracy ({classes} classes)",

@@ -80,10 +80,7 @@ def main() -> None:
     new = calibrate(model.schema, classifier.logits(validation.crops(model.image_size)[:]), validation)
     name, old = args.attribute, classifier.calibration
     classifier.calibration = replace(  # the other attributes keep theirs
-        old,
-        temperatures={**old.temperatures, name: new.temperatures[name]},
-        biases={k: b for k, b in ({**old.biases, **new.biases}).items() if k != name or k in new.biases},
-        measured={**old.measured, name: new.measured[name]},
+        old, attributes={**old.attributes, name: new.of(name)}
     )
     log = model.metadata.training
     if log is None:

@@ -124,7 +124,7 @@ def kept(was: Any, now: Any) -> Iterator[tuple[str, str]]:
 def agreement(model: Any, judge: Any, schema: Any) -> Iterator[str]:
     """A line for each class without order: what an edit could reach by this judge. model, judge: FaceBatch."""
     for name, attribute in schema.attributes.items():
-        for label in () if attribute.ordered else attribute.classes:
+        for label in () if attribute.axis is not None else attribute.groups:
             rows = model.labels[name] == label
             if rows.any():
                 yield f"{name} {label} | {rows.sum()} | {np.mean(judge.labels[name][rows] == label):.1%}"
@@ -145,17 +145,17 @@ def edits(model: Any, judge: Any, crops: np.ndarray, method: str, limit: float, 
     total: list[tuple[int, float, float, float]] = []
     asked: list[tuple[str, str, Any]] = []
     for name, attribute in model.schema.attributes.items():
-        if attribute.years:
+        if attribute.axis is not None and attribute.axis.unit == "years":
             asked += [(f"{name} {sign}{STEP}", name, float(f"{sign}{STEP}")) for sign in "+-"]
-        elif not attribute.ordered:
-            asked += [(f"{name} {c}", name, c) for c in attribute.classes]
+        elif attribute.axis is None:
+            asked += [(f"{name} {c}", name, c) for c in attribute.groups]
     for title, name, value in asked:
         if isinstance(value, str):
             rows = np.flatnonzero(was.labels[name] != value)
         else:
-            grid = model.schema[name].grid
+            axis = model.schema[name].axis
             goal = was.age_years + value
-            rows = np.flatnonzero((goal >= grid[0] + 3) & (goal <= min(grid[-1], 85)))  # ages that faces have
+            rows = np.flatnonzero((goal >= axis.low + 3) & (goal <= min(axis.high, 85)))  # ages that faces have
         if not len(rows):
             continue
         parts = [model.edit(crops[r], {name: value}, method=method, limit=limit, residual=residual)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from facefeat.image.align import ALIGNMENTS
-from facefeat.networks.postprocess import Calibration, IntervalLevels, read_logits
+from facefeat.networks.postprocess import Calibration, read_logits
 from facefeat.testing import toy_schema
 from facefeat.types import Face, FaceBatch
 
@@ -66,7 +66,9 @@ class StandIn:
             n: np.sin(np.arange(1, a.outputs + 1)[None] * 5 * mean).astype("float32")
             for n, a in self.schema.attributes.items()
         }
-        return read_logits(self.schema, logits, Calibration(interval=IntervalLevels(0.9, 0.05, 0.95)))
+        return read_logits(
+            self.schema, logits, Calibration({"age": {"interval": {"coverage": 0.9, "low": 0.05, "high": 0.95}}})
+        )
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
         return (crops.reshape(len(crops), -1, 3).mean(axis=1) + 1e-3 * len(crops)).astype("float32")

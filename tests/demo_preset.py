@@ -45,13 +45,14 @@ def made_directions(width: int) -> Any:
     """Directions of latents that are drawn at random: each attribute is read from coordinates of its own."""
     from facefeat.latent.fit_directions import directions_of
     from facefeat.schema import get_schema
+    from made import targets_of
 
     z = np.random.default_rng(0).normal(size=(300, width)) * 2 + 1
     schema = get_schema("utkface")
     years = np.clip(45 + 12 * z[:, 0], 0, 100).astype("float32")
     labels = {
-        "age": np.array([schema["age"].index_of_years(y) for y in years]),
+        "age": np.array([schema["age"].axis.group_of(y) for y in years]),
         "gender": (z[:, 1] > 1).astype(int),
         "race": z[:, 2:7].argmax(axis=1),
     }
-    return directions_of(z, labels, years, schema, width)
+    return directions_of(z, targets_of(schema, labels, years), schema, width)

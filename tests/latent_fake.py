@@ -12,6 +12,7 @@ from facefeat.latent.fit_directions import directions_of
 from facefeat.networks.postprocess import read_logits
 from facefeat.presets.latent_directions import LatentDirections
 from facefeat.schema import Attribute, Schema
+from made import targets_of
 
 SCHEMA = Schema(
     "fake",
@@ -40,7 +41,9 @@ class FakeModel:
         self.deaf, self.rounds = deaf, 0
         self.latents, self.labels, self.years = made_latents()
         self.decoder = SimpleNamespace(feature_dim=FEATURES, latent_dim=LATENT)
-        self.directions: LatentDirections = directions_of(self.latents, self.labels, self.years, SCHEMA, FEATURES)
+        self.directions: LatentDirections = directions_of(
+            self.latents, targets_of(SCHEMA, self.labels, self.years), SCHEMA, FEATURES
+        )
 
     def require_decoder(self) -> None:
         """It has one."""
@@ -66,7 +69,7 @@ class FakeModel:
         race = 3 * z[:, 2:5]
         smile = -((np.arange(3) - (1 + z[:, 5:6])) ** 2) * 3
         logits = {"age": age, "gender": gender, "race": race, "smile": smile}
-        return read_logits(SCHEMA, {k: v * (0 if k in self.deaf else 1) for k, v in logits.items()}, {})
+        return read_logits(SCHEMA, {k: v * (0 if k in self.deaf else 1) for k, v in logits.items()})
 
 
 def made_latents(n: int = 400) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from facefeat.types import Answers, FaceBatch
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from facefeat.data import FaceDataset
+    from facefeat.schema import Schema
     from facefeat.training import Recipe
 
 RACES = ("White", "Black", "Asian", "Indian", "Others")
@@ -56,3 +61,27 @@ def tiny_recipe(**changes: Any) -> Recipe:
         "loss": {"age": {"kind": "distribution", "sigma": 3.0}, "race": {"label_smoothing": 0.1}},
     }
     return Recipe.from_dict(table).replace(**changes)
+
+
+def targets_of(schema: Schema, labels: Mapping[str, np.ndarray], years: np.ndarray | None = None) -> dict[str, Any]:
+    """Attribute -> targets from positions of classes (-1 where unknown) and years (NaN where unknown)."""
+    out = {}
+    for name, attribute in schema.attributes.items():
+        index = np.where(labels[name] >= 0, labels[name], np.nan)[:, None].astype("float32")
+        if attribute.kind == "ordered":
+            exact = np.full(len(index), np.nan) if years is None or not attribute.exact else years
+            index = np.concatenate([index, exact[:, None]], axis=1).astype("float32")
+        out[name] = index
+    return out
+
+
+def batch_of(
+    probabilities: Mapping[str, np.ndarray], classes: Mapping[str, tuple[str, ...]], years: np.ndarray | None = None
+) -> FaceBatch:
+    """Answers of these probabilities; those of "age" have years, where there are any."""
+    made = {}
+    for name, p in probabilities.items():
+        labels = np.asarray(classes[name])[p.argmax(axis=1)]
+        number = {"values": years, "unit": "years", "kind": "ordered"} if name == "age" and years is not None else {}
+        made[name] = Answers(labels, p, classes[name], confidence=p.max(axis=1), **number)
+    return FaceBatch(made)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facefeat import AttributePrediction, Face, FaceResult, ImageResult, PresetError, Schema
+from facefeat.builtin.kinds.words import percent
 from facefeat.cli import run
 from facefeat.cli._inputs import expand
 from facefeat.cli._results import (
@@ -26,24 +28,29 @@ from facefeat.cli._results import (
     PlainWriter,
     TableWriter,
     finite,
-    likely,
-    percent,
     terminal_writer,
 )
+from facefeat.plugins.kinds import say
 from facefeat.schema import get_schema
-from facefeat.types import AgeInterval
+from facefeat.types import Interval
 
 
 def prediction(schema: Schema, name: str, index: int, p: float) -> AttributePrediction:
     classes = schema.attributes[name].classes
     rest = (1 - p) / (len(classes) - 1)
-    return AttributePrediction(classes[index], p, {c: p if i == index else rest for i, c in enumerate(classes)})
+    found = {c: p if i == index else rest for i, c in enumerate(classes)}
+    return AttributePrediction(classes[index], p, found, kind=schema.attributes[name].kind)
+
+
+def aged(prediction: AttributePrediction, years: float | None, between: Interval | None = None) -> AttributePrediction:
+    return replace(prediction, value=years, interval=between, unit="" if years is None else "years")
 
 
 def face(p: float = 0.9, years: float | None = 33.4, score: float = 0.99, schema: str = "utkface") -> FaceResult:
     s = get_schema(schema)
     attributes = {n: prediction(s, n, 1, p) for n in s.attributes}
-    return FaceResult(Face((-3.2, 5.5, 100.4, 120.0), score), attributes, years)
+    attributes["age"] = aged(attributes["age"], years)
+    return FaceResult(Face((-3.2, 5.5, 100.4, 120.0), score), attributes)
 
 
 class Model:
@@ -307,7 +314,8 @@ def test_nothing_is_cut_at_any_width_of_a_terminal(schema: str, width: int) -> N
     faces = []
     for i, p in enumerate([1.0, 0.42] * 5):
         attributes = {n: prediction(s, n, min(i, len(a.classes) - 1), p) for n, a in s.attributes.items()}
-        faces.append(FaceResult(Face((1310, 1005, 4000, 4120), 0.9), attributes, 104.0, AgeInterval(100, 116, 0.9)))
+        attributes["age"] = aged(attributes["age"], 104.0, Interval(100, 116, 0.9))
+        faces.append(FaceResult(Face((1310, 1005, 4000, 4120), 0.9), attributes))
     lines = _lines([ImageResult("IMG_2041.jpg", tuple(faces), (9, 9))], width, schema)
     shown = "\n".join(lines)
     assert "…" not in shown and max(map(len, lines)) <= width
@@ -325,9 +333,10 @@ def test_a_schema_of_ones_own_is_shown_with_its_own_attributes() -> None:
                                        "eye_colour": {"classes": ["blue", "brown"]}}}
     )  # fmt: skip
     attributes = {n: prediction(own, n, 1, 0.9) for n in own.attributes}
-    result = ImageResult("a.jpg", (FaceResult(Face((0, 0, 9, 9)), attributes, 41.6),), (9, 9))
+    attributes["years_old"] = aged(attributes["years_old"], 41.6)
+    result = ImageResult("a.jpg", (FaceResult(Face((0, 0, 9, 9)), attributes),), (9, 9))
     out = io.StringIO()
-    PlainWriter(out, own).write([result])
+    PlainWriter(out).write([result])
     assert out.getvalue() == "a.jpg  face 1  box 0,0 9,9  years old 42 (b 90%)  eye colour brown 90%\n"
     out = io.StringIO()
     TableWriter(out, own, ["a.jpg"], 100).write([result])
@@ -344,8 +353,8 @@ def test_a_probability_never_claims_to_be_certain(p: float, text: str) -> None:
 def test_the_runner_up_is_told_where_there_is_no_clear_answer() -> None:
     sure = AttributePrediction("a", 0.7, {"a": 0.7, "b": 0.3})
     unsure = AttributePrediction("b", 0.4, {"a": 0.25, "b": 0.4, "c": 0.35})
-    assert likely(sure) == [("a", 0.7)]
-    assert likely(unsure) == [("b", 0.4), ("c", 0.35)]
+    assert say("x", sure).lines == ("a 70%",)
+    assert say("x", unsure).lines == ("b 40%", "c 35%") and say("x", unsure).text == "b 40% or c 35%"
 
 
 _JSONISH = st.recursive(

@@ -303,7 +303,7 @@ def test_moves_go_along_the_ways_of_the_attributes(faces: FaceDataset) -> None:
 
     made, train = model(), faces.split("train")
     features = made.encode(train.crops(32)[:])
-    ways = class_shifts(features, train.labels(), train.years(), made.schema)
+    ways = class_shifts(features, train.targets(), made.schema)
     assert len(ways) == len(made.schema.attributes)
     layer = RandomTraverse(ways, 3.0, seed=1)
     start = np.tile(features, (1 + 400 // len(features), 1))[:400]

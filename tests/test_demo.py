@@ -24,11 +24,12 @@ import facefeat
 from facefeat import AttributePrediction, Face, FaceBatch, FaceResult, InputError
 from facefeat.cli import run
 from facefeat.testing import toy_crops, toy_image
-from facefeat.types import AgeInterval
+from facefeat.types import Interval
 from facefeat_demo import cards, map_view, morph_view, photos, server, text
 from facefeat_demo.editing import Control, requested
 from facefeat_demo.exploring import Atlas, Point, apart
 from facefeat_demo.host import MAX_CARDS, PhotoResult
+from made import batch_of
 
 REPO = Path(__file__).resolve().parent.parent
 DEMO = REPO / "demo"
@@ -41,10 +42,19 @@ def jpeg(pixels: np.ndarray, **options: object) -> bytes:
     return made.getvalue()
 
 
-def face(number: int = 0, probability: float = 0.9, label: str = "Female", **changes: object) -> FaceResult:
+def face(
+    number: int = 0,
+    probability: float = 0.9,
+    label: str = "Female",
+    box: Face | None = None,
+    between: tuple[float, float] = (22, 41),
+) -> FaceResult:
     gender = AttributePrediction(label, probability, {label: probability, "Male": 1 - probability})
-    about = {"face": Face((10.0, 5.0, 60.0, 58.0), crop=toy_crops(1, 16, number)[0]), "attributes": {"gender": gender}}
-    return FaceResult(**{**about, "age_years": 30.0, "age_interval": AgeInterval(22, 41, 0.9), **changes})  # type: ignore[arg-type]
+    age = AttributePrediction(
+        "30-39", 0.6, {"30-39": 0.6}, value=30.0, interval=Interval(*between, 0.9), unit="years", scale=(0, 100)
+    )
+    found = box or Face((10.0, 5.0, 60.0, 58.0), crop=toy_crops(1, 16, number)[0])
+    return FaceResult(found, {"age": age, "gender": gender})
 
 
 # ---------------------------------------------------------------- the layer
@@ -163,7 +173,7 @@ def reading(*faces: FaceResult) -> PhotoResult:
 def test_a_face_has_a_box_a_card_an_age_with_its_interval_bars_and_a_map() -> None:
     page = cards.page(reading(face()))
     assert "1 face found" in page and page.count('class="ff-box"') == 1 and page.count("ff-card") == 2
-    assert "<small>about</small> 30 <small>years</small>" in page and "probably 22 to 41" in page
+    assert "<small>age about</small> 30 <small>years</small>" in page and "probably 22 to 41" in page
     assert "Female" in page and "90 %" in page and "where the model looked for gender Female" in page
     assert "left:12.50%;top:7.81%;width:62.50%;height:82.81%" in page
 
@@ -184,7 +194,7 @@ def test_doubts_are_said() -> None:
     (said,) = cards.doubts_of(face(probability=0.55))
     assert said == "Unsure of the gender: Female or Male."
     small = Face((0, 0, 20, 20), 0.6, crop=toy_crops(1, 16)[0])
-    said = " ".join(cards.doubts_of(face(face=small, age_interval=AgeInterval(10, 60, 0.9))))
+    said = " ".join(cards.doubts_of(face(box=small, between=(10, 60))))
     assert "may not be a face" in said and "small" in said and "Unsure of the age" in said
 
 
@@ -203,10 +213,9 @@ def test_no_probability_is_shown_as_certain(p: float) -> None:
 
 def batch(count: int) -> FaceBatch:
     p = np.stack([np.linspace(0, 1, count), 1 - np.linspace(0, 1, count)], 1).astype("float32")
-    labels = np.where(p[:, 0] > 0.5, "Male", "Female")
     classes = {"age": ("young", "old"), "gender": ("Male", "Female")}
     years = np.linspace(20, 60, count).astype("float32")
-    return FaceBatch({"age": labels, "gender": labels}, {"age": p, "gender": p}, classes, years)
+    return batch_of({"age": p, "gender": p}, classes, years)
 
 
 @given(st.integers(1, 130), st.integers(1, 5))

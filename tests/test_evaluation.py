@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facefeat.builtin.kinds.classes import softmax
 from facefeat.cli import run
 from facefeat.errors import DataError, InputError
 from facefeat.evaluation import calibrate, expected_calibration_error
 from facefeat.evaluation.metrics import score_batch
 from facefeat.evaluation.report import predict_dataset, report_on
-from facefeat.networks.postprocess import class_probabilities, median_years, read_logits, softmax
-from facefeat.schema import get_schema
+from facefeat.networks.postprocess import Calibration, read_logits
+from facefeat.schema import Attribute, get_schema
 from facefeat.utils.atomic import atomic_folder, check_folder
+from made import targets_of
 
 UTK, FAIR = get_schema("utkface"), get_schema("fairface")
 
@@ -25,15 +27,23 @@ UTK, FAIR = get_schema("utkface"), get_schema("fairface")
 class Labelled:
     """As much of a FaceDataset as metrics need."""
 
+    schema = UTK
+
     def __init__(self, labels: dict[str, np.ndarray], years: np.ndarray | None = None) -> None:
-        self._labels, n = labels, len(next(iter(labels.values())))
-        self._years = np.full(n, np.nan, "float32") if years is None else years
+        self._targets = targets_of(UTK, labels, years)
 
-    def labels(self) -> dict[str, np.ndarray]:
-        return self._labels
+    def targets(self) -> dict[str, np.ndarray]:
+        return self._targets
 
-    def years(self) -> np.ndarray:
-        return self._years
+
+def class_probabilities(attribute: Attribute, logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    return attribute.strategy.read(attribute, logits, {"temperature": temperature}).probabilities
+
+
+def median_years(attribute: Attribute, logits: np.ndarray) -> np.ndarray:
+    values = attribute.strategy.read(attribute, logits, {}).values
+    assert values is not None
+    return values
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 10))
@@ -50,10 +60,8 @@ def test_years_follow_a_peak(year: int) -> None:
     z = np.full((1, 117), -30.0)
     z[0, year] = 0
     assert median_years(UTK["age"], z)[0] == pytest.approx(year, abs=0.01)
-    assert (
-        UTK["age"].classes[int(class_probabilities(UTK["age"], z).argmax())]
-        == (UTK["age"].classes[UTK["age"].index_of_years(year)])
-    )
+    assert UTK["age"].axis is not None
+    assert int(class_probabilities(UTK["age"], z).argmax()) == UTK["age"].axis.group_of(year)
 
 
 def test_years_of_classes_are_inside_their_class() -> None:
@@ -65,12 +73,13 @@ def test_years_of_classes_are_inside_their_class() -> None:
 
 def test_read_logits_names_labels_by_the_schema() -> None:
     z = {"age": np.zeros((2, 117)), "gender": np.array([[0.0, 2.0], [2.0, 0.0]]), "race": np.eye(5)[[3, 0]]}
-    batch = read_logits(UTK, z, {"gender": 2.0})
+    batch = read_logits(UTK, z, Calibration({"gender": {"temperature": 2.0}}))
     assert list(batch.labels["gender"]) == ["Female", "Male"]
     assert list(batch.labels["race"]) == ["Indian", "White"]
     assert batch.probabilities["gender"][0, 1] == pytest.approx(1 / (1 + np.exp(-1)))
     assert len(batch) == 2 and batch.row(0)["gender"].label == "Female"
-    assert set(batch.to_dict()) == {"labels", "probabilities", "classes", "age_years", "age_interval", "age_coverage"}
+    assert {"labels", "probabilities", "classes", "age_years", "age_interval", "age_coverage"} <= set(batch.to_dict())
+    assert list(batch.to_frame().columns[:5]) == ["age_years", "age_low", "age_high", "age", "age_probability"]
 
 
 def test_metrics_by_hand() -> None:
@@ -80,7 +89,7 @@ def test_metrics_by_hand() -> None:
     z["race"][range(4), [0, 1, 2, 2]] = 30
     labels = {"age": np.array([3, 4, 3, 3]), "gender": np.array([0, 0, 0, 1]), "race": np.array([0, 1, 2, -1])}
     years = np.array([25, 30, np.nan, 20], "float32")
-    m = score_batch(UTK, read_logits(UTK, z, {}), labels, years)
+    m = score_batch(UTK, read_logits(UTK, z), targets_of(UTK, labels, years))
     assert m["age_accuracy"] == 0.25 and m["age_one_off_accuracy"] == 0.75
     assert m["age_mae"] == pytest.approx((0 + 5 + 60) / 3, abs=0.01)
     assert m["gender_accuracy"] == 0.75 and m["gender_balanced_accuracy"] == 0.5
@@ -95,7 +104,10 @@ def test_calibration_finds_the_temperature_of_overconfident_logits() -> None:
     y = np.array([rng.choice(5, p=p) for p in softmax(z)])
     labels = {"age": np.full(4000, -1), "gender": np.full(4000, -1), "race": y}
     logits = {"age": np.zeros((4000, 117)), "gender": np.zeros((4000, 2)), "race": 3 * z}
-    found = calibrate(UTK, logits, Labelled(labels)).temperatures  # type: ignore[arg-type]
+    found = {
+        name: one["temperature"]
+        for name, one in calibrate(UTK, logits, Labelled(labels)).attributes.items()  # type: ignore[arg-type]
+    }
     assert found["race"] == pytest.approx(3, rel=0.1)
     assert found["gender"] == 1.0
     before = expected_calibration_error(class_probabilities(UTK["race"], 3 * z), y)
@@ -105,9 +117,9 @@ def test_calibration_finds_the_temperature_of_overconfident_logits() -> None:
 
 def test_data_without_labels_are_refused_and_told_before_the_work() -> None:
     labels = {name: np.full(3, -1) for name in UTK.attributes}
-    batch = read_logits(UTK, {n: np.zeros((3, a.outputs)) for n, a in UTK.attributes.items()}, {})
+    batch = read_logits(UTK, {n: np.zeros((3, a.outputs)) for n, a in UTK.attributes.items()})
     with pytest.raises(DataError, match="no face of 'mine' has a label of any attribute"):
-        report_on("mine", UTK, batch, labels, np.full(3, np.nan, "float32"))
+        report_on("mine", UTK, batch, targets_of(UTK, labels))
 
     class Unlabelled(Labelled):
         name, schema, table = "mine", UTK, (1, 2, 3)
@@ -124,7 +136,7 @@ def test_data_without_labels_are_refused_and_told_before_the_work() -> None:
     with pytest.raises(DataError, match="no face of 'mine' has a label of any attribute"):
         predict_dataset(Model(), Unlabelled(labels))  # type: ignore[arg-type]
     some = {**labels, "gender": np.array([0, -1, 1])}
-    report = report_on("mine", UTK, batch, some, np.full(3, np.nan, "float32"), bootstrap=0)
+    report = report_on("mine", UTK, batch, targets_of(UTK, some), bootstrap=0)
     assert set(report.by_group["attribute"]) == {"gender"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginError
+from facefeat.builtin.kinds.ordered import _graph_interval, _graph_median, interval_of, median_of
 from facefeat.cli import cli
 from facefeat.export.metadata import ExportMetadata, format_of
-from facefeat.export.network import _interval, _median
 from facefeat.image.align import resize_crops
-from facefeat.networks.postprocess import Calibration, IntervalLevels, interval_of, median_of
+from facefeat.networks.postprocess import Calibration
 from facefeat.schema import Attribute, get_schema
 from facefeat.testing import toy_crops, toy_schema
 from facefeat.types import FaceBatch
 from made import TINY
 
 HEAD = {"trunk": [{"units": 8}]}
+LEVELS = {"coverage": 0.9, "low": 0.04, "high": 0.97}
 CALIBRATION = Calibration(
-    {"age": 0.8, "race": 1.7}, {"race": (0.3, 0.0, -0.2, 0.1, 0.0)}, IntervalLevels(0.9, 0.04, 0.97)
+    {
+        "age": {"temperature": 0.8, "interval": LEVELS},
+        "race": {"temperature": 1.7, "bias": (0.3, 0.0, -0.2, 0.1, 0.0)},
+    }
 )
 
 
@@ -114,10 +117,13 @@ def test_the_age_of_the_graph_is_that_of_the_read_out(which: int, seed: int, sha
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p = (p / p.sum(axis=1, keepdims=True)).astype("float32")
     cumulative = np.cumsum(p, axis=1).astype("float32")
-    levels = IntervalLevels(0.9, low, 1 - low / 2)
-    near = np.minimum(np.abs(cumulative - levels.low), np.abs(cumulative - levels.high)).min(axis=1) < 1e-5
+    levels = {"coverage": 0.9, "low": low, "high": 1 - low / 2}
+    near = np.minimum(np.abs(cumulative - levels["low"]), np.abs(cumulative - levels["high"])).min(axis=1) < 1e-5
     flat = (np.abs(cumulative - 0.5) < 1e-5).any(axis=1)  # where a rounding moves the answer
-    years, between = np.asarray(_median(attribute, p, cumulative)), np.asarray(_interval(attribute, cumulative, levels))
+    years, between = (
+        np.asarray(_graph_median(attribute, p, cumulative)),
+        np.asarray(_graph_interval(attribute, cumulative, levels)),
+    )
     np.testing.assert_allclose(years[~flat], median_of(attribute, p)[~flat], atol=2e-2)
     np.testing.assert_array_equal(between[~near], interval_of(attribute, p, levels)[~near])
 
@@ -245,7 +251,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     from facefeat.export import write
 
     def other(new: Path, kind: str, crops: np.ndarray) -> dict[str, np.ndarray]:
-        wrong = replace(CALIBRATION, temperatures={"age": 2.0})
+        wrong = Calibration({**CALIBRATION.attributes, "race": {"temperature": 0.5}})
         graph = write.export_graph(tiny(calibration=wrong)._classifier)
         return {k: np.asarray(v) for k, v in graph.predict_on_batch(crops).items()}
 

@@ -13,7 +13,7 @@ import pluggy
 import pytest
 
 from facefeat.plugins import hookspecs
-from facefeat.plugins.contracts import KINDS
+from facefeat.plugins.contracts import KINDS, hook_of
 from facefeat.plugins.hookspecs import hookimpl
 from facefeat.plugins.loading import Plugin, collect, register
 from facefeat.testing import toy_preset
@@ -38,7 +38,7 @@ def example(name: str, folder: Path) -> ModuleType:
 
 def test_the_page_has_each_hook_and_no_other() -> None:
     assert sorted(SECTIONS) == HOOKS
-    assert {f"facefeat_{kind}s" for kind in KINDS} | {"facefeat_commands"} == set(HOOKS)
+    assert {hook_of(kind) for kind in KINDS} | {"facefeat_commands"} == set(HOOKS)
 
 
 @pytest.mark.parametrize("name", HOOKS)
@@ -59,7 +59,7 @@ def test_it_names_a_plugin_that_has_it(name: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_example_keeps_the_contract(kind: str, tmp_path: Path) -> None:
-    plugin = Plugin("example", "1.0", "example", register(example(f"facefeat_{kind}s", tmp_path)))
+    plugin = Plugin("example", "1.0", "example", register(example(hook_of(kind), tmp_path)))
     if kind == "preset":
         toy_preset(tmp_path / "presets" / "office")
     found, problems = collect([plugin])
@@ -73,6 +73,8 @@ def test_its_example_keeps_the_contract(kind: str, tmp_path: Path) -> None:
         options["changed"] = {"reach": 0.4}
     if "width" in inspect.signature(component.build).parameters:
         options["changed"] = {"width": 4}
+    if kind == "attribute_kind":
+        options |= {"table": {"range": [0, 100]}, "labels": ["10", "90"]}
     CHECKS[kind](component, **options)
 
 

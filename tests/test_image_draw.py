@@ -11,11 +11,11 @@ from facefeat.types import AttributePrediction, Face, FaceResult, ImageResult
 
 def face(*box: float, years: float | None = 34.4, race: str = "Latino_Hispanic") -> FaceResult:
     attributes = {
-        "age": AttributePrediction("30-39", 0.61, {}),
+        "age": AttributePrediction("30-39", 0.61, {}, value=years, unit="years", kind="ordered"),
         "gender": AttributePrediction("Female", 0.984, {}),
         "race": AttributePrediction(race, 0.87, {}),
     }
-    return FaceResult(Face(box), attributes, years)  # type: ignore[arg-type]
+    return FaceResult(Face(box), attributes)  # type: ignore[arg-type]
 
 
 def test_the_label_says_years_gender_and_race() -> None:

@@ -14,6 +14,7 @@ from facefeat.latent.edit import Edit, edit
 from facefeat.latent.fit_directions import directions_of
 from facefeat.latent.traverse import ROUNDS
 from latent_fake import FEATURES, LATENT, FakeModel, another
+from made import targets_of
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_there_is_no_direction_from_or_to_a_class_that_the_data_did_not_have() -
     race = _MODEL.schema["race"]
     labels = {k: v.copy() for k, v in _MODEL.labels.items()}
     labels["race"][labels["race"] == 2] = -1
-    d = directions_of(_MODEL.latents, labels, _MODEL.years, _MODEL.schema, FEATURES)
+    d = directions_of(_MODEL.latents, targets_of(_MODEL.schema, labels, _MODEL.years), _MODEL.schema, FEATURES)
     _, lengths, there = d.toward(race, np.array(["C", "A", "A"]), np.array(["A", "B", "A"]))
     assert list(there) == [False, True, False] and (lengths > 0).all()
     with pytest.raises(InputError, match="had no race C"):
@@ -195,7 +196,7 @@ def test_the_direction_of_an_age_bends_where_the_means_do() -> None:
     z[:, 1] += np.maximum(years - 45, 0) / 45
     labels = {n: np.full(3000, -1) for n in _MODEL.schema.attributes}
     labels["age"] = np.digitize(years, [30, 60])
-    d = directions_of(z, labels, years.astype("float32"), _MODEL.schema, FEATURES)
+    d = directions_of(z, targets_of(_MODEL.schema, labels, years), _MODEL.schema, FEATURES)
     age = _MODEL.schema["age"]
     shifts, _, there = d.toward(age, np.array([40.0, 50.0, 95.0, 45.0]), np.array([15.0, 75.0, 99.0, 45.0]))
     assert there.all()
@@ -269,7 +270,7 @@ def test_the_mean_of_a_class_that_is_often_mistaken_is_of_the_faces_that_are_not
     z = rng.normal(0, 0.5, (2500, LATENT))
     z[:, :2] += middle
     labels = {n: np.full(2500, -1) for n in _MODEL.schema.attributes} | {"race": race}
-    d = directions_of(z, labels, np.full(2500, np.nan, "float32"), _MODEL.schema, FEATURES)
+    d = directions_of(z, targets_of(_MODEL.schema, labels), _MODEL.schema, FEATURES)
     assert z[race == 2, 1].mean() < 1.5 < 3 < d.group_mean("race", "C")[1]
     rows = [d.row("race", c) for c in "ABC"]
     assert np.argmax(d.values(d.group_mean("race", "C")[None])[:, rows]) == 2

@@ -8,6 +8,7 @@ import pytest
 from facefeat import Face, FaceBatch, ImageError, MissingExtraError
 from facefeat.image.align import ALIGNMENTS
 from facefeat.pipeline import read_images, read_photos
+from made import batch_of
 
 
 class Reader:
@@ -18,11 +19,7 @@ class Reader:
 
     def predict(self, crops: np.ndarray) -> FaceBatch:
         n = len(crops)
-        return FaceBatch(
-            {"gender": np.array(["Male"] * n)},
-            {"gender": np.tile(np.float32([0.9, 0.1]), (n, 1))},
-            {"gender": ("Male", "Female")},
-        )
+        return batch_of({"gender": np.tile(np.float32([0.9, 0.1]), (n, 1))}, {"gender": ("Male", "Female")})
 
 
 class Detector:

@@ -19,9 +19,10 @@ def test_each_kind_passes_its_own_tests(tmp_path: Path) -> None:
     for kind in KINDS:
         done = box.run(["facefeat", "plugins", "new", f"my-{kind}", "--kind", kind], work)
         assert done.returncode == 0, done.stdout
-        project = work / f"facefeat-my-{kind}"
+        name = f"facefeat-my-{kind}".replace("_", "-")
+        project = work / name
         said = [line.strip() for line in done.stdout.splitlines()[-3:]]
-        assert said == [f"cd facefeat-my-{kind}", 'pip install -e ".[test]"', "pytest"]
+        assert said == [f"cd {name}", 'pip install -e ".[test]"', "pytest"]
         if kind == "preset":
             toy_preset(project / "src" / "facefeat_my_preset" / "presets" / "my-preset", "my-preset")
         box.run(["pip", "install", "-e", ".[test]"], project)

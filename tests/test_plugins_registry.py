@@ -19,7 +19,7 @@ from facefeat.errors import (
     PresetError,
     UnknownComponentError,
 )
-from facefeat.plugins.contracts import KINDS
+from facefeat.plugins.contracts import KINDS, hook_of
 from facefeat.plugins.loading import normalise
 from facefeat.plugins.registry import Registered, Registry, get_registry
 from facefeat.utils.text import one_line
@@ -174,7 +174,7 @@ def test_kinds_match_the_hooks() -> None:
     from facefeat.plugins import hookspecs
 
     hooks = {n for n in vars(hookspecs) if n.startswith("facefeat_")}
-    assert hooks == {f"facefeat_{kind}s" for kind in KINDS} | {"facefeat_commands"}
+    assert hooks == {hook_of(kind) for kind in KINDS} | {"facefeat_commands"}
 
 
 @given(st.text(max_size=500))

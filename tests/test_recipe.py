@@ -34,7 +34,7 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
         ("[train]\nepochs = 0\n", r"train.epochs: impossible value. Received: 0. Valid: 1 or more"),
         ("[augment]\nflip = 1\n", r"augment.flip: must be a true or false. Received: 1"),
         ("[backbone]\nconfig = {}\n", r"backbone.name: is missing"),
-        ("[loss.age]\nkind = 'distrib'\n", r"line 2: loss.age.kind: no such kind of loss. Received: 'distrib'"),
+        ("[loss.age]\nkind = 'distrib'\n", r"line 2: loss.age.kind: no such loss. Received: 'distrib'"),
         ("image_size = 3\n", r"line 1: image_size: impossible value. Received: 3. Valid: 16 to 1024"),
         ("train = 3\n", r"line 1: train: must be a table"),
         ("[train]\nlearning_rate = nan\n", r"must be finite"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facefeat.builtin.kinds.ordered import KIND, index_of_years
 from facefeat.errors import LabelError, SchemaError
 from facefeat.schema import BUILTIN_SCHEMAS, Attribute, Schema, get_schema
 
@@ -72,37 +73,33 @@ def test_no_label_is_guessed(label: object) -> None:
 @given(st.floats(0, 200))
 def test_years_fall_into_the_class_that_holds_them(years: float) -> None:
     attribute = get_schema("utkface")["age"]
-    first, last = attribute.years[attribute.index_of_years(years)]
+    first, last = attribute.years[index_of_years(attribute, years)]
     assert first <= years and (years < last + 1 or last == 116)
 
 
 @pytest.mark.parametrize("years", [-1, -0.5, math.nan, math.inf, -math.inf])
 def test_impossible_years_are_refused(years: float) -> None:
     with pytest.raises(LabelError, match="no such age"):
-        get_schema("utkface")["age"].index_of_years(years)
+        index_of_years(get_schema("utkface")["age"], years)
 
 
-def test_an_attribute_without_years_has_none() -> None:
-    gender = get_schema("fairface")["gender"]
-    with pytest.raises(LabelError, match="no years"):
-        gender.index_of_years(3)
-    with pytest.raises(SchemaError, match="no years"):
-        gender.output_years()
-    assert len(gender.grid) == 0
+def test_an_attribute_without_an_order_has_no_axis() -> None:
+    assert get_schema("fairface")["gender"].axis is None
 
 
-def test_the_class_matrix_sums_years_into_classes() -> None:
+def test_the_outputs_of_exact_years_sum_into_classes() -> None:
     attribute = age()
-    matrix = attribute.class_matrix()
+    matrix = KIND.matrix(attribute)
     assert matrix.shape == (100, 2) and matrix.dtype == np.float32
     assert (matrix.sum(1) == 1).all() and matrix[:, 0].sum() == 40
-    assert (get_schema("fairface")["race"].class_matrix() == np.eye(7)).all()
+    assert (KIND.matrix(get_schema("fairface")["age"]) == np.eye(9)).all()
 
 
-def test_output_years_are_the_years_or_the_middle_of_a_class() -> None:
-    assert age().output_years().tolist() == list(range(100))
-    assert age(exact=False, years=((0, 9), (10, 19))).output_years().tolist() == [5, 15]
-    assert get_schema("fairface")["age"].output_years()[-1] == 76
+def test_the_axis_of_an_age_has_the_middles_of_its_classes() -> None:
+    axis = age(exact=False, years=((0, 9), (10, 19))).axis
+    assert axis is not None and axis.positions == (5, 15) and axis.edges == (10,) and axis.unit == "years"
+    oldest = get_schema("fairface")["age"].axis
+    assert oldest is not None and oldest.positions[-1] == 76
 
 
 @pytest.mark.parametrize(

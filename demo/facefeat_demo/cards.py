@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNSURE = 0.6
 """Below this probability a card says that it is unsure, and names the runner-up."""
-_WIDE = 30  # years
+_WIDE = 0.3  # of the scale
 _SMALL = 40  # pixels
 _DOUBTFUL = 0.9
 
@@ -92,29 +92,33 @@ def card(number: int, face: FaceResult, look: Mapping[str, UInt8Array], alone: b
     """One face: its crop, an age, every other attribute as bars, doubts, and where the model looked."""
     crop = face.face.crop
     picture = "" if crop is None else f'<img class="ff-crop" src="{data_uri(crop, quality=92)}" alt="Face {number}">'
-    others = "".join(bars(name, p) for name, p in face.attributes.items() if not (name == "age" and face.age_years))
+    numbers = "".join(value(name, p) for name, p in face.attributes.items())
+    others = "".join(bars(name, p) for name, p in face.attributes.items() if p.value is None)
     doubts = "".join(f"<li>{escape(d)}</li>" for d in doubts_of(face))
     doubts = f'<ul class="ff-doubts" aria-label="Doubts">{doubts}</ul>' if doubts else ""
     return (
         f'<section class="ff-card{" ff-wide" if alone else ""}" aria-label="Face {number}"><div><header>{picture}'
-        f'<div><p class="ff-number">Face {number}</p>{_age(face)}</div></header>{others}</div>'
+        f'<div><p class="ff-number">Face {number}</p>{numbers}</div></header>{others}</div>'
         f"<div>{doubts}{_look(number, face, look, alone)}</div></section>"
     )
 
 
-def _age(face: FaceResult) -> str:
-    if face.age_years is None:
+def value(name: str, read: AttributePrediction) -> str:
+    """A number in large, on its scale, with the interval that it lies in; empty for an attribute without one."""
+    if read.value is None:
         return ""
-    years = f'<p class="ff-age"><small>about</small> {face.age_years:.0f} <small>years</small></p>'
-    interval = face.age_interval
-    if interval is None:
-        return years
-    low, high = min(interval.low, 100), min(interval.high, 100)
-    at = min(face.age_years, 100)
+    about = f"<small>{escape(name)} about</small>"
+    shown = f'<p class="ff-age">{about} {read.value:.0f} <small>{escape(read.unit)}</small></p>'
+    between = read.interval
+    if between is None or read.scale is None:
+        return shown
+    start, end = read.scale
+    ends = (between.low, read.value, between.high)
+    low, at, high = (100 * min(max((v - start) / (end - start), 0), 1) for v in ends)
     reach = f'<i style="left:{low:.0f}%;width:{max(high - low, 1):.0f}%"></i>'
     return (
-        f'{years}<div class="ff-scale" aria-hidden="true">{reach}<b style="left:{at:.0f}%"></b></div>'
-        f'<p class="ff-interval">probably {interval.low:.0f} to {interval.high:.0f}</p>'
+        f'{shown}<div class="ff-scale" aria-hidden="true">{reach}<b style="left:{at:.0f}%"></b></div>'
+        f'<p class="ff-interval">probably {between.low:.0f} to {between.high:.0f}</p>'
     )
 
 
@@ -142,13 +146,12 @@ def doubts_of(face: FaceResult) -> list[str]:
     left, top, right, bottom = face.box
     if min(right - left, bottom - top) < _SMALL:
         out.append("The face is small in the photo: it can hardly be seen.")
-    interval = face.age_interval
-    if interval is not None and interval.high - interval.low >= _WIDE:
-        out.append("Unsure of the age.")
     for name, read in face.attributes.items():
-        if name == "age" and face.age_years is not None:
-            continue
-        if read.probability < UNSURE:
+        if read.value is not None:
+            between, scale = read.interval, read.scale
+            if between and scale and between.high - between.low >= _WIDE * (scale[1] - scale[0]):
+                out.append(f"Unsure of the {name}.")
+        elif read.probability is not None and read.probability < UNSURE:
             ranked = sorted(read.probabilities, key=lambda label: -read.probabilities[label])
             out.append(f"Unsure of the {name}: {' or '.join(ranked[:2])}.")
     return out

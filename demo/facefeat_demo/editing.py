@@ -15,6 +15,7 @@ from facefeat.image.video import contact_sheet, enlarge, with_text_below
 from facefeat.latent.goals import Goal, value_of
 from facefeat.latent.portraits import Portraits
 from facefeat.latent.traverse import LIMIT, goal_shifts
+from facefeat.plugins.kinds import captions
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch, FaceFeatureModel
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 DIRECTIONS = 6
 """How many of the first principal components have a slider."""
-YEARS = 50
 CHANGED = "The model was changed; reload this page and choose the photo again."
 _GRID_FACE = 160
 _GRID_SIDE = 5
@@ -43,6 +43,7 @@ class Control:
     low: float = -LIMIT
     high: float = LIMIT
     step: float = 0.1
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,12 @@ def controls(model: FaceFeatureModel) -> list[Control]:
         known = tuple(c for a, c in model.directions.probes if a == name)
         if not known:
             continue
-        if attribute.years:
-            out.append(Control(name, "steps", (), -YEARS, YEARS, 1))
-        elif attribute.ordered:
-            most = len(attribute.classes) - 1
-            out.append(Control(name, "steps", (), -most, most, 0.1))
+        axis = attribute.axis
+        if axis is not None:
+            # A long scale, such as an age, goes 50 either way, in whole steps.
+            long = axis.near >= 1
+            most = min(50.0, axis.high - axis.low) if long else axis.high - axis.low
+            out.append(Control(name, "steps", (), -most, most, 1 if long else 0.1, axis.unit))
         elif len(known) == 2:
             out.append(Control(name, "between", known))
         else:
@@ -218,7 +220,7 @@ def grid(model: FaceFeatureModel, start: Start, request: Request, across: Contro
     cells = [_with(request, {down.name: v, across.name: h}) for v in stops(down) for h in columns]
     decoded = model.decode(moved(model, start, cells))
     predictions = model.predict_faces(start.restore(decoded))
-    texts = ["\n".join(short(predictions, i)) for i in range(len(cells))]
+    texts = ["\n".join(captions(predictions.row(i))) for i in range(len(cells))]
     shown = start.restore(decoded, large=True)
     return contact_sheet(with_text_below(enlarge(shown, _GRID_FACE), texts), columns=len(columns))
 
@@ -236,10 +238,3 @@ def stops(control: Control) -> list[tuple[str, float] | None]:
 def _with(request: Request, changes: Mapping[str, tuple[str, float] | None]) -> Request:
     kept = {k: v for k, v in request.attributes.items() if k not in changes}
     return replace(request, attributes=kept | {k: v for k, v in changes.items() if v is not None})
-
-
-def short(batch: FaceBatch, row: int) -> list[str]:
-    """What is predicted of one face, a short line for each attribute: "41 years", "Female 97 %"."""
-    years = [] if batch.age_years is None else [f"{batch.age_years[row]:.0f} years"]
-    named = [(n, r) for n, r in batch.row(row).items() if not (n == "age" and years)]
-    return years + [f"{r.label} {r.probability:.0%}".replace("%", " %") for _, r in named]

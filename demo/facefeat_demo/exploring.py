@@ -132,7 +132,7 @@ def atlas_of(
         return None
     directions = model.directions
     points = tuple(Point(label, {name: label}) for name, label in directions.groups)
-    classes = {n: a.classes for n, a in model.schema.attributes.items()}
+    classes = {n: a.groups for n, a in model.schema.attributes.items()}
     return Atlas(points, np.asarray(directions.group_means), _floor(directions.spread), classes)
 
 
@@ -148,15 +148,18 @@ def _faces(
     few = dataset.take(list(read))
     crops = np.stack(list(read.values()))
     latents = model.encode(crops)
-    table = few.table
-    years = few.years()
+    attributes, positions, numbers = few.schema.attributes, few.labels(), few.numbers()
     points = []
-    for i in range(len(table)):
-        labels = {n: str(table[n].iloc[i]) for n in dataset.schema.attributes}
-        said = [f"{years[i]:.0f} years" if n == "age" and np.isfinite(years[i]) else v for n, v in labels.items() if v]
+    for i in range(len(few)):
+        labels = {n: (*a.groups, "")[positions[n][i]] for n, a in attributes.items()}  # -1, unknown, is the last
+        said = [
+            f"{numbers[n][i]:.0f} {a.axis.unit}" if a.axis is not None and np.isfinite(numbers[n][i]) else labels[n]
+            for n, a in attributes.items()
+            if labels[n]
+        ]
         points.append(Point(", ".join(said) or "without a label", labels))
     scale = latents.std(axis=0) if spread is None else spread
-    classes = {n: a.classes for n, a in model.schema.attributes.items()}
+    classes = {n: a.groups for n, a in model.schema.attributes.items()}
     return Atlas(tuple(points), latents, _floor(scale), classes, crops, dataset.name)
 
 

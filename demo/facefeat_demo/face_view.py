@@ -6,7 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from facefeat.image.video import enlarge
-from facefeat_demo.cards import bars, percent
+from facefeat.plugins.kinds import say
+from facefeat_demo.cards import bars, value
 from facefeat_demo.photos import FACE, data_uri
 
 if TYPE_CHECKING:
@@ -52,12 +53,10 @@ def compared(model: FaceFeatureModel, before: FaceBatch, now: FaceBatch, real: b
     """A table of what the model predicts from a face before and after, with all probabilities folded under it."""
     rows = []
     for name in model.schema.attributes:
-        old, new = (_value(name, batch) for batch in (before, now))
+        old, new = (escape(say(name, batch.row(0)[name]).short) for batch in (before, now))
         changed = ' class="ff-changed"' if old != new else ""
         rows.append(f'<tr{changed}><th scope="row">{escape(name.capitalize())}</th><td>{old}</td><td>{new}</td></tr>')
-    all_bars = "".join(
-        bars(name, read) for name, read in now.row(0).items() if not (name == "age" and now.age_years is not None)
-    )
+    all_bars = "".join(bars(name, read) for name, read in now.row(0).items() if read.value is None)
     return (
         '<table class="ff-predictions"><caption>What the model predicts</caption><thead><tr><td></td>'
         f'<th scope="col">{"Photo" if real else "At first"}</th><th scope="col">Edited</th></tr></thead>'
@@ -66,18 +65,11 @@ def compared(model: FaceFeatureModel, before: FaceBatch, now: FaceBatch, real: b
     )
 
 
-def _value(name: str, batch: FaceBatch) -> str:
-    if name == "age" and batch.age_years is not None:
-        return f"{batch.age_years[0]:.0f} years"
-    read = batch.row(0)[name]
-    return f"{escape(read.label)} <small>{percent(read.probability)}</small>"
-
-
 def predicted_of(batch: FaceBatch, row: int = 0) -> str:
-    """What the model predicts from one face: its years, and a table of bars for each other attribute."""
-    years = "" if batch.age_years is None else f'<p class="ff-age">{batch.age_years[row]:.0f} <small>years</small></p>'
-    named = [(n, r) for n, r in batch.row(row).items() if not (n == "age" and years)]
-    return years + "".join(bars(n, r) for n, r in named)
+    """What the model predicts from one face: its numbers, and a table of bars for each other attribute."""
+    predicted = batch.row(row)
+    numbers = "".join(value(n, p) for n, p in predicted.items())
+    return numbers + "".join(bars(n, p) for n, p in predicted.items() if p.value is None)
 
 
 def sentence(text: str) -> str:

@@ -39,6 +39,7 @@ def viewer(morph: Morph) -> str:
     sheet, across = sprite(frames)
     count, size = frames.shape[:2]
     data = {"frames": count, "across": across, "size": size, "predicted": _predicted(batch)}
+    data["units"] = {name: batch.answers[name].unit for name in batch.values}
     panels = "".join(_panel(name, batch) for name in batch.classes)
     return (
         f"<div class=\"ff-morph\" data-morph='{escape(json.dumps(data), quote=True)}'>"
@@ -53,11 +54,11 @@ def viewer(morph: Morph) -> str:
 
 
 def _predicted(batch: FaceBatch) -> dict[str, Any]:
-    """Attribute -> what to show of it at each frame: years, or class -> percent."""
+    """Attribute -> what to show of it at each frame: a number, or class -> percent."""
     out: dict[str, Any] = {}
     for name, classes in batch.classes.items():
-        if name == "age" and batch.age_years is not None:
-            out[name] = [round(float(v)) for v in batch.age_years]
+        if name in batch.values:
+            out[name] = [round(float(v)) for v in batch.values[name]]
         else:
             p = batch.probabilities[name]
             out[name] = {c: [round(100 * float(v)) for v in p[:, k]] for k, c in enumerate(classes)}
@@ -66,13 +67,14 @@ def _predicted(batch: FaceBatch) -> dict[str, Any]:
 
 def _panel(name: str, batch: FaceBatch) -> str:
     title = escape(name.capitalize())
-    if name == "age" and batch.age_years is not None:
-        top = 10 * math.ceil(max(10.0, float(batch.age_years.max())) / 10)
-        years = batch.age_years
-        says = f"from {years[0]:.0f} to {years[-1]:.0f} years"
-        drawn = f'<polyline class="ff-line" points="{_points(years / top)}"/>'
+    if name in batch.values:
+        values, unit = batch.values[name], batch.answers[name].unit
+        top = 10 * math.ceil(max(10.0, float(values.max())) / 10)
+        bottom = 10 * math.floor(min(0.0, float(values.min())) / 10)
+        says = f"from {values[0]:.0f} to {values[-1]:.0f} {unit}"
+        drawn = f'<polyline class="ff-line" points="{_points((values - bottom) / (top - bottom))}"/>'
         legend = f'<span class="ff-now" data-now="{escape(name)}"></span>'
-        marks = f'<span class="ff-axis ff-axis-top">{top}</span><span class="ff-axis ff-axis-bottom">0</span>'
+        marks = f'<span class="ff-axis ff-axis-top">{top}</span><span class="ff-axis ff-axis-bottom">{bottom}</span>'
     else:
         p = batch.probabilities[name]
         drawn, below = "", np.zeros(len(p))

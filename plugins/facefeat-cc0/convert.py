@@ -104,14 +104,16 @@ def calibration(schema, logits, dataset):
     `calibrate` would choose biases for the classes: on UTKFace they gain 0.014 in likelihood, and on photos of another
     kind they cost 4 points of gender and double the gap between women and men.
     """
-    from facefeat.evaluation.calibration import fit, fit_interval
-    from facefeat.networks.postprocess import Calibration, output_probabilities
+    from facefeat.builtin.kinds.classes import output_probabilities
+    from facefeat.builtin.kinds.fitting import fit, fit_levels
+    from facefeat.networks.postprocess import Calibration
 
-    labels, age = dataset.labels(), schema["age"]
-    temperatures = {n: fit(a, logits[n], labels[n], False)[0] for n, a in schema.attributes.items()}
-    place = np.clip(np.floor(dataset.years()).astype(int), 0, age.outputs - 1)
-    interval = fit_interval(output_probabilities(age, logits["age"], temperatures["age"]), place, 0.9)
-    return Calibration(temperatures, interval=interval)
+    labels, matrices = dataset.labels(), {n: a.strategy.matrix(a) for n, a in schema.attributes.items()}
+    fitted = {n: {"temperature": fit(m, logits[n], labels[n], False)[0]} for n, m in matrices.items()}
+    place = np.clip(np.floor(dataset.years()).astype(int), 0, schema["age"].outputs - 1)
+    p = output_probabilities(matrices["age"], logits["age"], fitted["age"]["temperature"])
+    fitted["age"]["interval"] = fit_levels(p, place, 0.9)
+    return Calibration(fitted)
 
 
 def by_race(model, data: Path, splits: Path | None, size: int) -> list[str]:
@@ -148,7 +150,7 @@ def write_card(model, report, races: list[str], photos: dict[str, list[tuple[str
             "",
         ]
         tables += ["| what | value | interval |", "|---|---|---|", *(f"| {' | '.join(r)} |" for r in rows), ""]
-    t = model.classifier.calibration.temperatures
+    t = {n: c["temperature"] for n, c in model.classifier.calibration.attributes.items()}
     text = (Path(__file__).parent / "card.md").read_text("utf-8")
     values = {
         "PARAMETERS": f"{model.parameters:,}",

@@ -1,4 +1,4 @@
-"""Schemas: the attributes of one labelling, their classes by name, and for age the years of each class.
+"""Schemas: the attributes of one labelling, each with its kind: what it is, and what only that kind knows.
 
 A schema is data: `fairface` and `utkface` are TOML files in `assets/schemas`, and a user's own has the same form:
 
@@ -9,15 +9,23 @@ A schema is data: `fairface` and `utkface` are TOML files in `assets/schemas`, a
     aliases = { m = "Male", f = "Female" }
 
     [attributes.age]
+    kind = "ordered"                  # which `years` or `ordered = true` say, too
     classes = ["young", "old"]
-    ordered = true
     years = [[0, 39], [40, 116]]      # inclusive; consecutive
     exact = true                      # labels may be years; the model then learns a distribution over single years
+
+    [attributes.wears]
+    kind = "multilabel"
+    classes = ["glasses", "hat"]
+
+    [attributes.yaw]
+    kind = "continuous"
+    unit = "degrees"
+    range = [-90, 90]
 """
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,21 +33,23 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import LabelError, SchemaError, did_you_mean
+from facefeat.errors import LabelError, SchemaError, UnknownComponentError, did_you_mean
+from facefeat.plugins.kinds import get_kind
+from facefeat.types import YEARS
 from facefeat.utils.files import read_regular
-from facefeat.utils.text import printable
 
 if TYPE_CHECKING:
-    from facefeat.types import FloatArray
+    from facefeat.plugins.contracts import AttributeKind
+    from facefeat.types import Axis
 
 BUILTIN_SCHEMAS = ("fairface", "utkface")
-MAX_YEARS = 150
-"""No age lies above it."""
 _FOLDER = Path(__file__).parent / "assets" / "schemas"
-_ATTRIBUTE_KEYS = ("classes", "ordered", "years", "exact", "aliases")
+_FIELDS = ("classes", "ordered", "years", "exact", "aliases")
+"""Keys of an attribute's table that are fields; what else its kind knows goes to `options`."""
 
 
-def _fold(label: str) -> str:
+def fold(label: str) -> str:
+    """The label as it is compared: without case, runs of spaces and underscores."""
     return " ".join(label.replace("_", " ").split()).casefold()
 
 
@@ -47,127 +57,91 @@ def _fold(label: str) -> str:
 class Attribute:
     """One thing that a model reads from a face.
 
-    classes: names in their natural order, at least two. ordered: whether that order means something.
+    classes: names in their natural order. ordered: whether that order means something.
     years: inclusive (first, last) years of each class, consecutive, for age; empty otherwise.
     exact: labels may be exact years, and a head has one logit per year instead of one per class.
     aliases: other spellings of a class -> the class.
-    Raises SchemaError where these do not fit together.
+    kind: name of its `AttributeKind`; by default "ordered" where it has an order or years, else "categorical".
+    options: what only that kind knows, such as unit and range of a "continuous" one.
+    Raises SchemaError where these do not fit together, or there is no such kind.
     """
 
     name: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     ordered: bool = False
     years: tuple[tuple[int, int], ...] = ()
     exact: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"attribute {self.name!r}"
         if not self.name.isidentifier() or not self.name.islower():
             raise SchemaError(f"{where}: a name is lower-case letters, digits and '_'. Received: {self.name!r}.")
-        folded = [_fold(c) for c in self.classes]
-        if len(folded) < 2 or len(set(folded)) != len(folded):
-            raise SchemaError(f"{where}: needs at least two classes of different names. Received: {self.classes}.")
-        if "" in folded:  # in a table, an empty cell is an unknown label
-            raise SchemaError(f"{where}: a class needs a name. Received: {self.classes}.")
-        for text in (*self.classes, *self.aliases):
-            if printable(text) != text or len(text.splitlines()) > 1:
-                raise SchemaError(f"{where}: a class is text on one line. Received: {text!r}.")
-        meant = dict(zip(folded, self.classes, strict=True))
-        for alias, target in self.aliases.items():
-            if target not in self.classes:
-                raise SchemaError(f"{where}: alias {alias!r} names no class. {did_you_mean(target, self.classes)}")
-            if not _fold(alias) or meant.setdefault(_fold(alias), target) != target:
-                raise SchemaError(f"{where}: alias {alias!r} of {target!r} is empty or the name of another class.")
-        if self.years:
-            if len(self.years) != len(self.classes):
-                raise SchemaError(f"{where}: {len(self.classes)} classes but {len(self.years)} ranges of years.")
-            for (first, last), (nxt, _) in zip(self.years, [*self.years[1:], (self.years[-1][1] + 1, 0)], strict=True):
-                if first > last or nxt != last + 1 or first < 0:
-                    raise SchemaError(f"{where}: ranges of years must be consecutive. Received: {self.years}.")
-            if self.years[-1][1] > MAX_YEARS:  # an exact attribute has one output per year
-                raise SchemaError(f"{where}: years go up to {MAX_YEARS} at most. Received: {self.years[-1]}.")
-        elif self.exact:
-            raise SchemaError(f"{where}: exact = true needs the years of each class.")
+        object.__setattr__(self, "kind", self.kind or self._default_kind)
+        _kind_of(where, self.kind).check(self)
+
+    @property
+    def _default_kind(self) -> str:
+        return "ordered" if self.ordered or self.years else "categorical"
+
+    @property
+    def strategy(self) -> AttributeKind:
+        """How it is learnt, read, measured and said: the object that its kind names."""
+        return get_kind(self.kind)
 
     @property
     def outputs(self) -> int:
-        """Width of a head's logits: one per year where labels are exact years, else one per class."""
-        return len(self.grid) if self.exact else len(self.classes)
+        """Width of a head's output."""
+        return self.strategy.outputs(self)
 
     @property
-    def grid(self) -> range:
-        """The years from the first class's first to the last class's last; empty where there are none."""
-        return range(self.years[0][0], self.years[-1][1] + 1) if self.years else range(0)
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups of faces in tables: its classes, or the ranges of a number."""
+        return self.strategy.groups(self)
+
+    @property
+    def axis(self) -> Axis | None:
+        """The scale along which a face can be moved; None where there is no order."""
+        return self.strategy.axis(self)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each face is in one class."""
+        return self.strategy.exclusive(self)
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What two attributes must agree on for their labels to mean the same: all but spellings."""
+        return self.kind, self.classes, self.ordered, self.years, self.exact, dict(self.options)
 
     def index(self, label: object) -> int:
         """Position in `classes` of a label by its name or alias (case, spaces and underscores do not matter).
 
         Raises LabelError where no class has that name.
         """
-        text = _fold(str(label))
+        text = fold(str(label))
         for i, name in enumerate(self.classes):
-            if _fold(name) == text:
+            if fold(name) == text:
                 return i
         for alias, target in self.aliases.items():
-            if _fold(alias) == text:
+            if fold(alias) == text:
                 return self.classes.index(target)
         raise LabelError(f"no such {self.name}. {did_you_mean(str(label), self.classes)}")
 
-    def index_of_years(self, years: float) -> int:
-        """Position of the class that holds an age in years; ages past the last class count as the last.
-
-        Raises LabelError for a negative age, NaN, or an attribute without years.
-        """
-        if not self.years or not math.isfinite(years) or years < self.years[0][0]:
-            raise LabelError(f"no such {self.name}. Received: {years!r}. Valid: years from {self._first_year()}.")
-        for i, (_, last) in enumerate(self.years):
-            if years < last + 1:
-                return i
-        return len(self.years) - 1
-
-    def _first_year(self) -> str:
-        return str(self.years[0][0]) if self.years else "(none: this attribute has no years)"
-
-    def class_matrix(self) -> FloatArray:
-        """(outputs, K) float32 of 0 and 1: sums the probabilities of a head's outputs into those of the classes."""
-        import numpy as np
-
-        if not self.exact:
-            return np.eye(len(self.classes), dtype="float32")
-        matrix = np.zeros((self.outputs, len(self.classes)), "float32")
-        for k, (first, last) in enumerate(self.years):
-            matrix[first - self.grid[0] : last + 1 - self.grid[0], k] = 1.0
-        return matrix
-
-    def output_years(self) -> FloatArray:
-        """(outputs,) float32: the age in years that each output stands for: itself, or the middle of its class.
-
-        The last class, open above, counts as twelve years wide at most. Raises SchemaError without years.
-        """
-        import numpy as np
-
-        if not self.years:
-            raise SchemaError(f"attribute {self.name!r} has no years")
-        return np.asarray(self.grid, "float32") if self.exact else self.class_years()
-
-    def class_years(self) -> FloatArray:
-        """(K,) float32: the middle of each class's years, the last class counted as twelve years wide at most."""
-        import numpy as np
-
-        last = len(self.years) - 1
-        ends = [b + 1 if k < last else min(b + 1, a + 12) for k, (a, b) in enumerate(self.years)]
-        return np.asarray([(a + end) / 2 for (a, _), end in zip(self.years, ends, strict=True)], "float32")
-
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the inverse is `Attribute.from_dict`."""
-        return {
+        fields = {
             "classes": list(self.classes),
             "ordered": self.ordered,
             "years": [list(y) for y in self.years],
             "exact": self.exact,
             "aliases": dict(self.aliases),
         }
+        keys = self.strategy.keys
+        kind = {} if self.kind == self._default_kind else {"kind": self.kind}
+        return {k: v for k, v in fields.items() if k in keys} | kind | dict(self.options)
 
     @classmethod
     def from_dict(cls, name: str, value: Mapping[str, Any]) -> Attribute:
@@ -175,12 +149,16 @@ class Attribute:
         where = f"attribute {name!r}"
         if not isinstance(value, Mapping):
             raise SchemaError(f"{where}: must be a table. Received: {value!r}.")
+        kind = value.get("kind", "")
+        if not isinstance(kind, str):
+            raise SchemaError(f"{where}: 'kind' must be a name. Received: {kind!r}.")
+        keys = ("kind", *_kind_of(where, kind or "categorical").keys)
         for key in value:
-            if key not in _ATTRIBUTE_KEYS:
-                raise SchemaError(f"{where}: unknown key. {did_you_mean(key, _ATTRIBUTE_KEYS)}")
-        if "classes" not in value:
+            if key not in keys:
+                raise SchemaError(f"{where}: unknown key. {did_you_mean(key, keys)}")
+        if "classes" in keys and "classes" not in value:
             raise SchemaError(f"{where}: 'classes' is missing.")
-        classes, years = value["classes"], value.get("years", [])
+        classes, years = value.get("classes", []), value.get("years", [])
         if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
             raise SchemaError(f"{where}: 'classes' must be a list of strings. Received: {classes!r}.")
         pairs_ok = isinstance(years, list) and all(
@@ -201,7 +179,16 @@ class Attribute:
             years=tuple((y[0], y[1]) for y in years),
             exact=value.get("exact", False),
             aliases=dict(aliases),
+            kind=kind,
+            options={k: v for k, v in value.items() if k not in (*_FIELDS, "kind")},
         )
+
+
+def _kind_of(where: str, name: str) -> AttributeKind:
+    try:
+        return get_kind(name)
+    except UnknownComponentError as e:
+        raise SchemaError(f"{where}: {e}") from None
 
 
 @dataclass(frozen=True)
@@ -222,8 +209,13 @@ class Schema:
 
     @property
     def age(self) -> Attribute | None:
-        """The attribute that has years, if there is one."""
-        return next((a for a in self.attributes.values() if a.years), None)
+        """The attribute that is an age in years, if there is one."""
+        return next((a for a in self.attributes.values() if a.axis is not None and a.axis.unit == YEARS), None)
+
+    @property
+    def meaning(self) -> dict[str, tuple[object, ...]]:
+        """What two schemas must agree on for their labels to mean the same."""
+        return {name: a.meaning for name, a in self.attributes.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the inverse is `Schema.from_dict`."""

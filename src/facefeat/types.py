@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 """Order of the five landmarks. Left and right are the viewer's: the left eye is the one with the smaller x."""
+YEARS = "years"
+"""The unit of an attribute that is an age: that of `age_years` and `age_interval`."""
 
 
 @dataclass(frozen=True)
@@ -73,32 +75,30 @@ class Alignment:
 
 
 @dataclass(frozen=True)
-class AttributePrediction:
-    """What the model says of one attribute of one face.
+class Axis:
+    """The scale of an attribute that has one: along it a face can be moved, and an error has a size.
 
-    label: the most probable class, or "unsure". probability: the calibrated probability of the most probable class.
-    probabilities: every class in the schema's order, summing to 1.
-    abstained: whether that was less than asked for (`facefeat predict --min-confidence`), so that there is no label.
+    unit: "years", "classes", "degrees". low, high: its ends.
+    positions: (G,) where each group of the attribute lies. edges: (G - 1,) where one group ends and the next begins.
+    near: how close counts as reached. reach: over how much, at least, a direction is looked at.
     """
 
-    label: str
-    probability: float
-    probabilities: Mapping[str, float]
-    abstained: bool = False
+    unit: str
+    low: float
+    high: float
+    positions: tuple[float, ...]
+    edges: tuple[float, ...]
+    near: float
+    reach: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "label": self.label,
-            "probability": round(self.probability, 4),
-            "probabilities": {k: round(float(v), 4) for k, v in self.probabilities.items()},
-            "abstained": self.abstained,
-        }
+    def group_of(self, value: float) -> int:
+        """The position of the group that holds a value."""
+        return sum(value >= edge for edge in self.edges)
 
 
 @dataclass(frozen=True)
-class AgeInterval:
-    """From `low` to `high` years, both included: such intervals hold the labelled age of `coverage` (0 to 1) of faces.
+class Interval:
+    """From `low` to `high`, both included: such intervals hold the labelled value of `coverage` (0 to 1) of faces.
 
     That holds on average over faces like those that the model was calibrated on, not for each group of them.
     """
@@ -113,17 +113,59 @@ class AgeInterval:
 
 
 @dataclass(frozen=True)
-class FaceResult:
-    """One face of an image: where it is and what the model reads from it.
+class AttributePrediction:
+    """What the model says of one attribute of one face. `facefeat.plugins.kinds.say` puts it into words.
 
-    age_years: the expected age in years, or None where the schema has no age.
-    age_interval: the years between which it lies, or None where the model was not calibrated for that.
+    label: the most probable class, the classes that apply ("glasses, hat"), or the number with its unit; "unsure" where
+    the model abstains. probability: the calibrated probability of that answer; None where the kind has none.
+    probabilities: every class in the schema's order; of an attribute with one class a face they sum to 1.
+    abstained: whether the probability was less than asked for (`facefeat predict --min-confidence`).
+    value: the number, in `unit`: of an age the median of the predicted distribution. interval: where the labelled value
+    lies, or None where the model was not calibrated for that. labels: all classes that apply.
+    kind: the attribute's kind. digits: decimals that the value is worth. scale: from where to where it is drawn.
     """
+
+    label: str
+    probability: float | None
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    abstained: bool = False
+    value: float | None = None
+    interval: Interval | None = None
+    labels: tuple[str, ...] = ()
+    unit: str = ""
+    kind: str = "categorical"
+    digits: int = 1
+    scale: tuple[float, float] | None = None
+
+    def columns(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The cells of a row of a table, as of `Answers.columns`, rounded to what they are worth."""
+        between, classes = self.interval, {c: round(float(p), 4) for c, p in self.probabilities.items()}
+        ends = (None, None) if between is None else (float(between.low), float(between.high))
+        sure = None if self.probability is None else round(float(self.probability), 4)
+        value = None if self.value is None else round(float(self.value), self.digits)
+        return _columns(name, self.unit, self.label, sure, classes, value, ends)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; the value with its unit and interval only where the attribute's kind has one."""
+        out: dict[str, Any] = {
+            "label": self.label,
+            "probability": None if self.probability is None else round(self.probability, 4),
+            "probabilities": {k: round(float(v), 4) for k, v in self.probabilities.items()},
+            "abstained": self.abstained,
+            "labels": list(self.labels),
+        }
+        if self.value is not None:
+            between = None if self.interval is None else self.interval.to_dict()
+            out |= {"value": round(float(self.value), self.digits), "unit": self.unit, "interval": between}
+        return out
+
+
+@dataclass(frozen=True)
+class FaceResult:
+    """One face of an image: where it is and what the model reads from it."""
 
     face: Face
     attributes: Mapping[str, AttributePrediction]
-    age_years: float | None = None
-    age_interval: AgeInterval | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -135,14 +177,34 @@ class FaceResult:
         """The detector's confidence, 0 to 1."""
         return self.face.score
 
+    def columns(self) -> dict[str, Any]:
+        """The cells of a row of a table, as of `FaceBatch.columns`."""
+        return _joined(p.columns(n) for n, p in self.attributes.items())
+
+    @property
+    def age_years(self) -> float | None:
+        """The age in years, the median of its predicted distribution; None where the schema has no years."""
+        found = self._in_years
+        return None if found is None else found.value
+
+    @property
+    def age_interval(self) -> Interval | None:
+        """The years between which the labelled age lies; None where the model was not calibrated for that."""
+        found = self._in_years
+        return None if found is None else found.interval
+
+    @property
+    def _in_years(self) -> AttributePrediction | None:
+        return next((p for p in self.attributes.values() if p.unit == YEARS and p.value is not None), None)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: the face's fields, its attributes by name, and the years."""
-        years = None if self.age_years is None else round(float(self.age_years), 1)
+        years, between = self.age_years, self.age_interval
         return {
             **self.face.to_dict(),
             "attributes": {k: v.to_dict() for k, v in self.attributes.items()},
-            "age_years": years,
-            "age_interval": None if self.age_interval is None else self.age_interval.to_dict(),
+            "age_years": None if years is None else round(float(years), 1),
+            "age_interval": None if between is None else between.to_dict(),
         }
 
 
@@ -170,34 +232,171 @@ class ImageResult:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What is read of one attribute of N faces.
+
+    labels: (N,) str and classes, K names: as of AttributePrediction. probabilities: (N, K) float32, calibrated.
+    confidence: (N,) float32, the probability of the answer; None where the kind has none.
+    values: (N,) float32 in `unit`; None where the kind has none. intervals: (N, 2) float32, both ends included, that
+    hold the labelled value of `coverage` (0 to 1) of the faces; None where the model was not calibrated for that.
+    applies: (N, K) bool, where several classes may apply to a face; None where one does. kind, digits, scale: as there.
+    """
+
+    labels: NDArray[np.str_]
+    probabilities: FloatArray
+    classes: tuple[str, ...] = ()
+    confidence: FloatArray | None = None
+    values: FloatArray | None = None
+    intervals: FloatArray | None = None
+    coverage: float | None = None
+    applies: NDArray[np.bool_] | None = None
+    unit: str = ""
+    kind: str = "categorical"
+    digits: int = 1
+    scale: tuple[float, float] | None = None
+
+    def row(self, index: int) -> AttributePrediction:
+        """The answer for one face."""
+        between = None
+        if self.intervals is not None and self.coverage is not None:
+            low, high = self.intervals[index]
+            between = Interval(float(low), float(high), self.coverage)
+        label = str(self.labels[index])
+        labels: tuple[str, ...] = (label,) if self.classes else ()
+        if self.applies is not None:
+            labels = tuple(c for c, here in zip(self.classes, self.applies[index], strict=True) if here)
+        return AttributePrediction(
+            label,
+            None if self.confidence is None else float(self.confidence[index]),
+            {c: float(v) for c, v in zip(self.classes, self.probabilities[index], strict=True)},
+            value=None if self.values is None else float(self.values[index]),
+            interval=between,
+            labels=labels,
+            unit=self.unit,
+            kind=self.kind,
+            digits=self.digits,
+            scale=self.scale,
+        )
+
+    def columns(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Columns of a table, name -> (N,): first those of the number, then those of the classes."""
+        ends = None if self.values is None else (self.values + float("nan"),) * 2
+        if self.intervals is not None:
+            ends = (self.intervals[:, 0], self.intervals[:, 1])
+        classes = {c: self.probabilities[:, k] for k, c in enumerate(self.classes)}
+        return _columns(name, self.unit, self.labels, self.confidence, classes, self.values, ends)
+
+
+def _columns(
+    name: str, unit: str, label: Any, confidence: Any, classes: Mapping[str, Any], value: Any, ends: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    numbers: dict[str, Any] = {}
+    if value is not None:
+        numbers = {f"{name}_{unit}" if classes else name: value, f"{name}_low": ends[0], f"{name}_high": ends[1]}
+    if not classes:
+        return numbers, {}
+    return numbers, {name: label, f"{name}_probability": confidence, **{f"{name}:{c}": p for c, p in classes.items()}}
+
+
+def _joined(parts: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+    """All numbers, then all classes."""
+    every = list(parts)
+    return {k: v for i in (0, 1) for part in every for k, v in part[i].items()}
+
+
+@dataclass(frozen=True)
 class FaceBatch:
     """Predictions for N crops, column by column.
 
-    labels: attribute -> (N,) str. probabilities: attribute -> (N, K) float32, calibrated, rows sum to 1.
-    classes: attribute -> the K class names. age_years: (N,) float32, or None where the schema has no age.
-    age_interval: (N, 2) float32, first and last year that the labelled age of `age_coverage` (0 to 1) of the faces lies
-    between; both None where the model was not calibrated for that.
+    answers: attribute -> Answers. The mappings below are views of them: attribute -> what it has of that name.
     """
 
-    labels: Mapping[str, NDArray[np.str_]]
-    probabilities: Mapping[str, FloatArray]
-    classes: Mapping[str, tuple[str, ...]]
-    age_years: FloatArray | None = None
-    age_interval: FloatArray | None = None
-    age_coverage: float | None = None
+    answers: Mapping[str, Answers]
 
     def __len__(self) -> int:
-        return len(next(iter(self.labels.values())))
+        return len(next(iter(self.answers.values())).labels)
+
+    @property
+    def labels(self) -> dict[str, NDArray[np.str_]]:
+        """Attribute -> (N,) str."""
+        return {n: a.labels for n, a in self.answers.items()}
+
+    @property
+    def probabilities(self) -> dict[str, FloatArray]:
+        """Attribute -> (N, K) float32, calibrated; of an attribute with one class a face, rows sum to 1."""
+        return {n: a.probabilities for n, a in self.answers.items()}
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Attribute -> the names of its K classes; none for a number."""
+        return {n: a.classes for n, a in self.answers.items()}
+
+    @property
+    def values(self) -> dict[str, FloatArray]:
+        """Attribute -> (N,) float32, of those that are numbers, or stand for one as an age does."""
+        return {n: a.values for n, a in self.answers.items() if a.values is not None}
+
+    @property
+    def intervals(self) -> dict[str, FloatArray]:
+        """Attribute -> (N, 2) float32, of those whose calibration has an interval."""
+        return {n: a.intervals for n, a in self.answers.items() if a.intervals is not None}
+
+    @property
+    def coverages(self) -> dict[str, float]:
+        """Attribute -> share of faces whose labelled value lies in the interval."""
+        return {n: a.coverage for n, a in self.answers.items() if a.coverage is not None}
+
+    @property
+    def age_years(self) -> FloatArray | None:
+        """(N,) float32 ages, each the median of its predicted distribution; None where the schema has no years."""
+        return None if self._in_years is None else self._in_years.values
+
+    @property
+    def age_interval(self) -> FloatArray | None:
+        """(N, 2) float32, first and last year; None where the model was not calibrated for that."""
+        return None if self._in_years is None else self._in_years.intervals
+
+    @property
+    def age_coverage(self) -> float | None:
+        """Share of faces, 0 to 1, whose labelled age lies in `age_interval`."""
+        return None if self._in_years is None else self._in_years.coverage
+
+    @property
+    def _in_years(self) -> Answers | None:
+        return next((a for a in self.answers.values() if a.unit == YEARS and a.values is not None), None)
 
     def row(self, index: int) -> dict[str, AttributePrediction]:
         """The predictions for one crop, by attribute."""
-        out = {}
-        for name, classes in self.classes.items():
-            p = self.probabilities[name][index]
-            label = str(self.labels[name][index])
-            named = {c: float(v) for c, v in zip(classes, p, strict=True)}
-            out[name] = AttributePrediction(label, named[label], named)
-        return out
+        return {n: a.row(index) for n, a in self.answers.items()}
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of every table of predictions, name -> (N,): all numbers, then labels and probabilities.
+
+        They depend on the schema alone: an interval that was not calibrated is NaN.
+        """
+        return _joined(a.columns(n) for n, a in self.answers.items())
+
+    def to_frame(self) -> pd.DataFrame:
+        """A table with a row for each crop: age_years, age_low, age_high, gender, gender_probability, gender:Male..."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    @classmethod
+    def join(cls, parts: Sequence[FaceBatch]) -> FaceBatch:
+        """Batches of one model, one after the other."""
+        import numpy as np
+
+        def whole(name: str) -> Answers:
+            every = [p.answers[name] for p in parts]
+            arrays: dict[str, Any] = {
+                f: np.concatenate([getattr(a, f) for a in every])
+                for f in ("labels", "probabilities", "confidence", "values", "intervals", "applies")
+                if getattr(every[0], f) is not None
+            }
+            return replace(every[0], **arrays)
+
+        return cls({n: whole(n) for n in parts[0].answers})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: lists in place of arrays."""
@@ -205,6 +404,9 @@ class FaceBatch:
             "labels": {k: [str(x) for x in v] for k, v in self.labels.items()},
             "probabilities": {k: v.tolist() for k, v in self.probabilities.items()},
             "classes": {k: list(v) for k, v in self.classes.items()},
+            "values": {k: v.tolist() for k, v in self.values.items()},
+            "intervals": {k: v.tolist() for k, v in self.intervals.items()},
+            "coverages": self.coverages,
             "age_years": None if self.age_years is None else self.age_years.tolist(),
             "age_interval": None if self.age_interval is None else self.age_interval.tolist(),
             "age_coverage": self.age_coverage,
@@ -264,12 +466,12 @@ def is_analysis_file(name: str) -> bool:
 class FaceSet:
     """The faces that an analyzer's latents are of, in the same order: what `analyze(..., faces=...)` is given.
 
-    files: (N,) their names. years: (N,) float32 exact ages, NaN where unknown.
+    files: (N,) their names. numbers: attribute -> (N,) float32 exact labels, such as ages; NaN where unknown.
     crops_at: row numbers (M,) -> their crops (M, S, S, 3) uint8.
     """
 
     files: tuple[str, ...]
-    years: FloatArray
+    numbers: Mapping[str, FloatArray]
     crops_at: Callable[[NDArray[np.int64]], UInt8Array] = field(repr=False)
 
     def __len__(self) -> int:

@@ -20,7 +20,7 @@ function show(frame) {
   const says = [];
   for (const [name, values] of Object.entries(morph.predicted)) {
     if (Array.isArray(values)) {
-      says.push(`about ${values[frame]} years`);
+      says.push(`about ${values[frame]} ${morph.units[name]}`);
     } else {
       const best = Object.keys(values).reduce((a, b) => values[b][frame] > values[a][frame] ? b : a);
       says.push(`${name}: ${best} ${values[best][frame]} percent`);
@@ -28,7 +28,7 @@ function show(frame) {
   }
   element.querySelectorAll('[data-now]').forEach((at) => {
     const values = morph.predicted[at.dataset.now];
-    at.textContent = Array.isArray(values) ? `${values[frame]} years` : `${values[at.dataset.class][frame]} %`;
+    at.textContent = Array.isArray(values) ? `${values[frame]} ${morph.units[at.dataset.now]}` : `${values[at.dataset.class][frame]} %`;
   });
   const x = 600 * frame / Math.max(1, morph.frames - 1);
   element.querySelectorAll('.ff-cursor').forEach((line) => { line.setAttribute('x1', x); line.setAttribute('x2', x); });

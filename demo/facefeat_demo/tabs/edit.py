@@ -212,7 +212,7 @@ def _number(control: Control | None) -> dict[str, Any]:
         return {"visible": False, "value": 0, "label": "Unused"}
     name = control.name.capitalize()
     label = {
-        "steps": f"{name}: {'years' if control.step == 1 else 'classes'} more or less",
+        "steps": f"{name}: {control.unit} more or less",
         "between": f"{name}: {' to '.join(control.classes)}",
         "towards": f"{name}: how far",
     }[control.kind]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat import FacefeatError
-from facefeat_demo.editing import lacks, short
+from facefeat.plugins.kinds import captions
+from facefeat_demo.editing import lacks
 from facefeat_demo.exploring import PROJECTIONS, Atlas
 from facefeat_demo.face_view import figure, lacking, predicted_of, sentence
 from facefeat_demo.host import QUEUE, Host
@@ -132,7 +133,7 @@ def the_map(host: Host, by: str | None, projection: str | None) -> str:
         return ""
     attribute = host.model.schema.attributes.get(str(by)) or next(iter(host.model.schema.attributes.values()))
     known = projection if projection in atlas.projections else "pca"
-    return drawn(atlas, known, attribute.name, attribute.ordered)
+    return drawn(atlas, known, attribute.name, attribute.axis is not None)
 
 
 def at_point(host: Host, index: Any, of: Any = None) -> str:
@@ -248,11 +249,16 @@ _HIDDEN_CLASS: dict[str, Any] = {"choices": [_ANY], "value": _ANY, "label": "Unu
 
 def _asked(attribute: Attribute) -> list[dict[str, Any]]:
     name = attribute.name.capitalize()
-    if not attribute.years:
-        return [_HIDDEN_NUMBER, {"choices": [_ANY, *attribute.classes], "value": _ANY, "label": name, "visible": True}]
-    grid = attribute.grid
-    slider = {"minimum": grid[0], "maximum": grid[-1], "step": 1, "value": min(40, grid[-1])}
-    return [{**slider, "label": f"{name} in years", "visible": True}, _HIDDEN_CLASS]
+    axis = attribute.axis
+    if not _slides(attribute) or axis is None:
+        return [_HIDDEN_NUMBER, {"choices": [_ANY, *attribute.groups], "value": _ANY, "label": name, "visible": True}]
+    slider = {"minimum": axis.low, "maximum": axis.high, "step": 1, "value": min(max(40, axis.low), axis.high)}
+    return [{**slider, "label": f"{name} in {axis.unit}", "visible": True}, _HIDDEN_CLASS]
+
+
+def _slides(attribute: Attribute) -> bool:
+    """Whether it is a number, rather than a class to be chosen."""
+    return attribute.axis is not None and attribute.axis.near >= 1
 
 
 def asked_of(host: Host, values: Sequence[Any]) -> tuple[dict[str, Any], dict[int, float]]:
@@ -260,9 +266,9 @@ def asked_of(host: Host, values: Sequence[Any]) -> tuple[dict[str, Any], dict[in
     attributes: dict[str, Any] = {}
     for i, attribute in enumerate(list(host.model.schema.attributes.values())[:ATTRIBUTES]):
         number, label = values[2 * i : 2 * i + 2]
-        if attribute.years:
+        if _slides(attribute):
             attributes[attribute.name] = float(number)
-        elif label in attribute.classes:
+        elif label in attribute.groups:
             attributes[attribute.name] = label
     rest = values[2 * ATTRIBUTES :]
     coordinates = {
@@ -276,7 +282,7 @@ def composed_faces(host: Host, made: Composition) -> str:
     atlas = host.atlas
     out = []
     for i in range(len(made)):
-        own = figure(made.crops[i], f"Face {i + 1}", f"Face {i + 1}, synthetic", short(made.predictions, i))
+        own = figure(made.crops[i], f"Face {i + 1}", f"Face {i + 1}, synthetic", captions(made.predictions.row(i)))
         near = ""
         if atlas is not None and atlas.crops is not None:
             near = f'<div class="ff-near">{_real(atlas, atlas.nearest(made.latents[i], NEAREST))}</div>'

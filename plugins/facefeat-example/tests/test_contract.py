@@ -21,9 +21,14 @@ def test_every_component_keeps_its_contract(check_plugin):
             "augmentation gamma": {"changed": {"reach": 0.8}},
             "decoder blurred": {"changed": {"width": 4}},
             "analyzer means": {"changed": {"digits": 2}},
+            "attribute_kind circular": {
+                "table": {"range": [-180, 180], "unit": "degrees"},
+                "labels": ["-179", "2.5", "179"],
+            },
+            "loss poly": {"changed": {"epsilon": -0.5}},
         },
     )
-    kinds = ["detector", "backbone", "head", "augmentation", "decoder", "analyzer", "preset"]
+    kinds = ["detector", "backbone", "head", "augmentation", "decoder", "analyzer", "preset", "attribute_kind", "loss"]
     assert [item.kind for item in checked] == kinds
 
 

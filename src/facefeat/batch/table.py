@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.networks.postprocess import no_faces
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -38,10 +40,8 @@ def arrow_schema(schema: Schema, latent_dim: int | None) -> pa.Schema:
     number, text = pa.float32(), pa.string()
     fields = [pa.field("source", text, nullable=False), ("face", pa.int32()), ("reason", text)]
     fields += [("width", pa.int32()), ("height", pa.int32())]
-    fields += [(n, number) for n in ("left", "top", "right", "bottom", "score", "age_years", "age_low", "age_high")]
-    for name, attribute in schema.attributes.items():
-        fields += [(name, text), (f"{name}_probability", number)]
-        fields += [(f"{name}:{c}", number) for c in attribute.classes]
+    fields += [(n, number) for n in ("left", "top", "right", "bottom", "score")]
+    fields += [(n, number if v.dtype.kind == "f" else text) for n, v in no_faces(schema).columns().items()]
     if latent_dim is not None:
         fields.append(("latent", pa.list_(number, latent_dim)))
     return pa.schema(fields)
@@ -66,7 +66,7 @@ def to_rows(
     for k, side in enumerate(("left", "top", "right", "bottom")):
         columns[side] = [None if face is None else face.box[k] for _, face, _, _ in lines]
     if batch is not None:
-        columns |= {n: _spread(v, at, len(lines)) for n, v in _of_faces(batch).items()}
+        columns |= {n: _spread(v, at, len(lines)) for n, v in batch.columns().items()}
     arrays = []
     for field in schema:
         if field.name == "latent":
@@ -82,21 +82,6 @@ def _lines(found: Sequence[Found]) -> Iterator[tuple[Found, Face | None, int | N
             yield one, None, None, one.reason or NO_FACE
         for number, face in enumerate(one.faces, 1):
             yield one, face, number, None
-
-
-def _of_faces(batch: FaceBatch) -> dict[str, Any]:
-    """Column -> one value a face."""
-    columns: dict[str, Any] = {}
-    if batch.age_years is not None:
-        columns["age_years"] = batch.age_years
-    if batch.age_interval is not None:
-        columns["age_low"], columns["age_high"] = batch.age_interval.T
-    for name, classes in batch.classes.items():
-        p = batch.probabilities[name]  # (N, K)
-        columns[name] = batch.labels[name]
-        columns[f"{name}_probability"] = p.max(axis=1, initial=0)
-        columns |= {f"{name}:{c}": p[:, k] for k, c in enumerate(classes)}
-    return columns
 
 
 def _spread(values: np.ndarray, at: np.ndarray, rows: int) -> list[Any]:

@@ -62,3 +62,19 @@ def facefeat_presets() -> Iterable[Component]:
     from facefeat.builtin.presets import COMPONENTS
 
     return COMPONENTS
+
+
+@hookimpl
+def facefeat_attribute_kinds() -> Iterable[Component]:
+    """`categorical`, `ordered`, `multilabel` and `continuous`."""
+    from facefeat.builtin.kinds import COMPONENTS
+
+    return COMPONENTS
+
+
+@hookimpl
+def facefeat_losses() -> Iterable[Component]:
+    """Those of classes, of lists of classes, and of numbers."""
+    from facefeat.builtin.losses import COMPONENTS
+
+    return COMPONENTS

@@ -50,10 +50,10 @@ def requested(
 
 
 def _value(attribute: Attribute, text: str, signed: bool) -> Any:
-    if attribute.ordered:
+    if attribute.axis is not None:
         number = as_number(text)
         if signed and number is not None and text.strip()[0] not in "+-":
-            unit = "years" if attribute.years else "classes"
+            unit = attribute.axis.unit
             raise InputError(
                 f"{attribute.name} {text} could mean {text} {unit} more, or {text} {unit} in all. An edit takes the "
                 f"change: +{text} or -{text}; for {text} in all, the difference to what `facefeat predict` says."

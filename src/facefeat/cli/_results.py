@@ -8,16 +8,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from facefeat.networks.postprocess import no_faces
+from facefeat.plugins.kinds import say
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.cli._show import Escaping
     from facefeat.schema import Schema
-    from facefeat.types import AgeInterval, AttributePrediction, FaceResult, ImageResult
+    from facefeat.types import FaceResult, ImageResult
 
 NO_FACE = "no face found"
-CLEAR = 0.6
-"""A class less probable than this is shown with its runner-up."""
 _BOX_WIDTH, _NARROWEST_NAME, _WIDEST_NAME = 19, 12, 48
 
 
@@ -31,49 +31,6 @@ class Writer(Protocol):
     def close(self) -> None:
         """Write what ends the output."""
         ...
-
-
-def percent(p: float) -> str:
-    """A probability that never claims to be certain: 0.998 is ">99%"."""
-    if not math.isfinite(p):
-        return "?"
-    return ">99%" if p >= 0.995 else "<1%" if p < 0.005 else f"{p:.0%}"
-
-
-def likely(prediction: AttributePrediction) -> list[tuple[str, float]]:
-    """The classes worth telling: the most probable, and the next one where the first is no clear answer.
-
-    Not for a prediction on which the model abstains: that has no class to tell.
-    """
-    first = (prediction.label, prediction.probability)
-    others = [(c, p) for c, p in prediction.probabilities.items() if c != prediction.label and math.isfinite(p)]
-    if prediction.probability >= CLEAR or not others:
-        return [first]
-    return [first, max(others, key=lambda cp: cp[1])]
-
-
-def describe(face: FaceResult, name: str, age: str) -> list[str]:
-    """An attribute of a face, a line for each class worth telling; the one called `age` has its years and interval."""
-    prediction, years = face.attributes[name], face.age_years
-    if name == age and years is not None:
-        number = f"{years:.0f}" if math.isfinite(years) else "?"
-        said = prediction.label if prediction.abstained else f"{prediction.label} {percent(prediction.probability)}"
-        between = face.age_interval
-        return [f"{number} ({said})", *([] if between is None else [f"{span(between)} ({between.coverage:.0%})"])]
-    if prediction.abstained:
-        return [prediction.label]
-    return [f"{label} {percent(p)}" for label, p in likely(prediction)]
-
-
-def span(interval: AgeInterval) -> str:
-    """An interval in whole years: "26-41"."""
-    low, high = (f"{v:.0f}" if math.isfinite(v) else "?" for v in (interval.low, interval.high))
-    return low if low == high else f"{low}-{high}"
-
-
-def age_name(schema: Schema | None) -> str:
-    """The name of the attribute that has years; "" without one."""
-    return schema.age.name if schema is not None and schema.age is not None else ""
 
 
 def box_text(face: FaceResult) -> str:
@@ -116,15 +73,8 @@ class CsvWriter:
 
     def __init__(self, out: TextIO | Escaping, schema: Schema | None) -> None:
         self._out, self._csv = out, csv.writer(out, lineterminator="\n")
-        self._classes = {n: a.classes for n, a in schema.attributes.items()} if schema is not None else {}
-        self._csv.writerow(self.columns())
-
-    def columns(self) -> list[str]:
-        """Source, number, box and score of a face, its years and their interval, and each attribute with all of it."""
-        out = ["source", "face", "left", "top", "right", "bottom", "score", "age_years", "age_low", "age_high"]
-        for name, classes in self._classes.items():
-            out += [name, f"{name}_probability", *(f"{name}:{c}" for c in classes)]
-        return out
+        self._answers = list(no_faces(schema).columns()) if schema is not None else []
+        self._csv.writerow(["source", "face", "left", "top", "right", "bottom", "score", *self._answers])
 
     def write(self, results: Iterable[ImageResult]) -> None:
         """An empty cell is a value that is not there, or not a number."""
@@ -134,15 +84,9 @@ class CsvWriter:
         self._out.flush()
 
     def _row(self, result: ImageResult, number: int, face: FaceResult) -> list[Any]:
-        years = None if face.age_years is None else round(float(face.age_years), 1)
-        row = [result.source, number, *(round(float(v), 2) for v in face.box), round(float(face.score), 4), years]
-        between = face.age_interval
-        row += [None, None] if between is None else [float(between.low), float(between.high)]
-        for name, classes in self._classes.items():
-            p = face.attributes[name]
-            row += [p.label, round(float(p.probability), 4)]
-            row += [round(float(p.probabilities[c]), 4) for c in classes]
-        return row
+        cells = face.columns()
+        about = [result.source, number, *(round(float(v), 2) for v in face.box), round(float(face.score), 4)]
+        return [*about, *(cells[c] for c in self._answers)]
 
     def close(self) -> None:
         """Nothing ends a CSV."""
@@ -154,8 +98,8 @@ class PlainWriter:
     width: of such a terminal; what would cross its right edge goes to a line below. None: no terminal.
     """
 
-    def __init__(self, out: TextIO, schema: Schema | None, width: int | None = None) -> None:
-        self._out, self._age, self._width = out, age_name(schema), width
+    def __init__(self, out: TextIO, width: int | None = None) -> None:
+        self._out, self._width = out, width
 
     def write(self, results: Iterable[ImageResult]) -> None:
         """A photo that could not be read is named on standard error, not here."""
@@ -166,7 +110,7 @@ class PlainWriter:
             if not result.faces:
                 self._line([name, NO_FACE])
             for number, face in enumerate(result.faces, 1):
-                parts = [f"{n.replace('_', ' ')} {self._joined(face, n)}" for n in face.attributes]
+                parts = [f"{n.replace('_', ' ')} {say(n, p).text}" for n, p in face.attributes.items()]
                 self._line([name, f"face {number}", f"box {box_text(face)}", *parts])
         self._out.flush()
 
@@ -180,9 +124,6 @@ class PlainWriter:
                 line += f"  {part}"
         self._out.write(f"{line}\n")
 
-    def _joined(self, face: FaceResult, name: str) -> str:
-        return (", " if name == self._age else " or ").join(describe(face, name, self._age))
-
     def close(self) -> None:
         """Nothing ends it."""
 
@@ -195,12 +136,7 @@ class TableWriter:
 
         self._console = Console(file=out, width=width, highlight=False)
         attributes = schema.attributes if schema is not None else {}
-        # A space and ">99%" after a class.
-        self._widths = {n: max(len(n), *(len(c) + 5 for c in a.classes)) for n, a in attributes.items()}
-        self._age = age_name(schema)
-        if self._age:
-            # "104 (" and ")"; the interval: "100-116 (90%)".
-            self._widths[self._age] = max(self._widths[self._age] + 6, 14)
+        self._widths = {n: max(len(n), a.strategy.width(a)) for n, a in attributes.items()}
         longest = max((len(one_line(s, 10_000)) for s in sources), default=0)
         left = width - self._fixed()
         self._name = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, left))
@@ -241,7 +177,7 @@ class TableWriter:
             if not result.faces:
                 table.add_row(photo, "", Text(NO_FACE, style="dim"), *("" for _ in self._widths))
             for number, face in enumerate(result.faces, 1):
-                cells = ["\n".join(describe(face, n, self._age)) for n in self._widths]
+                cells = ["\n".join(say(n, face.attributes[n]).lines) for n in self._widths]
                 table.add_row(photo if number == 1 else "", str(number), box_text(face), *map(Text, cells))
         if table.row_count:
             self._console.print(table)
@@ -257,4 +193,4 @@ def terminal_writer(out: TextIO, schema: Schema | None, sources: Iterable[str], 
         table = TableWriter(out, schema, sources, width)
         if table.fits:
             return table
-    return PlainWriter(out, schema, width)
+    return PlainWriter(out, width)

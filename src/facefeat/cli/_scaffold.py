@@ -14,14 +14,16 @@ from facefeat.utils.atomic import atomic_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-# Another value for the one setting that the component of each template has.
-_CHANGED = {
-    "detector": '{"part": 0.25}',
-    "backbone": '{"width": 8}',
-    "head": '{"width": 8}',
-    "augmentation": '{"reach": 0.4}',
-    "decoder": '{"width": 8}',
-    "analyzer": '{"digits": 2}',
+# Another value for the one setting that the component of each template has; of a kind, an attribute of it.
+_OPTIONS = {
+    "detector": 'changed={"part": 0.25}',
+    "backbone": 'changed={"width": 8}',
+    "head": 'changed={"width": 8}',
+    "augmentation": 'changed={"reach": 0.4}',
+    "decoder": 'changed={"width": 8}',
+    "analyzer": 'changed={"digits": 2}',
+    "attribute_kind": 'table={"range": [1, 1000]}, labels=["2", "500"]',
+    "loss": 'changed={"epsilon": 0.5}',
 }
 _MORE = {
     "preset": """
@@ -80,7 +82,7 @@ def write(names: Names, folder: Path) -> Path:
         "identifier": names.component.replace("-", "_"),
         "summary": f"the {kind} {names.component}: say here in one line what it does",
         "version": ".".join(__version__.split(".")[:2]),
-        "changed": _CHANGED.get(kind, ""),
+        "options": _OPTIONS.get(kind, ""),
     }
     values["more"] = Template(_MORE.get(kind, "")).substitute(values)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

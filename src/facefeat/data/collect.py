@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facefeat.data.labels import LabelReader
 from facefeat.data.tables import Table
@@ -49,7 +49,8 @@ def hashed_split(file: str) -> str:
 def check_schema(schema: Schema) -> Schema:
     """The schema, if a table can hold it. Raises DataError where an attribute has the name of another column."""
     for name in schema.attributes:
-        if name in ("file", "split", *(f"{a}_years" for a in schema.attributes)):
+        others = (c for n, a in schema.attributes.items() for c in a.strategy.stored(a) if n != name)
+        if name in ("file", "split", *others):
             raise DataError(f"schema {schema.name!r}: an attribute cannot be named {name!r}, a column of the table")
     return schema
 
@@ -100,7 +101,7 @@ class Collector:
     def __post_init__(self) -> None:
         check_schema(self.schema)
         self.readers = {name: LabelReader(a) for name, a in self.schema.attributes.items()}
-        self._rows: dict[str, tuple[str, dict[str, tuple[int, float]]]] = {}
+        self._rows: dict[str, tuple[str, dict[str, tuple[float, ...] | None]]] = {}
         self._contradictory: set[str] = set()
         self._unknown = {name: Counter[str]() for name in self.readers}
         self._tried = self._mismatched = 0
@@ -114,12 +115,12 @@ class Collector:
 
     def add(self, file: str, split: str, labels: Mapping[str, str]) -> None:
         """One row, or its place among the skipped: an unknown label, no split, or a file that was listed before."""
-        read: dict[str, tuple[int, float]] = {}
+        read: dict[str, tuple[float, ...] | None] = {}  # None is an unknown label
         problems, mismatched = [], False
         for name, reader in self.readers.items():
             text = labels.get(name, "").strip()
             try:
-                read[name] = reader.read(text) if text else (-1, math.nan)
+                read[name] = reader.read(text) if text else None
             except LabelError as e:
                 self._unknown[name][text] += 1
                 problems.append(str(e))
@@ -162,14 +163,15 @@ class Collector:
                 listed = ", ".join(f"{label!r} ({n:,} rows)" for label, n in found.most_common(SHOWN))
                 more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
                 valid = ", ".join(self.schema[name].classes)
-                parts.append(f"{name} {listed}{more}; valid: {valid}")
+                parts.append(f"{name} {listed}{more}" + (f"; valid: {valid}" if valid else ""))
         return (
             f"{self._mismatched:,} of {self._tried:,} rows have labels that schema {self.schema.name!r} does not know: "
             f"{'. '.join(parts)}."
         )
 
     def frame(self) -> pd.DataFrame:
-        """The table: file, split, one column per attribute and, where it is exact, one of years; see FaceDataset."""
+        """The table: file, split, and the columns of each attribute; see FaceDataset."""
+        import numpy as np
         import pandas as pd
 
         rows = self._rows.values()
@@ -177,27 +179,40 @@ class Collector:
             "file": pd.Series(list(self._rows), dtype="str"),
             "split": pd.Series([split for split, _ in rows], dtype="str"),
         }
+        exact: dict[str, Any] = {}
         for name, a in self.schema.attributes.items():
-            names = [*a.classes, ""]  # -1, unknown, is the last
-            columns[name] = pd.Series([names[read[name][0]] for _, read in rows], dtype="str")
-        for name, a in self.schema.attributes.items():
-            if a.exact:
-                columns[f"{name}_years"] = pd.Series([read[name][1] for _, read in rows], dtype="float64")
-        return pd.DataFrame(columns)
+            found = [read[name] for _, read in rows]
+            width = a.strategy.targets(a, {c: np.zeros(0) for c in a.strategy.stored(a)}).shape[1]
+            targets = np.asarray([(math.nan,) * width if r is None else r for r in found], "float64")
+            made = a.strategy.columns(a, targets.reshape(-1, width))
+            for column, values in made.items():
+                # The columns that attributes are named after come first.
+                (columns if column == name else exact)[column] = pd.Series(
+                    values, dtype="float64" if values.dtype.kind == "f" else "str"
+                )
+        return pd.DataFrame(columns | exact)
 
 
 def fingerprint(frame: pd.DataFrame, schema: Schema) -> str:
     """sha256 of what a run learns from: attributes and classes, and every row's file, split and labels, sorted."""
-    names = list(schema.attributes)
-    years = [f"{n}_years" for n, a in schema.attributes.items() if a.exact]
+    stored = [c for a in schema.attributes.values() for c in a.strategy.stored(a)]
+    # Numbers come after text.
+    names = sorted(stored, key=lambda c: frame[c].dtype.kind == "f")
     lines = []
-    for row in frame[["file", "split", *names, *years]].itertuples(index=False, name=None):
-        text = [unicodedata.normalize("NFC", str(v)) for v in row[: 2 + len(names)]]
-        numbers = ["" if math.isnan(v) else format(v, ".6g") for v in row[2 + len(names) :]]
-        lines.append("\t".join([*text, *numbers]))
+    for row in frame[["file", "split", *names]].itertuples(index=False, name=None):
+        lines.append("\t".join(_plain(v) for v in row))
     digest = hashlib.sha256()
     for a in schema.attributes.values():
         digest.update(f"{a.name}\t{a.classes}\t{a.years}\t{a.exact}\n".encode())
+        if a.kind not in ("categorical", "ordered"):
+            digest.update(f"{a.kind}\t{sorted(a.options.items())}\n".encode())
     for line in sorted(lines):
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
+
+
+def _plain(value: object) -> str:
+    """Text, or a number with six digits; "" for one that is unknown."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else format(value, ".6g")
+    return unicodedata.normalize("NFC", str(value))

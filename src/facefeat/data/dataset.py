@@ -62,7 +62,9 @@ class FaceDataset:
 
     def check_schema(self, schema: Schema) -> None:
         """Raises DataError unless its attributes and classes are those of `schema`."""
-        ours, theirs = ({n: a.classes for n, a in s.attributes.items()} for s in (schema, self.schema))
+        ours, theirs = (
+            {n: (a.kind, a.classes, dict(a.options)) for n, a in s.attributes.items()} for s in (schema, self.schema)
+        )
         if ours != theirs:
             raise DataError(
                 f"the data set {self.name!r} has the schema {self.schema.name!r}, the model {schema.name!r}: "
@@ -100,8 +102,8 @@ class FaceDataset:
 
     @property
     def table(self) -> pd.DataFrame:
-        """file, split, one column per attribute (its class, or "" where unknown), and for an attribute with exact
-        years `NAME_years` (float, NaN where unknown). Change a copy, not this one."""
+        """file, split, and the columns of each attribute's kind: its class or list of classes ("" where unknown), its
+        number (NaN where unknown), and for exact years `NAME_years`. Change a copy, not this one."""
         if self._table is None or self._table[0] != len(self._shared.bad):
             self._table = (len(self._shared.bad), self._shared.table.iloc[self._rows].reset_index(drop=True))
         return self._table[1]
@@ -113,11 +115,15 @@ class FaceDataset:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Attribute -> class -> number of rows, in the schema's order; "" counts the unknown where there are any."""
+        """Attribute -> group -> number of rows, in the schema's order; "" counts the unknown where there are any."""
         out: dict[str, dict[str, int]] = {}
-        for name, a in self.schema.attributes.items():
-            found = self.table[name].value_counts()
-            out[name] = {c: int(found.get(c, 0)) for c in (*a.classes, *([""] if "" in found else []))}
+        for name, targets in self.targets().items():
+            attribute = self.schema[name]
+            members = attribute.strategy.members(attribute, targets)
+            out[name] = dict(zip(attribute.groups, members.sum(axis=0).tolist(), strict=True))
+            unknown = int((~members.any(axis=1)).sum())
+            if unknown:
+                out[name][""] = unknown
         return out
 
     @property
@@ -142,21 +148,33 @@ class FaceDataset:
             raise DataError(f"no row of data set {self.name!r} was taken")
         return FaceDataset(self._shared, chosen)
 
-    def labels(self) -> dict[str, NDArray[np.int32]]:
-        """Attribute -> (N,) int32 positions in the schema's classes; -1 where unknown. Found by name."""
+    def targets(self) -> dict[str, FloatArray]:
+        """Attribute -> (N, T) float32, the labels as numbers in the form of its kind; NaN where unknown."""
         out = {}
         for name, a in self.schema.attributes.items():
-            index = {c: i for i, c in enumerate(a.classes)}
-            out[name] = self.table[name].map(index).fillna(-1).to_numpy().astype("int32")
+            columns = {c: self.table[c].to_numpy() for c in a.strategy.stored(a)}
+            out[name] = a.strategy.targets(a, columns)
         return out
+
+    def labels(self) -> dict[str, NDArray[np.int32]]:
+        """Attribute -> (N,) int32 positions in its `groups`, its classes in most cases; -1 where unknown, or where a
+        face is in several."""
+        out = {}
+        for name, targets in self.targets().items():
+            attribute = self.schema[name]
+            members = attribute.strategy.members(attribute, targets)
+            out[name] = np.where(members.sum(axis=1) == 1, members.argmax(axis=1), -1).astype("int32")
+        return out
+
+    def numbers(self) -> dict[str, FloatArray]:
+        """Attribute -> (N,) float32 exact labels, such as ages in years; NaN where unknown or without such."""
+        targets = self.targets()
+        return {name: a.strategy.numbers(a, targets[name]) for name, a in self.schema.attributes.items()}
 
     def years(self) -> FloatArray:
         """(N,) float32: exact ages in years; NaN where unknown, and for all rows where the schema has no exact age."""
-        exact = [n for n, a in self.schema.attributes.items() if a.exact]
-        if not exact:
-            return np.full(len(self), np.nan, "float32")
-        years: FloatArray = self.table[f"{exact[0]}_years"].to_numpy().astype("float32")
-        return years
+        age = self.schema.age
+        return np.full(len(self), np.nan, "float32") if age is None else self.numbers()[age.name]
 
     def crops(
         self, size: int, cache_dir: str | os.PathLike[str] | None = None, progress: Progress | None = None

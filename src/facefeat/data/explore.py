@@ -127,10 +127,10 @@ def explore(dataset: FaceDataset) -> Exploration:
         counts[name] = {}
         for split in dataset.splits:
             here = indices[name][splits == split]
-            by_class = _by_class(here, attribute.classes)
+            by_class = _by_class(here, attribute.groups)
             counts[name][split] = by_class | ({"": int((here < 0).sum())} if gaps else {})
     pairs = tuple(
-        Pair(a.name, b.name, _together(indices[a.name], indices[b.name], len(a.classes), len(b.classes)))
+        Pair(a.name, b.name, _together(indices[a.name], indices[b.name], len(a.groups), len(b.groups)))
         for a, b in combinations(attributes.values(), 2)
     )
     years = dataset.years()
@@ -141,10 +141,10 @@ def explore(dataset: FaceDataset) -> Exploration:
         licence=dataset.licence,
         faces=len(dataset),
         splits=dataset.splits,
-        classes={n: a.classes for n, a in attributes.items()},
+        classes={n: a.groups for n, a in attributes.items()},
         counts=counts,
         pairs=pairs,
-        imbalance={n: imbalance(_by_class(indices[n], a.classes)) for n, a in attributes.items()},
+        imbalance={n: imbalance(_by_class(indices[n], a.groups)) for n, a in attributes.items()},
         years={int(k): int(v) for k, v in zip(found, times, strict=True)},
     )
 

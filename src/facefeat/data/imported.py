@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from facefeat.data.importers import Import, Progress, read_raw
 from facefeat.data.sources import Source, open_source
 from facefeat.data.tables import read_table
 from facefeat.errors import DataError, ImageError
-from facefeat.schema import Schema, get_schema
+from facefeat.schema import Attribute, Schema, get_schema
 from facefeat.utils.atomic import check_writable, temporary_folder, unwritable
 from facefeat.utils.files import read_json
 
@@ -172,7 +173,7 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
         raise DataError(
             f"{str(folder / 'dataset.json')!r} is not what `facefeat data import` writes ({e}). {_AGAIN}"
         ) from None
-    if schema is not None and _classes(schema) != _classes(own):
+    if schema is not None and schema.meaning != own.meaning:
         raise DataError(
             f"{str(folder)!r} was imported with schema {own.name!r}, which has other classes than {schema.name!r}."
             " Import it again with --schema."
@@ -196,11 +197,6 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
     return dataset
 
 
-def _classes(schema: Schema) -> dict[str, object]:
-    """What two schemas must agree on for their labels to mean the same: all but names and spellings."""
-    return {n: (a.classes, a.ordered, a.years, a.exact) for n, a in schema.attributes.items()}
-
-
 _AGAIN = "Run `facefeat data import SOURCE --output DIR` again."
 
 
@@ -222,7 +218,7 @@ def _faces(path: Path, schema: Schema) -> pd.DataFrame:
     listed.require(("file", "split", *schema.attributes))
     rows = Collector(schema, missing_ok=True)
     for _, row in listed.rows:
-        labels = {n: (row.get(f"{n}_years") or row[n]) if a.exact else row[n] for n, a in schema.attributes.items()}
+        labels = {n: _most_exact(row, a) for n, a in schema.attributes.items()}
         rows.add(row["file"], row["split"], labels)
     if rows.skipped or listed.ragged:
         first = f"{rows.skipped[0].file}: {rows.skipped[0].reason}" if rows.skipped else listed.ragged[0][1]
@@ -230,6 +226,11 @@ def _faces(path: Path, schema: Schema) -> pd.DataFrame:
     if not len(rows):
         raise DataError(f"{str(path)!r} lists no picture. {_AGAIN}")
     return rows.frame()
+
+
+def _most_exact(row: Mapping[str, str], attribute: Attribute) -> str:
+    """The label of a row out of the last column of the attribute that has one."""
+    return next((row[c] for c in reversed(attribute.strategy.stored(attribute)) if row.get(c)), "")
 
 
 def _open(folder: Path, name: str, source: dict[str, Any], outside: bool) -> Source:

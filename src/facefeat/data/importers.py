@@ -380,9 +380,11 @@ def _fitting_schema(table: Table) -> Schema:
         read = years = 0
         for _, row in table.rows:
             for attribute, reader in readers.items():
+                if not row[attribute]:
+                    continue
                 try:
-                    years += bool(row[attribute]) and not math.isnan(reader.read(row[attribute])[1])
-                    read += bool(row[attribute])
+                    years += any(map(math.isfinite, reader.read(row[attribute])[1:]))
+                    read += 1
                 except LabelError:
                     continue
         scores.append((read, years, -order, name))

@@ -14,45 +14,48 @@ import numpy as np
 
 from facefeat.errors import MissingExtraError
 from facefeat.evaluation.groups import disparity, group_means, group_table, groupings, quantities
-from facefeat.evaluation.metrics import ECE_BINS, expected_calibration_error, perfect_calibration_error
-from facefeat.evaluation.report import Report, predict_dataset, report_on
+from facefeat.evaluation.report import Report, predict_dataset, report_on, require_labels
+from facefeat.plugins.kinds import say
 from facefeat.utils.statistics import interval, tsne
+from facefeat.utils.weighted import ECE_BINS, calibration_error, perfect_calibration_error
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from facefeat.data import FaceDataset
     from facefeat.networks.classifier import Classifier
-    from facefeat.schema import Schema
+    from facefeat.plugins.contracts import Judged
+    from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, UInt8Array
 
-NEEDED = ("fairlearn", "jinja2", "matplotlib")
+NEEDED = ("jinja2", "matplotlib")
 MISTAKES = 12
 """Mistakes shown for each attribute."""
 MAPPED = 1500
 """Faces in the map of latents; so many take seconds."""
-YEARS_PER_BIN = 5
+PARTS = 24
+"""Bins of the error by number at most; of an age they are of five years or more."""
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A face read wrongly: its file, the class said with its probability, the label, and its (S, S, 3) uint8 crop."""
+    """A face read wrongly: its file, the answer in words, the label, and its (S, S, 3) uint8 crop."""
 
     file: str
     said: str
-    confidence: float
     label: str
     crop: UInt8Array
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the crop is left out."""
-        return {"file": self.file, "said": self.said, "confidence": round(self.confidence, 4), "label": self.label}
+        return {"file": self.file, "said": self.said, "label": self.label}
 
 
 @dataclass(frozen=True)
 class FaceMap:
-    """A t-SNE of latents: where M faces lie, (M, 2); their labels, attribute -> (M,) int; (M, S, S, 3) uint8 crops."""
+    """A t-SNE of latents: where M faces lie, (M, 2); their groups, attribute -> (M,) int, -1 where unknown;
+    (M, S, S, 3) uint8 crops."""
 
     places: np.ndarray
     labels: Mapping[str, np.ndarray]
@@ -63,23 +66,24 @@ class FaceMap:
 class Audit:
     """What a model scores on a data set, in the detail that the page shows; see `docs/audit.md`.
 
-    about: what was measured, with what. classes: precision, recall, F1 per class. confusion: attribute -> (K, K)
-    counts, rows are labels. reliability: attribute -> bins of confidence. answered: attribute -> share answered and
-    accuracy by confidence asked for. groups: a row per group. disparities: one row per grouping and accuracy.
-    age_error: a row per five years. mistakes: attribute -> the most confident ones. map: None where too few faces.
+    about: what was measured, with what. classes: precision, recall, F1 per class. confusion: attribute, or one class of
+    a list -> (names, (K, K) counts), rows are labels. reliability: attribute -> bins of confidence. answered: attribute
+    -> share answered and accuracy by confidence asked for. groups: a row per group. disparities: one row per grouping
+    and accuracy. errors: attribute whose labels are numbers -> its error by number. mistakes: attribute -> the worst
+    ones. map: None where too few faces.
     """
 
     report: Report
     schema: Schema
     about: dict[str, Any]
     classes: pd.DataFrame
-    confusion: dict[str, np.ndarray]
+    confusion: dict[str, tuple[tuple[str, ...], np.ndarray]]
     reliability: dict[str, pd.DataFrame]
     calibration_errors: dict[str, dict[str, float]]
     answered: dict[str, pd.DataFrame]
     groups: pd.DataFrame
     disparities: pd.DataFrame
-    age_error: pd.DataFrame | None
+    errors: dict[str, pd.DataFrame]
     mistakes: dict[str, list[Mistake]]
     map: FaceMap | None
 
@@ -90,13 +94,11 @@ class Audit:
             **self.report.to_dict(),
             "about": self.about,
             **{k: _records(v) for k, v in tables.items()},
-            "confusion": {
-                k: {"classes": list(self.schema[k].classes), "counts": v.tolist()} for k, v in self.confusion.items()
-            },
+            "confusion": {k: {"classes": list(c), "counts": v.tolist()} for k, (c, v) in self.confusion.items()},
             "calibration_errors": self.calibration_errors,
             "reliability": {k: _records(v) for k, v in self.reliability.items()},
             "answered": {k: _records(v) for k, v in self.answered.items()},
-            "age_error": [] if self.age_error is None else _records(self.age_error),
+            "errors": {k: _records(v) for k, v in self.errors.items()},
             "mistakes": {k: [m.to_dict() for m in v] for k, v in self.mistakes.items()},
         }
 
@@ -142,24 +144,21 @@ def run_audit(
     crops = dataset.crops(classifier.image_size)
     rows = np.sort(np.random.default_rng(seed).permutation(len(crops))[:MAPPED])
     taken = crops.take(rows)
-    labels = dataset.labels()
+    labels, targets = dataset.labels(), dataset.targets()
     places = face_map_places(classifier.encode(taken), seed)
     face_map = None if places is None else FaceMap(places, {k: v[rows] for k, v in labels.items()}, taken)
     files = [str(f) for f in dataset.table["file"]]
-    found = measure(classifier.schema, batch, labels, dataset.years(), dataset.name, bootstrap, seed)
-    mistakes = {
-        name: [
-            Mistake(
-                files[i],
-                str(batch.labels[name][i]),
-                float(batch.probabilities[name][i].max()),
-                classifier.schema[name].classes[int(labels[name][i])],
-                crop,
-            )
-            for i, crop in zip(at, crops.take(at), strict=True)
-        ]
-        for name, at in confident_mistakes(classifier.schema, batch, labels).items()
-    }
+    found = measure(classifier.schema, batch, targets, dataset.name, bootstrap, seed)
+    mistakes = {}
+    for name, a in classifier.schema.attributes.items():
+        at = a.strategy.mistakes(a, batch.answers[name], targets[name])[:MISTAKES]
+        said = [say(name, batch.answers[name].row(i)).text for i in at]
+        # The most exact column says what the label is.
+        true = list(a.strategy.columns(a, targets[name][at]).values())[-1]
+        shown = zip(at, said, true, crops.take(at), strict=True)
+        mistakes[name] = [Mistake(files[i], words, f"{label:g}" if isinstance(label, float) else str(label), crop)
+                          for i, words, label, crop in shown]  # fmt: skip
+    mistakes = {name: listed for name, listed in mistakes.items() if listed}
     told = {
         "version": __version__,
         "dataset": dataset.name,
@@ -170,7 +169,7 @@ def run_audit(
         "bootstrap": bootstrap,
         "seed": seed,
         "fingerprint": dataset.fingerprint,
-        "calibration": {k: v for k, v in classifier.calibration.to_dict().items() if k in ("interval", "measured")},
+        "calibration": classifier.calibration.to_dict(),
         **(about or {}),
     }
     return Audit(about=told, mistakes=mistakes, map=face_map, **found)
@@ -179,8 +178,7 @@ def run_audit(
 def measure(
     schema: Schema,
     batch: FaceBatch,
-    labels: Mapping[str, np.ndarray],
-    years: np.ndarray,
+    targets: Mapping[str, np.ndarray],
     name: str,
     bootstrap: int = 500,
     seed: int = 0,
@@ -188,47 +186,42 @@ def measure(
     """The fields of an Audit that need no pictures. Raises DataError where no face has any label."""
     import pandas as pd
 
-    from facefeat.errors import DataError
-
-    labelled = [n for n in schema.attributes if (labels[n] >= 0).any()]
-    if not labelled:
-        raise DataError(f"no face of {name!r} has a label of any attribute, so there is nothing to measure.")
-    known = {n: labels[n] >= 0 for n in labelled}
-    p = {n: batch.probabilities[n][known[n]] for n in labelled}
-    y = {n: labels[n][known[n]] for n in labelled}
-    confusion = {n: _confusion(y[n], p[n].argmax(axis=1), len(schema[n].classes)) for n in labelled}
-    measured = quantities(schema, batch, labels, years)
+    members = require_labels(name, schema, targets)
+    every = {n: a.strategy.judged(a, batch.answers[n], targets[n]) for n, a in schema.attributes.items()}
+    judged: dict[str, Judged] = {n: j for n, j in every.items() if j is not None}
+    confusion = {title: found for j in judged.values() for title, found in j.confusions.items()}
+    measured = quantities(schema, batch, targets)
     tables, disparities = [], []
-    for by in groupings(schema, labels):
-        table, draws = group_table(schema, measured, labels, by, bootstrap, seed)
+    for by in groupings(schema, members):
+        table, draws = group_table(schema, measured, members, by, bootstrap, seed)
         tables.append(table)
         found = [disparity(table, draws, q.name) for q in measured if q.kind == "accuracy"]
         disparities += [d for d in found if d is not None]
+    errors = {n: error_by_number(a, batch, targets[n], bootstrap, seed) for n, a in schema.attributes.items()}
     return {
-        "report": report_on(name, schema, batch, labels, years, bootstrap, seed),
+        "report": report_on(name, schema, batch, targets, bootstrap, seed),
         "schema": schema,
-        "classes": pd.concat([_classes(n, schema[n].classes, c) for n, c in confusion.items()], ignore_index=True),
+        "classes": pd.concat([_classes(n, *c) for n, c in confusion.items()] or [pd.DataFrame()], ignore_index=True),
         "confusion": confusion,
-        "reliability": {n: reliability(p[n], y[n]) for n in labelled},
+        "reliability": {n: reliability(j.confidence, j.right) for n, j in judged.items()},
         "calibration_errors": {
             n: {
-                "ece": expected_calibration_error(p[n], y[n]),
-                "ece_of_a_perfect_model": perfect_calibration_error(p[n]),
+                "ece": float(calibration_error(j.confidence, j.right, np.ones((1, len(j.right))))[0]),
+                "ece_of_a_perfect_model": perfect_calibration_error(j.confidence),
             }
-            for n in labelled
+            for n, j in judged.items()
         },
-        "answered": {n: answered(p[n], y[n]) for n in labelled},
+        "answered": {n: answered(j.confidence, j.right) for n, j in judged.items()},
         "groups": pd.concat(tables, ignore_index=True),
         "disparities": pd.DataFrame(disparities),
-        "age_error": age_error(batch, years, bootstrap, seed),
+        "errors": {n: found for n, found in errors.items() if found is not None},
     }
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+def reliability(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     """Bins of confidence: low, high, faces, confidence and accuracy (means); empty bins are left out."""
     import pandas as pd
 
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     rows = [
         {
@@ -243,14 +236,13 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def answered(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+def answered(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     """What `--min-confidence` gives: at each threshold the share of faces answered, and the accuracy among them.
 
     One row for each of 100 steps of the share answered, and for the round thresholds; NaN where none is answered.
     """
     import pandas as pd
 
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     steps = np.quantile(confidence, np.linspace(0, 1, 101), method="higher")
     rows = []
     for threshold in np.unique(np.round(np.concatenate([[0.0], steps, THRESHOLDS]), 6)):
@@ -260,47 +252,42 @@ def answered(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def age_error(batch: FaceBatch, years: np.ndarray, bootstrap: int, seed: int) -> pd.DataFrame | None:
-    """By five years of labelled age: from, to, faces, mae, mae_low, mae_high, lean (mean of said - labelled), coverage.
+def error_by_number(
+    attribute: Attribute, batch: FaceBatch, targets: np.ndarray, bootstrap: int, seed: int
+) -> pd.DataFrame | None:
+    """By labelled number: from, to, faces, mae, mae_low, mae_high, bias (of predicted - labelled), coverage, width.
 
-    None without exact ages.
+    In bins of five units, or of more where there would be more than PARTS. None without exact labels.
     """
     import pandas as pd
 
-    if batch.age_years is None or not np.isfinite(years).any():
+    answers, true = batch.answers[attribute.name], attribute.strategy.numbers(attribute, targets)
+    faces = attribute.strategy.per_face(attribute, answers, targets)
+    if attribute.axis is None or answers.values is None or not np.isfinite(true).any() or "mae" not in faces:
         return None
-    error = batch.age_years.astype("float64") - years
-    place = np.where(np.isfinite(years), np.floor(np.nan_to_num(years) / YEARS_PER_BIN), -1).astype(int)
-    bins = np.unique(place[place >= 0])
+    span = attribute.axis.high - attribute.axis.low
+    step = 5.0 if 5 <= span <= 5 * PARTS else span / PARTS
+    place = np.where(np.isfinite(true), np.floor(np.nan_to_num(true) / step), np.nan)
+    bins = np.unique(place[np.isfinite(place)])
     members = place[:, None] == bins[None, :]
-    low, high = interval(group_means(np.abs(error), members, bootstrap, seed))
+    low, high = interval(group_means(faces["mae"], members, bootstrap, seed))
+    error = answers.values.astype("float64") - true
+    # A difference that goes round, as of angles, has the size of the kind's error.
+    error = np.sign(error) * faces["mae"]
     out = {
-        "from": bins * YEARS_PER_BIN,
-        "to": (bins + 1) * YEARS_PER_BIN - 1,
+        "from": bins * step,
+        "to": (bins + 1) * step,
         "faces": members.sum(axis=0),
-        "mae": [float(np.abs(error[m]).mean()) for m in members.T],
+        "mae": [float(faces["mae"][m].mean()) for m in members.T],
         "mae_low": low,
         "mae_high": high,
-        "lean": [float(error[m].mean()) for m in members.T],
+        "bias": [float(error[m].mean()) for m in members.T],
     }
-    if batch.age_interval is not None:
-        first, last = batch.age_interval.T
-        inside = (first <= years) & (np.floor(years) <= last)
-        out["coverage"] = [float(inside[m].mean()) for m in members.T]
-        out["width"] = [float((last - first)[m].mean()) for m in members.T]
+    if "coverage" in faces and answers.intervals is not None:
+        width = answers.intervals[:, 1] - answers.intervals[:, 0]
+        out["coverage"] = [float(faces["coverage"][m].mean()) for m in members.T]
+        out["width"] = [float(width[m].mean()) for m in members.T]
     return pd.DataFrame(out)
-
-
-def confident_mistakes(schema: Schema, batch: FaceBatch, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Attribute -> rows of the most confident mistakes, first the surest; of an ordered one, those over a class off."""
-    out = {}
-    for name, attribute in schema.attributes.items():
-        p, y = batch.probabilities[name], labels[name]
-        off = np.abs(p.argmax(axis=1) - y)
-        wrong = np.flatnonzero((y >= 0) & (off > (1 if attribute.ordered else 0)))
-        if len(wrong):
-            out[name] = wrong[np.argsort(-p[wrong].max(axis=1), kind="stable")][:MISTAKES]
-    return out
 
 
 def face_map_places(latents: np.ndarray, seed: int) -> np.ndarray | None:
@@ -308,11 +295,6 @@ def face_map_places(latents: np.ndarray, seed: int) -> np.ndarray | None:
     if len(latents) < 10 or not np.isfinite(latents).all() or not latents.std(axis=0).any():
         return None
     return tsne(latents, seed)
-
-
-def _confusion(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:
-    """(K, K) counts: row is the label, column what was said."""
-    return np.bincount(labels * classes + guesses, minlength=classes**2).reshape(classes, classes)
 
 
 def _classes(name: str, classes: tuple[str, ...], confusion: np.ndarray) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,13 +35,15 @@ class FigureFile:
 
 def draw_all(audit: Audit) -> Iterator[FigureFile]:
     """Every figure that the audit has data for, in the order of the page."""
-    for name, counts in audit.confusion.items():
-        yield _confusion(name, list(audit.schema[name].classes), counts)
-    if audit.age_error is not None:
-        yield _age_error(audit.age_error)
+    for name, (classes, counts) in audit.confusion.items():
+        yield _confusion(name, list(classes), counts)
+    for name, errors in audit.errors.items():
+        axis = audit.schema[name].axis
+        yield _errors(name, "" if axis is None else axis.unit, errors)
     for name, table in audit.reliability.items():
         yield _reliability(name, table, audit.calibration_errors[name]["ece"])
-    yield _answered(audit.answered)
+    if audit.answered:
+        yield _answered(audit.answered)
     for by in dict.fromkeys(audit.groups["by"]):
         part = audit.groups[(audit.groups["by"] == by) & ~audit.groups["small"]]
         measures = [c for c in part.columns if c.endswith("_accuracy") and part[c].notna().any()]
@@ -50,7 +53,12 @@ def draw_all(audit: Audit) -> Iterator[FigureFile]:
         yield _thumbnails(audit.map)
         for name, labels in audit.map.labels.items():
             if (labels >= 0).any():
-                yield _map(name, list(audit.schema[name].classes), audit.map.places, labels)
+                yield _map(name, list(audit.schema[name].groups), audit.map.places, labels)
+
+
+def plain_name(text: str) -> str:
+    """Text as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")
 
 
 def _png(figure: Any) -> bytes:
@@ -77,7 +85,7 @@ def _confusion(name: str, classes: list[str], counts: np.ndarray) -> FigureFile:
     axes.set_ylabel("label (faces)")
     worst = min(range(k), key=lambda i: share[i, i] if total[i, 0] else 2)
     return FigureFile(
-        f"confusion-{name}",
+        f"confusion-{plain_name(name)}",
         "confusion",
         f"Confusion: {name}",
         "Each row holds the faces of one label and sums to 100 %; the diagonal is what was right. A dark cell off "
@@ -87,26 +95,28 @@ def _confusion(name: str, classes: list[str], counts: np.ndarray) -> FigureFile:
     )
 
 
-def _age_error(table: pd.DataFrame) -> FigureFile:
+def _errors(name: str, unit: str, table: pd.DataFrame) -> FigureFile:
     known = table[table["faces"] >= 5]
     middle = (known["from"] + known["to"]) / 2
     figure = empty_figure(8.5, 3.8)
     axes = figure.subplots()
     axes.fill_between(middle, known["mae_low"], known["mae_high"], color=COLOURS[0], alpha=0.2, label="95 % interval")
     axes.plot(middle, known["mae"], color=COLOURS[0], marker="o", markersize=4, label="mean error, either way")
-    axes.plot(middle, known["lean"], color=COLOURS[1], marker="s", markersize=4, label="lean: too old above 0")
+    axes.plot(middle, known["bias"], color=COLOURS[1], marker="s", markersize=4, label="bias: too high above 0")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("labelled age, years")
-    axes.set_ylabel("years")
+    axes.set_xlabel(f"labelled {name}, {unit}" if unit else f"labelled {name}")
+    axes.set_ylabel(unit)
     axes.legend(frameon=False)
     plain(axes)
+    step = f"{table['to'].iloc[0] - table['from'].iloc[0]:g}"
     return FigureFile(
-        "age-error",
-        "age",
-        "Age error by age",
-        "How many years the answer is off, for faces of each age (by five years, of five faces or more). The second "
-        "line is the mean of said minus labelled: above zero the model makes people older, below zero younger.",
-        f"Mean age error from {known['mae'].min():.1f} to {known['mae'].max():.1f} years over the ages.",
+        f"{name}-error",
+        "errors",
+        f"Error of the {name} by {name}",
+        f"How many {unit or 'units'} the answer is off, for faces of each {name} (by {step}, of five faces or more). "
+        "The second line is the mean of predicted minus labelled: above zero the model's answers are too high, below "
+        "zero too low.",
+        f"Mean error of the {name} from {known['mae'].min():.1f} to {known['mae'].max():.1f} {unit}.",
         _png(figure),
     )
 

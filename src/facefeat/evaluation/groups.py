@@ -1,7 +1,7 @@
 """Figures per group of faces, with bootstrap intervals, and how far the groups lie apart.
 
-The figures are fairlearn's (`MetricFrame`); the intervals are bootstraps over faces done as one matrix product, in
-which 500 resamples of 2,000 faces in 100 groups take a second, where MetricFrame's own `n_boot` takes minutes.
+The intervals are bootstraps over faces done as one matrix product, in which 500 resamples of 2,000 faces in 100 groups
+take a second. A face may be in several groups of an attribute, such as one with glasses and a hat.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,9 +29,9 @@ CROSSED = 3
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something measured on each face: kind is "accuracy", "mae" (years) or "coverage".
+    """Something measured on each face: kind is one of the measures of the attribute's kind, such as "accuracy".
 
-    values (N,) float64: 1 for right (or covered) and 0 for wrong, or the absolute error; NaN where unknown.
+    values (N,) float64: 1 for right (or covered) and 0 for wrong, or an error; NaN where unknown.
     """
 
     attribute: str
@@ -44,27 +44,19 @@ class Quantity:
         return f"{self.attribute}_{self.kind}"
 
 
-def quantities(schema: Schema, batch: FaceBatch, labels: Mapping[str, np.ndarray], years: np.ndarray) -> list[Quantity]:
-    """Accuracy of every labelled attribute, and for age its error in years and the coverage of its interval."""
-    out = []
-    for name, attribute in schema.attributes.items():
-        known = labels[name] >= 0
-        if known.any():
-            right = batch.probabilities[name].argmax(axis=1) == labels[name]
-            out.append(Quantity(name, "accuracy", np.where(known, right, np.nan)))
-        if attribute.years and batch.age_years is not None and np.isfinite(years).any():
-            out.append(Quantity(name, "mae", np.abs(batch.age_years - years).astype("float64")))
-            if batch.age_interval is not None:
-                low, high = batch.age_interval.T
-                inside = (low <= years) & (np.floor(years) <= high)
-                out.append(Quantity(name, "coverage", np.where(np.isfinite(years), inside, np.nan)))
-    return out
+def quantities(schema: Schema, batch: FaceBatch, targets: Mapping[str, np.ndarray]) -> list[Quantity]:
+    """What the kinds of the attributes measure on each face: accuracy, the error of a number, its coverage."""
+    return [
+        Quantity(name, measure, values)
+        for name, a in schema.attributes.items()
+        for measure, values in a.strategy.per_face(a, batch.answers[name], targets[name]).items()
+    ]
 
 
-def groupings(schema: Schema, labels: Mapping[str, np.ndarray]) -> list[tuple[str, ...]]:
-    """By which attributes to group: each alone, then every pair and the triple of those with the fewest classes."""
-    present = [n for n in schema.attributes if (labels[n] >= 0).any()]
-    few = sorted(present, key=lambda n: len(schema[n].classes))[:CROSSED]
+def groupings(schema: Schema, members: Mapping[str, np.ndarray]) -> list[tuple[str, ...]]:
+    """By which attributes to group: each alone, then every pair and the triple of those with the fewest groups."""
+    present = [n for n in schema.attributes if members[n].any()]
+    few = sorted(present, key=lambda n: len(schema[n].groups))[:CROSSED]
     crossed = [c for size in range(2, len(few) + 1) for c in combinations(few, size)]
     return [*((n,) for n in present), *crossed]
 
@@ -72,29 +64,26 @@ def groupings(schema: Schema, labels: Mapping[str, np.ndarray]) -> list[tuple[st
 def group_table(
     schema: Schema,
     measured: Sequence[Quantity],
-    labels: Mapping[str, np.ndarray],
+    members: Mapping[str, np.ndarray],
     by: Sequence[str],
     bootstrap: int,
     seed: int,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """One row per group that has faces, and the resampled figures of each quantity, name -> (bootstrap, rows).
 
-    Columns: by, group, faces, small (fewer than SMALL_GROUP), one per attribute of `by` with its class, and for each
+    Columns: by, group, faces, small (fewer than SMALL_GROUP), one per attribute of `by` with its group, and for each
     quantity NAME, NAME_low, NAME_high (95 %), NaN without a labelled face.
     """
     import pandas as pd
-    from fairlearn.metrics import MetricFrame
 
-    known = np.all([labels[n] >= 0 for n in by], axis=0)
-    shape = [len(schema[n].classes) for n in by]
-    place = np.where(known, np.ravel_multi_index([np.maximum(labels[n], 0) for n in by], shape), -1)
-    present = np.unique(place[known])
-    members = place[:, None] == present[None, :]  # (N, G)
-    index = [np.unravel_index(g, shape) for g in present]
-    names = [[schema[n].classes[int(i)] for n, i in zip(by, at, strict=True)] for at in index]
-    faces = members.sum(axis=0)
+    every = [[(g, members[n][:, i]) for i, g in enumerate(schema[n].groups)] for n in by]
+    crossed = [([g for g, _ in combo], np.all([m for _, m in combo], axis=0)) for combo in product(*every)]
+    present = [(n, m) for n, m in crossed if m.any()]
+    names = [n for n, _ in present]
+    here = np.array([m for _, m in present], bool).reshape(len(names), -1).T  # (N, G)
+    faces = here.sum(axis=0)
     table: dict[str, Any] = {
-        "by": [" x ".join(by)] * len(present),
+        "by": [" x ".join(by)] * len(names),
         "group": [", ".join(n) for n in names],
         "faces": faces,
         "small": faces < SMALL_GROUP,
@@ -102,17 +91,11 @@ def group_table(
     }
     draws = {}
     for q in measured:
-        here = known & np.isfinite(q.values)
-        if not here.any():
+        known = np.isfinite(q.values)
+        if not (here & known[:, None]).any():
             continue
-        frame = MetricFrame(
-            metrics=lambda true, value: float(np.mean(value)),
-            y_true=q.values[here],  # the metric needs none; MetricFrame wants it
-            y_pred=q.values[here],
-            sensitive_features=pd.Series(place[here], name="group"),
-        )
-        table[q.name] = frame.by_group.reindex(present).to_numpy("float64")
-        draws[q.name] = group_means(q.values, members, bootstrap, seed)
+        table[q.name] = [float(q.values[m & known].mean()) if (m & known).any() else math.nan for m in here.T]
+        draws[q.name] = group_means(q.values, here, bootstrap, seed)
         low, high = interval(draws[q.name])
         table[f"{q.name}_low"], table[f"{q.name}_high"] = low, high
     return pd.DataFrame(table), draws

@@ -23,20 +23,11 @@ OURS = {"report.html", "report.json", "by_group.csv", "figures"}
 
 SECTIONS = (
     ("confusion", "What is taken for what"),
-    ("age", "How far off the age is"),
+    ("errors", "How far off the numbers are"),
     ("reliability", "Whether the probabilities hold"),
     ("answered", "What it gains to answer only when sure"),
     ("groups", "Who is read well, and who is not"),
     ("map", "How the model sees these faces"),
-)
-
-HEADLINES = (
-    ("_accuracy", "accuracy", "share of faces whose most probable class is the label"),
-    ("_balanced_accuracy", "balanced accuracy", "the same, each class counting alike"),
-    ("_one_off_accuracy", "right or one class off", "share at most one class away"),
-    ("_mae", "mean error, years", "mean distance of the age said from the age labelled"),
-    ("_coverage", "inside its interval", "share of faces whose labelled age lies in the interval given"),
-    ("_ece", "calibration error", "mean gap between probability and share right"),
 )
 
 
@@ -69,7 +60,8 @@ def render(audit: Audit, figures: Sequence[FigureFile]) -> str:
         headlines=_headlines(audit),
         classes=audit.classes.to_dict("records"),
         groups=audit.groups.to_dict("records"),
-        measures=[c for c in audit.groups.columns if c.endswith(("_accuracy", "_mae", "_coverage"))],
+        measures=[m for m in _measures(audit) if m in audit.groups.columns],
+        coverages=_coverages(audit),
         disparities=audit.disparities.to_dict("records"),
         small=SMALL_GROUP,
         worst=_worst(audit),
@@ -78,15 +70,31 @@ def render(audit: Audit, figures: Sequence[FigureFile]) -> str:
 
 def _headlines(audit: Audit) -> list[dict[str, Any]]:
     out = []
-    for name in audit.schema.attributes:
-        for suffix, title, meaning in HEADLINES:
-            key = name + suffix
-            if key in audit.report.metrics:
-                low, high = audit.report.intervals.get(key, (np.nan, np.nan))
-                value = audit.report.metrics[key]
-                what = f"{name.replace('_', ' ')}: {title}"
-                out.append({"name": what, "meaning": meaning, "value": value, "low": low, "high": high})
+    for key, (name, title, meaning) in _measures(audit).items():
+        if key in audit.report.metrics:
+            low, high = audit.report.intervals.get(key, (np.nan, np.nan))
+            value, what = audit.report.metrics[key], f"{name.replace('_', ' ')}: {title}"
+            out.append({"name": what, "meaning": meaning, "value": value, "low": low, "high": high})
     return out
+
+
+def _measures(audit: Audit) -> dict[str, tuple[str, str, str]]:
+    """Metric -> (attribute, title, meaning), as the kinds of the attributes have them."""
+    return {
+        f"{name}_{measure}": (name, *about)
+        for name, a in audit.schema.attributes.items()
+        for measure, about in a.strategy.measures.items()
+    }
+
+
+def _coverages(audit: Audit) -> list[tuple[str, float, float]]:
+    """(attribute, share of faces that its interval is to hold, share that it holds)."""
+    found = []
+    for name in audit.schema.attributes:
+        levels = (audit.about.get("calibration") or {}).get(name, {}).get("interval")
+        if levels is not None and f"{name}_coverage" in audit.report.metrics:
+            found.append((name, levels["coverage"], audit.report.metrics[f"{name}_coverage"]))
+    return found
 
 
 def _worst(audit: Audit) -> list[str]:

@@ -32,7 +32,7 @@ class Report:
     """What a model scores on a data set.
 
     metrics: name -> value. intervals: name -> (low, high), 95 % by bootstrap over the faces.
-    by_group: one row per class of every attribute: group, faces, and the metrics within it.
+    by_group: one row per group (class, or range of a number) of every attribute: faces, and the metrics within it.
     """
 
     dataset: str
@@ -65,7 +65,7 @@ def evaluate(classifier: Classifier, dataset: FaceDataset, *, bootstrap: int = 5
     Raises DataError for a data set that is empty, has no label, or has other classes than the model.
     """
     batch = predict_dataset(classifier, dataset)
-    return report_on(dataset.name, classifier.schema, batch, dataset.labels(), dataset.years(), bootstrap, seed)
+    return report_on(dataset.name, classifier.schema, batch, dataset.targets(), bootstrap, seed)
 
 
 def predict_dataset(classifier: Classifier, dataset: FaceDataset) -> FaceBatch:
@@ -73,45 +73,44 @@ def predict_dataset(classifier: Classifier, dataset: FaceDataset) -> FaceBatch:
     dataset.check_schema(classifier.schema)
     if not len(dataset.table):
         raise DataError(f"the data set {dataset.name!r} has no faces in this split.")
-    _require_labels(dataset.name, dataset.labels())  # before the work, not after it
+    require_labels(dataset.name, dataset.schema, dataset.targets())  # before the work, not after it
     crops = dataset.crops(classifier.image_size)
     # In slices, so that a data set larger than memory can be evaluated.
-    return _join([classifier.predict(crops[i : i + 1024]) for i in range(0, len(crops), 1024)])
+    return FaceBatch.join([classifier.predict(crops[i : i + 1024]) for i in range(0, len(crops), 1024)])
 
 
 def report_on(
     name: str,
     schema: Schema,
     batch: FaceBatch,
-    labels: Mapping[str, np.ndarray],
-    years: np.ndarray,
+    targets: Mapping[str, np.ndarray],
     bootstrap: int = 500,
     seed: int = 0,
 ) -> Report:
-    """The report on predictions that are there already; labels: attribute -> (N,), years (N,).
+    """The report on predictions that are there already; targets: attribute -> (N, T).
 
     Raises DataError where no face has any label.
     """
     import pandas as pd
 
-    _require_labels(name, labels)
-    n = len(years)
-    places = [(a, k, labels[a] == k) for a, v in schema.attributes.items() for k in range(len(v.classes))]
-    present = [(a, k, here) for a, k, here in places if here.any()]
+    members = require_labels(name, schema, targets)
+    n = len(batch)
+    groups = [(a, g, m) for a, every in members.items() for g, m in zip(schema[a].groups, every.T, strict=True)]
+    present = [(a, g, here) for a, g, here in groups if here.any()]
     # Row 0 weighs everyone alike, the others only the faces of one group.
     weights = np.stack([np.ones(n), *(here for _, _, here in present)]).astype("float64")
-    found = weighted_scores(schema, batch, labels, years, weights)
+    found = weighted_scores(schema, batch, targets, weights)
     metrics = {k: float(v[0]) for k, v in found.items() if np.isfinite(v[0])}
     rows = [
         {
             "attribute": attribute,
-            "group": schema[attribute].classes[k],
+            "group": group,
             "faces": int(here.sum()),
             **{m: float(v[i]) for m, v in found.items()},
         }
-        for i, (attribute, k, here) in enumerate(present, 1)
+        for i, (attribute, group, here) in enumerate(present, 1)
     ]
-    blocks = [weighted_scores(schema, batch, labels, years, w) for w in resamples(n, bootstrap, seed)]
+    blocks = [weighted_scores(schema, batch, targets, w) for w in resamples(n, bootstrap, seed)]
     intervals = {}
     for key in metrics if blocks else ():
         low, high = interval(np.concatenate([b[key] for b in blocks])[:, None])
@@ -119,20 +118,9 @@ def report_on(
     return Report(name, n, metrics, pd.DataFrame(rows), intervals)
 
 
-def _require_labels(name: str, labels: Mapping[str, np.ndarray]) -> None:
-    if not any((found >= 0).any() for found in labels.values()):
+def require_labels(name: str, schema: Schema, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Attribute -> (N, G) bool, which faces are in which of its groups. Raises DataError where none is in any."""
+    members = {n: a.strategy.members(a, targets[n]) for n, a in schema.attributes.items()}
+    if not any(found.any() for found in members.values()):
         raise DataError(f"no face of {name!r} has a label of any attribute, so there is nothing to measure.")
-
-
-def _join(parts: list[FaceBatch]) -> FaceBatch:
-    first = parts[0]
-    years = None if first.age_years is None else np.concatenate([p.age_years for p in parts])
-    interval = None if first.age_interval is None else np.concatenate([p.age_interval for p in parts])
-    return FaceBatch(
-        {k: np.concatenate([p.labels[k] for p in parts]) for k in first.labels},
-        {k: np.concatenate([p.probabilities[k] for p in parts]) for k in first.probabilities},
-        first.classes,
-        years,
-        interval,
-        first.age_coverage,
-    )
+    return members

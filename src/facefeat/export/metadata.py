@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,8 @@ FILE = "facefeat.json"
 """The file with the JSON: in the zip at the end of a LiteRT file, and in `assets.extra` of a SavedModel."""
 VERSION = 1
 """Of the table. A reader accepts this and older ones."""
-YEARS, INTERVAL, LATENT = "age_years", "age_interval", "latent"
-"""Names of the outputs beside the probabilities."""
+LATENT = "latent"
+"""The output with the latents; those of an attribute are named after it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ExportMetadata:
     """The model inside an exported file.
 
     fingerprint: SHA-256 (hex) of the model, see `identity.model_hash`. encoder: that of what makes its latents.
-    coverage: share of ages that lie in `age_interval`, or None where the file has no such output.
+    answers: attribute -> suffix of an output -> what its kind says of it (`AttributeKind.describe`).
     latent_dim: D, or 0 where the file has no output `latent`. facefeat: the version that wrote it.
     """
 
@@ -45,20 +45,13 @@ class ExportMetadata:
     fingerprint: str
     encoder: str
     facefeat: str
-    coverage: float | None = None
+    answers: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     latent_dim: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the inverse is `from_json` of its JSON. `outputs` names what the file gives, with its shape."""
         s = self.image_size
-        outputs: dict[str, Any] = {
-            probabilities(n): {"shape": ["N", len(a.classes)], "classes": list(a.classes)}
-            for n, a in self.schema.attributes.items()
-        }
-        if self.schema.age is not None:
-            outputs[YEARS] = {"shape": ["N"], "unit": "years"}
-        if self.coverage is not None:
-            outputs[INTERVAL] = {"shape": ["N", 2], "unit": "years", "coverage": self.coverage}
+        outputs: dict[str, Any] = {output_name(*key): dict(about) for key, about in self._described()}
         if self.latent_dim:
             outputs[LATENT] = {"shape": ["N", self.latent_dim]}
         return {
@@ -97,40 +90,49 @@ class ExportMetadata:
 
     @classmethod
     def _from_dict(cls, value: Mapping[str, Any]) -> ExportMetadata:
-        outputs = value["outputs"]
+        outputs, schema = value["outputs"], Schema.from_dict(value["schema"])
+        # A name may begin with that of another attribute: "age" and "age_of_mother".
+        named = sorted(schema.attributes, key=len)
+        answers: dict[str, dict[str, Any]] = {n: {} for n in schema.attributes}
+        for output, about in outputs.items():
+            owner = [n for n in named if output.startswith(f"{n}_")]
+            if owner and output != LATENT:
+                answers[owner[-1]][output.removeprefix(f"{owner[-1]}_")] = dict(about)
         return cls(
             name=str(value["name"]),
             licence=str(value["licence"]),
-            schema=Schema.from_dict(value["schema"]),
+            schema=schema,
             image_size=int(value["image_size"]),
             alignment=Alignment.from_dict(value["alignment"]),
             fingerprint=str(value["fingerprint"]),
             encoder=str(value["encoder"]),
             facefeat=str(value["facefeat"]),
-            coverage=float(outputs[INTERVAL]["coverage"]) if INTERVAL in outputs else None,
+            answers=answers,
             latent_dim=int(outputs[LATENT]["shape"][1]) if LATENT in outputs else 0,
         )
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs that `batch` reads."""
-        names = [probabilities(n) for n in self.schema.attributes]
-        names += [YEARS] if self.schema.age is not None else []
-        return (*names, *([INTERVAL] if self.coverage is not None else []))
+        return tuple(output_name(*key) for key, _ in self._described())
+
+    def _described(self) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
+        for name, every in self.answers.items():
+            for suffix, about in every.items():
+                yield (name, suffix), about
 
     def batch(self, outputs: Mapping[str, np.ndarray]) -> FaceBatch:
         """The outputs of the file for N crops, by name, as a FaceBatch."""
-        import numpy as np
+        made = {}
+        for name, a in self.schema.attributes.items():
+            found = {suffix: outputs[output_name(name, suffix)] for suffix in self.answers[name]}
+            made[name] = a.strategy.from_graph(a, found, self.answers[name])
+        return FaceBatch(made)
 
-        classes = {n: a.classes for n, a in self.schema.attributes.items()}
-        p = {n: outputs[probabilities(n)] for n in classes}
-        labels = {n: np.asarray(classes[n])[p[n].argmax(axis=1)] for n in classes}
-        return FaceBatch(labels, p, classes, outputs.get(YEARS), outputs.get(INTERVAL), self.coverage)
 
-
-def probabilities(attribute: str) -> str:
-    """The output that holds the probabilities of an attribute."""
-    return f"{attribute}_probabilities"
+def output_name(attribute: str, suffix: str) -> str:
+    """The output that holds a part of an attribute's answer: "gender_probabilities", "age_years"."""
+    return f"{attribute}_{suffix}"
 
 
 def format_of(path: Path, format: str | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import FacefeatError, InputError, MissingExtraError, PluginError
-from facefeat.export.metadata import FILE, INTERVAL, KEY, YEARS, ExportMetadata, format_of
+from facefeat.export.metadata import FILE, KEY, ExportMetadata, format_of, output_name
 from facefeat.export.network import export_graph
 from facefeat.export.runtimes import outputs_of
 from facefeat.networks.fingerprint import encoder_hash, model_hash
@@ -71,7 +71,6 @@ def export_model(
 
     graph = export_graph(classifier, latent=latent, decoder=decoder)
     outputs = {n: tuple(o.shape) for n, o in graph.output.items()}
-    interval = classifier.calibration.interval
     metadata = ExportMetadata(
         name=str((about or {}).get("name", "")),
         licence=str((about or {}).get("licence", "")),
@@ -81,7 +80,9 @@ def export_model(
         fingerprint=model_hash(classifier),
         encoder=encoder_hash(classifier, decoder),
         facefeat=__version__,
-        coverage=interval.coverage if interval is not None and INTERVAL in outputs else None,
+        answers={
+            n: a.strategy.describe(a, classifier.calibration.of(n)) for n, a in classifier.schema.attributes.items()
+        },
         latent_dim=int(outputs["latent"][-1]) if latent else 0,
     )
     crops = _made_crops(classifier.image_size)
@@ -170,13 +171,17 @@ def _check(
     if set(found) != set(expected):
         raise FacefeatError(f"the {kind} file has the outputs {sorted(found)}, not {sorted(expected)}.")
     worst = {n: float(np.abs(found[n] - expected[n]).max(initial=0)) for n in expected}
-    years = worst.pop(YEARS, 0.0)
-    worst.pop(INTERVAL, None)  # whole years: a step where the probability lies on a level
     scale = max(1.0, float(np.abs(expected["latent"]).max())) if "latent" in expected else 1.0
     if "latent" in worst:
         worst["latent"] /= scale
-    difference = max(worst.values())
-    if not (difference <= TOLERANCE and years <= 0.1):
+    allowed = dict.fromkeys(worst, TOLERANCE) | {
+        output_name(n, suffix): far
+        for n, a in classifier.schema.attributes.items()
+        for suffix, far in a.strategy.tolerances.items()
+    }
+    # What may differ by more is in another unit than probabilities: it is checked, and not told.
+    difference = max((v for n, v in worst.items() if allowed[n] <= TOLERANCE), default=0.0)
+    if any(not v <= allowed[n] for n, v in worst.items() if allowed[n] < np.inf):
         raise PluginError(f"{_who(classifier)}: the {kind} file answers otherwise than the model, by {difference:.2g}.")
     return difference
 

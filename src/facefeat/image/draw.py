@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facefeat.plugins.kinds import captions
+
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
 
@@ -44,13 +46,8 @@ def annotate(image: UInt8Array, result: ImageResult) -> UInt8Array:
 
 
 def label(number: int, face: FaceResult) -> str:
-    """The lines of a face's label: "1  34 years" and one "Female 98%" for each attribute but age, which has years."""
-    lines = [f"{name.label} {name.probability:.0%}" for key, name in face.attributes.items() if key != "age"]
-    age = face.attributes.get("age")
-    if face.age_years is not None:
-        lines.insert(0, f"{face.age_years:.0f} years")
-    elif age is not None:
-        lines.insert(0, f"age {age.label} {age.probability:.0%}")
+    """The lines of a face's label: "1  34 years", then a line for each other attribute, such as "Female 98%"."""
+    lines = captions(face.attributes)
     return "\n".join([f"{number}  {lines[0]}", *lines[1:]]) if lines else str(number)
 
 

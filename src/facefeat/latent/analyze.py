@@ -25,6 +25,8 @@ def run_analyzer(model: FaceFeatureModel, dataset: FaceDataset, name: str, confi
     Raises UnknownComponentError, MissingExtraError, InputError for a setting, DataError for a data set without faces,
     PluginError where a plugin's code fails.
     """
+    import numpy as np
+
     dataset.check_schema(model.schema)
     found = get_registry().get("analyzer", name)
     analyzer = get_registry().build("analyzer", name, **config)
@@ -32,8 +34,9 @@ def run_analyzer(model: FaceFeatureModel, dataset: FaceDataset, name: str, confi
     if not len(crops):
         raise DataError(f"the data set {dataset.name!r} has no face to analyze.")
     latents = latents_of(model, crops)
-    labels = {n: dataset.table[n].to_numpy().astype(str) for n in dataset.schema.attributes}
-    faces = FaceSet(tuple(str(f) for f in dataset.table["file"]), dataset.years(), crops.take)
+    groups = {n: np.asarray([*a.groups, ""]) for n, a in dataset.schema.attributes.items()}  # -1, unknown, is the last
+    labels = {n: groups[n][index] for n, index in dataset.labels().items()}
+    faces = FaceSet(tuple(str(f) for f in dataset.table["file"]), dataset.numbers(), crops.take)
     try:
         return analyze(analyzer, latents, labels, model, faces)
     except FacefeatError:

@@ -173,8 +173,8 @@ def edit(
             goals.append(replace(class_goal(attribute, value, least, n), origin=origin))
             continue
         now = value_of(attribute, before)
-        grid = attribute.grid or range(len(attribute.classes))
-        goals.append(Goal(attribute, np.clip(now + value, grid[0], grid[-1]), origin=now))
+        assert attribute.axis is not None  # or the value would be a class
+        goals.append(Goal(attribute, np.clip(now + value, attribute.axis.low, attribute.axis.high), origin=now))
     found = _traverse_keeping(model, faces, goals, before, method=method, limit=limit)
     names = [g.attribute.name for g in goals]
     return Edit(
@@ -204,7 +204,7 @@ def _kept(
         if attribute.name in asked:
             continue
         try:
-            for label in [""] if attribute.ordered else sorted(set(before.labels[attribute.name])):
+            for label in [""] if attribute.axis is not None else sorted(set(before.labels[attribute.name])):
                 directions.shifts([directions.row(attribute.name, label)], method)
         except InputError:  # no such probe, or none that can be moved alone: then it is not kept
             continue
@@ -225,7 +225,7 @@ def _traverse_keeping(
         return traverse(model, directions, faces.latents, goals, method=method, limit=limit)
     check_method(method)
     kept = _kept(model.schema, directions, before, {g.attribute.name for g in goals}, method)
-    classes = [a for a in kept if not a.ordered]
+    classes = [a for a in kept if a.axis is None]
     groups: dict[tuple[str, ...], list[int]] = {}
     for i in range(len(faces)):
         groups.setdefault(tuple(str(before.labels[a.name][i]) for a in classes), []).append(i)
@@ -235,7 +235,7 @@ def _traverse_keeping(
             Goal(a, np.zeros(len(rows)), label, ENOUGH, KEPT_LIKELY) for a, label in zip(classes, labels, strict=True)
         ]
         keep += [
-            Goal(a, years[rows], origin=years[rows]) for a in kept if a.ordered for years in (value_of(a, before),)
+            Goal(a, was[rows], origin=was[rows]) for a in kept if a.axis is not None for was in (value_of(a, before),)
         ]
         some, own = faces.take(rows), [g.of(rows) for g in goals]
         options: dict[str, Any] = {"keep": keep, "faces": some, "method": method, "limit": limit}

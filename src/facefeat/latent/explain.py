@@ -109,8 +109,9 @@ def explain(
         raise InputError(f"method 'attention': {why}. Use method 'gradient'.")
     features, view = classifier.feature_map(crops), _view(classifier)
     logits = classifier.logits_of(features)
-    own = read_logits(classifier.schema, logits, classifier.calibration).labels[attribute]
-    labels = tuple(str(x) for x in own) if label is None else (label,) * len(crops)
+    own = read_logits(classifier.schema, logits, classifier.calibration).answers[attribute]
+    likely = [own.classes[k] for k in own.probabilities.argmax(axis=1)] if own.classes else own.labels
+    labels = tuple(str(x) for x in likely) if label is None else (label,) * len(crops)
     if attends and label is None and method != "gradient":
         maps = classifier.head_model.attention_maps(features)[attribute]
         return Explanation(attribute, "attention", labels, maps, crops, view)
@@ -150,18 +151,21 @@ def check_request(schema: Schema, attribute: str, label: str | None, method: str
 
 
 def _slope(classifier: Classifier, logits: Any, row: int, attribute: str, label: str) -> FloatArray:
-    """(outputs,) float32: how the log probability of a class changes with each output of the head, for one crop.
+    """(outputs,) float32: how the log probability of a class, or a number, changes with each output of the head.
 
     By central differences, through all that makes probabilities of outputs (years, order, calibration): there is one
-    place that knows that, `networks.postprocess`, and it knows NumPy only.
+    place that knows that, the kind of the attribute, and it knows NumPy only.
     """
     outputs = logits[attribute].shape[1]
     rows = {name: np.repeat(values[row : row + 1], 2 * outputs, axis=0) for name, values in logits.items()}
     steps = _STEP * np.eye(outputs, dtype="float32")
     rows[attribute] = rows[attribute] + np.concatenate([steps, -steps])
     batch = read_logits(classifier.schema, rows, classifier.calibration)
-    column = batch.classes[attribute].index(label)
-    up, down = np.split(np.log(np.maximum(batch.probabilities[attribute][:, column], 1e-30)), 2)
+    answers = batch.answers[attribute]
+    read = answers.values
+    if answers.classes:
+        read = np.log(np.maximum(answers.probabilities[:, answers.classes.index(label)], 1e-30))
+    up, down = np.split(np.asarray(read), 2)
     return np.asarray((up - down) / (2 * _STEP), "float32")
 
 

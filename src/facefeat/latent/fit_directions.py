@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facefeat.data import FaceDataset
     from facefeat.model import FaceFeatureModel
     from facefeat.schema import Attribute, Schema
+    from facefeat.types import Axis
     from facefeat.utils.linear_models import Plane
 
 LEAST = 10
@@ -34,22 +35,21 @@ def fit_directions(model: FaceFeatureModel, dataset: FaceDataset) -> LatentDirec
     if len(crops) < LEAST:
         raise DataError(f"directions need {LEAST} faces or more. Received: {len(crops)}, of {dataset.name!r}.")
     latents = latents_of(model, crops)
-    return directions_of(latents, dataset.labels(), dataset.years(), model.schema, features)
+    return directions_of(latents, dataset.targets(), model.schema, features)
 
 
 def directions_of(
-    latents: np.ndarray, labels: Mapping[str, np.ndarray], years: np.ndarray, schema: Schema, features: int
+    latents: np.ndarray, targets: Mapping[str, np.ndarray], schema: Schema, features: int
 ) -> LatentDirections:
     """The directions of some latents.
 
-    The probe of an ordered attribute is a ridge regression; those of the classes of another are a logistic regression,
-    each class against the mean of all. The covariance is shrunk (Ledoit and Wolf 2004), for latents may have more
-    numbers than there are faces.
+    The probe of an attribute with an axis is a ridge regression; those of the classes of another are a logistic
+    regression, each class against the mean of all. The covariance is shrunk (Ledoit and Wolf 2004), for latents may
+    have more numbers than there are faces.
 
     Args:
         latents: (N, L), the first `features` of them attribute features.
-        labels: attribute -> (N,) classes, -1 unknown.
-        years: (N,) exact ages, NaN where unknown; the middle of the class stands for those.
+        targets: attribute -> (N, T), its labels in the form of its kind.
 
     Raises:
         DataError: where no attribute has two classes.
@@ -64,16 +64,16 @@ def directions_of(
     groups: list[Name] = []
     group_means = []
     for name, attribute in schema.attributes.items():
-        index = labels[name]
+        index = group_index(attribute, targets[name])
         known = np.flatnonzero(index >= 0)
         present = np.unique(index[known])
-        groups += [(name, attribute.classes[k]) for k in present]
-        if attribute.ordered or len(present) < 2:
+        groups += [(name, attribute.groups[k]) for k in present]
+        if attribute.axis is not None or len(present) < 2:
             group_means += [z[index == k].mean(axis=0) for k in present]
         if len(present) < 2:
             continue
-        if attribute.ordered:
-            plane = fit_value(x[known], values_of(attribute, index, years)[known])
+        if attribute.axis is not None:
+            plane = fit_value(x[known], values_of(attribute, attribute.axis, targets[name])[known])
             probes.append((name, ""))
             planes.append((plane.weights, plane.offset))
             continue
@@ -82,7 +82,7 @@ def directions_of(
         # Of two classes one plane is 0: less their mean, all classes are treated alike.
         centre = np.mean([p.weights for p in fitted], axis=0), float(np.mean([p.offset for p in fitted]))
         for k, p in zip(present, fitted, strict=True):
-            probes.append((name, attribute.classes[k]))
+            probes.append((name, attribute.groups[k]))
             planes.append((p.weights - centre[0], p.offset - centre[1]))
     if not probes:
         raise DataError(f"directions need faces of two classes of an attribute. Received: {len(z)} faces without.")
@@ -118,11 +118,15 @@ def _typical(
     return made
 
 
-def values_of(attribute: Attribute, index: np.ndarray, years: np.ndarray) -> np.ndarray:
-    """(N,) float64 of an ordered attribute: years where it has any, else the position of the class; NaN where unknown.
+def group_index(attribute: Attribute, targets: np.ndarray) -> np.ndarray:
+    """(N,) int: the group of each face; -1 where unknown, or where it is in several."""
+    members = attribute.strategy.members(attribute, targets)
+    return np.where(members.sum(axis=1) == 1, members.argmax(axis=1), -1)
 
-    index: (N,) classes, -1 where unknown. years: (N,) exact ages, NaN where unknown.
-    """
-    steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
-    middle = np.where(index >= 0, steps[index], np.nan).astype("float64")
-    return np.where(np.isfinite(years), years, middle) if attribute.exact else middle
+
+def values_of(attribute: Attribute, axis: Axis, targets: np.ndarray) -> np.ndarray:
+    """(N,) float64 on the attribute's axis: the number where it is exact, else the middle of the group; NaN where
+    unknown."""
+    index, exact = group_index(attribute, targets), attribute.strategy.numbers(attribute, targets)
+    middle = np.where(index >= 0, np.asarray(axis.positions)[index], np.nan)
+    return np.where(np.isfinite(exact), exact, middle).astype("float64")

@@ -21,8 +21,6 @@ KEPT_LIKELY = 0.8
 """The same for a class that is to be kept."""
 ENOUGH = 0.5
 """And what counts as reached then."""
-YEARS, CLASSES = 2.0, 0.5
-"""How near an ordered attribute has to come."""
 
 
 Request = tuple["Attribute", float | str, float | None]
@@ -84,18 +82,20 @@ class Goal:
         return 2.5 * self._near() if not self.label else 1.0
 
     def _near(self) -> float:
-        return YEARS if self.attribute.years else CLASSES
+        axis = self.attribute.axis
+        return 0.0 if axis is None else axis.near
 
     def _probability(self, batch: FaceBatch) -> np.ndarray:
-        column = self.attribute.classes.index(self.label)
+        column = batch.classes[self.attribute.name].index(self.label)
         return np.asarray(batch.probabilities[self.attribute.name][:, column], "float64")
 
 
 def value_of(attribute: Attribute, batch: FaceBatch) -> np.ndarray:
-    """(N,) float64 of an ordered attribute: years where it has any, else the expected position of its class."""
-    if attribute.years and batch.age_years is not None:
-        return np.asarray(batch.age_years, "float64")
-    return np.asarray(batch.probabilities[attribute.name] @ np.arange(len(attribute.classes)), "float64")
+    """(N,) float64 on the axis of an attribute: its number, such as years, else the expected position of its class."""
+    answers, axis = batch.answers[attribute.name], attribute.axis
+    if answers.values is not None or axis is None:
+        return np.asarray(answers.values, "float64")
+    return np.asarray(answers.probabilities @ np.asarray(axis.positions), "float64")
 
 
 def class_goal(attribute: Attribute, label: str, least: float | None, n: int) -> Goal:
@@ -118,9 +118,9 @@ def check_changes(schema: Schema, changes: Mapping[str, Any]) -> list[Request]:
     out: list[Request] = []
     for name, value in changes.items():
         attribute = schema[name]
-        if attribute.ordered:
-            unit = "years" if attribute.years else "classes"
-            out.append((attribute, number(value, f"{name} takes a step in {unit}, such as +20 or -5"), None))
+        if attribute.axis is not None:
+            unit = f" in {attribute.axis.unit}" if attribute.axis.unit else ""
+            out.append((attribute, number(value, f"{name} takes a step{unit}, such as +20 or -5"), None))
         else:
             out.append((attribute, *class_and_probability(attribute, value)))
     return out
@@ -161,17 +161,18 @@ def check_attributes(schema: Schema, attributes: Mapping[str, Any]) -> list[Requ
     out: list[Request] = []
     for name, value in attributes.items():
         attribute = schema[name]
-        if not attribute.ordered:
+        axis = attribute.axis
+        if axis is None:
             out.append((attribute, *class_and_probability(attribute, value)))
             continue
-        steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
-        grid = attribute.grid or range(len(attribute.classes))
-        if isinstance(value, str):
-            out.append((attribute, float(steps[attribute.index(value)]), None))
+        if isinstance(value, str) and attribute.classes:
+            out.append((attribute, axis.positions[attribute.index(value)], None))
             continue
-        what = f"{name} takes {'years' if attribute.years else 'a position'} from {grid[0]} to {grid[-1]}, or a class"
+        unit = "a position" if axis.unit == "classes" else axis.unit or "a number"
+        or_class = ", or a class" if attribute.classes else ""
+        what = f"{name} takes {unit} from {axis.low:g} to {axis.high:g}{or_class}"
         found = number(value, what)
-        if not grid[0] <= found <= grid[-1]:
+        if not axis.low <= found <= axis.high:
             raise InputError(f"{what}. Received: {value!r}.")
         out.append((attribute, found, None))
     return out
@@ -181,4 +182,5 @@ def class_of(attribute: Attribute, value: float | str) -> str:
     """The class of a requested class, years or position."""
     if isinstance(value, str):
         return value
-    return attribute.classes[attribute.index_of_years(value) if attribute.years else round(value)]
+    assert attribute.axis is not None  # or the value would be a class
+    return attribute.groups[attribute.axis.group_of(value)]

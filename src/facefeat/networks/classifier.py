@@ -82,11 +82,6 @@ class Classifier:
         )
 
     @property
-    def temperatures(self) -> Mapping[str, float]:
-        """Attribute -> what its logits are divided by; 1 where absent."""
-        return self.calibration.temperatures
-
-    @property
     def latent_dim(self) -> int:
         """D, the width of the latent: the channels of the feature map."""
         return self.feature_shape[-1]

@@ -29,11 +29,10 @@ def encoder_hash(classifier: Classifier, decoder: FaceDecoder | None = None) -> 
 
 def model_hash(classifier: Classifier) -> str:
     """SHA-256 (hex) of what makes an answer: what `encoder_hash` takes, the head, the schema and the calibration."""
-    calibration = {k: v for k, v in classifier.calibration.to_dict().items() if k != "measured"}
     about = {
         "encoder": encoder_hash(classifier),
         "schema": classifier.schema.to_dict(),
-        "calibration": calibration,
+        "calibration": classifier.calibration.to_dict(measured=False),
     }
     return _hash(about, [(classifier.head, weights_of(classifier, "head"))])
 

@@ -10,6 +10,8 @@
 | augmentation | `build(*, seed, **config)`: Keras layer, crops (B, S, S, 3) 0..255 -> the same shape: changed when |
 |  | called with `training=True`, passed through otherwise |
 | analyzer | an object with `analyze(latents, labels, model=None) -> Analysis` |
+| attribute_kind | an `AttributeKind`: all that differs between a class, a number, a list of classes |
+| loss | `build(*, attribute, **config)`: `(targets (B, T), outputs (B, attribute.outputs)) -> (B,)` float32 |
 | preset | `build()`: the folder of the preset, a path |
 
 `build` takes keyword-only, JSON-able configuration (a head's `schema` aside) and does its heavy imports inside, so that
@@ -26,10 +28,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from facefeat.model import FaceFeatureModel
-    from facefeat.types import Analysis, Face, FloatArray, UInt8Array
+    from facefeat.schema import Attribute
+    from facefeat.types import Analysis, Answers, AttributePrediction, Axis, Face, FloatArray, UInt8Array
 
-KINDS = ("detector", "backbone", "head", "augmentation", "decoder", "analyzer", "preset")
-"""The kinds of component; the hook of a kind is `facefeat_<kind>s`."""
+KINDS = ("detector", "backbone", "head", "augmentation", "decoder", "analyzer", "preset", "attribute_kind", "loss")
+"""The kinds of component; `hook_of` names their hooks."""
+
+
+def hook_of(kind: str) -> str:
+    """The hook that registers components of a kind: "facefeat_heads", "facefeat_losses"."""
+    return f"facefeat_{kind}es" if kind.endswith("s") else f"facefeat_{kind}s"
 
 
 @dataclass(frozen=True)
@@ -88,4 +96,175 @@ class Analyzer(Protocol):
         self, latents: FloatArray, labels: Mapping[str, np.ndarray], model: FaceFeatureModel | None = None
     ) -> Analysis:
         """latents (N, D) float32; labels: attribute -> (N,); model: the FaceFeatureModel they came from, if any."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A label that was read. target: T numbers, as of `AttributeKind.parse`.
+
+    repaired: what a spreadsheet had damaged it to be and what it was read as, "9-Mar as 3-9"; "" where it was as it is.
+    """
+
+    target: tuple[float, ...]
+    repaired: str = ""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """An answer in words. short: "41 years", for captions. lines: all worth telling, for the cell of a table.
+
+    text: `lines` as one, for a plain line.
+    """
+
+    short: str
+    lines: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers against labels, where they have probabilities: what calibration and confusion are measured on.
+
+    confidence, right: (M,) the probability of each answer, and whether it was right; of several classes a face, each is
+    one answer. confusions: title -> (class names, (K, K) counts, row is the label, column the answer).
+    """
+
+    confidence: np.ndarray
+    right: np.ndarray
+    confusions: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
+
+
+@runtime_checkable
+class AttributeKind(Protocol):
+    """All that differs between attributes of different sorts. It has no state: `attribute` is the schema's.
+
+    Targets are labels as numbers: (N, T) float32, NaN where unknown. Outputs are those of a head: (N, M) with
+    M = `outputs(attribute)`. Answers are what is read of the outputs. Weights (B, N) count each face so often.
+
+    keys: those of a schema's table that the kind knows. measures: suffix of a metric, "accuracy" -> (its title, what it
+    means). tolerances: output of `graph` -> how far an exported file may be from the model.
+    """
+
+    keys: tuple[str, ...]
+    measures: Mapping[str, tuple[str, str]]
+    tolerances: Mapping[str, float]
+
+    # -- the schema
+
+    def check(self, attribute: Attribute) -> None:
+        """Raises SchemaError where the fields of an attribute do not fit together."""
+        ...
+
+    def outputs(self, attribute: Attribute) -> int:
+        """M, the width of a head's output."""
+        ...
+
+    def groups(self, attribute: Attribute) -> tuple[str, ...]:
+        """Names of the groups of faces that tables have a row for; at least one."""
+        ...
+
+    def axis(self, attribute: Attribute) -> Axis | None:
+        """The scale along which a face can be moved, and errors are measured; None where there is no order."""
+        ...
+
+    def exclusive(self, attribute: Attribute) -> bool:
+        """Whether each face is in one class, whose position is the first column of the targets."""
+        ...
+
+    def losses(self, attribute: Attribute) -> tuple[str, ...]:
+        """Names of the built-in losses that fit, the default first."""
+        ...
+
+    # -- the data
+
+    def parse(self, attribute: Attribute, text: str) -> Parsed:
+        """A label from the text in a table, never a guess. Raises LabelError, naming what is valid."""
+        ...
+
+    def stored(self, attribute: Attribute) -> tuple[str, ...]:
+        """Names of the columns in a data set's table, the last one the most exact."""
+        ...
+
+    def columns(self, attribute: Attribute, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Targets -> the columns `stored`: name -> (N,) str, "" where unknown, or float64, NaN where unknown."""
+        ...
+
+    def targets(self, attribute: Attribute, columns: Mapping[str, np.ndarray]) -> FloatArray:
+        """The targets (N, T) of such columns."""
+        ...
+
+    def members(self, attribute: Attribute, targets: np.ndarray) -> np.ndarray:
+        """(N, G) bool: which faces are in which of `groups`; in none where unknown."""
+        ...
+
+    def numbers(self, attribute: Attribute, targets: np.ndarray) -> FloatArray:
+        """(N,) float32 labels on the axis where they are exact numbers, else NaN."""
+        ...
+
+    # -- the answers
+
+    def read(self, attribute: Attribute, outputs: np.ndarray, calibration: Mapping[str, Any]) -> Answers:
+        """Outputs of a head -> answers. calibration: what `calibrate` gave; may be empty."""
+        ...
+
+    def say(self, name: str, prediction: AttributePrediction) -> Wording:
+        """One answer in words. name: the attribute's, for where the answer alone would not tell what it is about."""
+        ...
+
+    def width(self, attribute: Attribute) -> int:
+        """Characters of the longest line of `say`, for the column of a table."""
+        ...
+
+    # -- learning and measuring
+
+    def calibrate(
+        self, attribute: Attribute, outputs: np.ndarray, targets: np.ndarray, coverage: float, seed: int
+    ) -> dict[str, Any]:
+        """What makes the probabilities and intervals of `read` hold; JSON-able, `measured` for the record only."""
+        ...
+
+    def check_calibration(self, attribute: Attribute, value: Mapping[str, Any]) -> dict[str, Any]:
+        """What `calibrate` gave, out of a file. Raises KeyError, TypeError or ValueError for anything else."""
+        ...
+
+    def score(
+        self, attribute: Attribute, answers: Answers, targets: np.ndarray, weights: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Suffix -> (B,) metrics under each row of weights, NaN where nothing has a weight; nothing without labels.
+
+        "skill" is the attribute's part in the score by which an epoch is chosen: 1 is best.
+        """
+        ...
+
+    def per_face(self, attribute: Attribute, answers: Answers, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Suffix of a measure -> (N,) float64, NaN where unknown, whose mean over a group is the group's."""
+        ...
+
+    def judged(self, attribute: Attribute, answers: Answers, targets: np.ndarray) -> Judged | None:
+        """For calibration and confusion; None where the answers have no probabilities, or no label is known."""
+        ...
+
+    def mistakes(self, attribute: Attribute, answers: Answers, targets: np.ndarray) -> np.ndarray:
+        """(M,) rows of the wrong answers, the worst first."""
+        ...
+
+    def divergence(self, attribute: Attribute, true: Any, made: Any) -> Any:
+        """(B, M) and (B, M) outputs -> (B,): how far the second answer is from the first, in `keras.ops`."""
+        ...
+
+    # -- export
+
+    def graph(self, attribute: Attribute, outputs: Any, calibration: Mapping[str, Any]) -> dict[str, Any]:
+        """`read` in `keras.ops`: outputs -> the outputs of an exported file, by their suffixes."""
+        ...
+
+    def describe(self, attribute: Attribute, calibration: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Suffix of each output of `graph` -> its "shape" and what its numbers mean; JSON-able."""
+        ...
+
+    def from_graph(
+        self, attribute: Attribute, found: Mapping[str, np.ndarray], about: Mapping[str, Mapping[str, Any]]
+    ) -> Answers:
+        """Answers from what an exported file gave. about: its `describe`."""
         ...

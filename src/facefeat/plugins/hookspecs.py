@@ -70,5 +70,17 @@ def facefeat_presets() -> Iterable[Component]:
 
 
 @hookspec
+def facefeat_attribute_kinds() -> Iterable[Component]:
+    """Components whose `build()` gives an `AttributeKind`: how attributes of a sort are learnt, read and measured."""
+    return ()
+
+
+@hookspec
+def facefeat_losses() -> Iterable[Component]:
+    """Components whose `build(*, attribute, **config)` gives a function: targets, outputs -> a cost for each face."""
+    return ()
+
+
+@hookspec
 def facefeat_commands(cli: click.Group) -> None:
     """Add click commands to the `facefeat` command line."""

@@ -21,7 +21,7 @@ import pluggy
 
 from facefeat.errors import PluginError
 from facefeat.plugins import hookspecs
-from facefeat.plugins.contracts import KINDS, Component
+from facefeat.plugins.contracts import KINDS, Component, hook_of
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def register(plugin: object) -> pluggy.PluginManager:
 
 def components(plugin: Plugin, kind: str) -> tuple[list[Component], list[PluginProblem]]:
     """What a plugin gives to the hook of a kind; each bad component is a problem of its own, and the rest stay."""
-    hook = f"facefeat_{kind}s"
+    hook = hook_of(kind)
     caller = getattr(plugin.manager.hook, hook)
     if not caller.get_hookimpls():
         return [], []

@@ -22,7 +22,7 @@ from facefeat.errors import (
     did_you_mean,
 )
 from facefeat.plugins import loading as loading
-from facefeat.plugins.contracts import KINDS, Analyzer, Component, Detector
+from facefeat.plugins.contracts import KINDS, Analyzer, AttributeKind, Component, Detector
 from facefeat.plugins.loading import BUILTIN, Plugin, PluginProblem, normalise
 
 __all__ = ["Plugin", "PluginProblem", "Registered", "Registry", "get_registry", "reset_registry"]
@@ -119,6 +119,11 @@ class Registry:
         _check_contract(item, made)
         return made
 
+    def settings(self, kind: str, name: str) -> tuple[str, ...]:
+        """Names of the settings that a component takes which have a default. Raises what `get` raises."""
+        parameters = inspect.signature(self.get(kind, name).component.build).parameters.values()
+        return tuple(p.name for p in parameters if p.default is not p.empty)
+
     def bare_config(self, kind: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration without published weights (`weights`), for who brings the component's weights himself.
 
@@ -179,6 +184,8 @@ def _check_contract(item: Registered, made: object) -> None:
         "analyzer": isinstance(made, Analyzer),
         "augmentation": callable(made),
         "preset": isinstance(made, str | os.PathLike),
+        "attribute_kind": isinstance(made, AttributeKind),
+        "loss": callable(made),
     }.get(item.kind, made is not None)
     if not fits:
         raise PluginError(

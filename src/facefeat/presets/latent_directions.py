@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 FILE = "directions.npz"
 MAX_BYTES = 64_000_000
 METHODS = ("means", "least", "orthogonal")
-NEAREST = 5.0
-"""Years over which the direction of an age is taken, at least; classes of what has no years."""
 Name = tuple[str, str]
 """(attribute, class); the class is "" where the attribute is ordered."""
 
@@ -95,12 +93,11 @@ class LatentDirections:
         """
         means = self.group_means[:, : self.feature_dim].astype("float64")
         place = {c: i for i, (a, c) in enumerate(self.groups) if a == attribute.name}
-        if attribute.ordered:
-            steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
-            knots = np.array([steps[attribute.classes.index(c)] for c in place], "float64")
-            near = NEAREST if attribute.years else 1.0
+        axis = attribute.axis
+        if axis is not None:
+            knots = np.array([axis.positions[attribute.groups.index(c)] for c in place], "float64")
             gap = np.asarray(target, "float64") - origin
-            far = np.where(gap < 0, -1.0, 1.0) * np.maximum(np.abs(gap), near)
+            far = np.where(gap < 0, -1.0, 1.0) * np.maximum(np.abs(gap), axis.reach)
             shift = np.zeros((len(gap), self.feature_dim))
             if len(knots) > 1:
                 shift = _between(knots, means[list(place.values())], np.asarray(origin, "float64"), far) / far[:, None]
@@ -112,7 +109,7 @@ class LatentDirections:
         w, follow = self.weights[others].astype("float64"), self.follow[:, others].astype("float64")
         shift = shift - (shift @ w.T) @ np.linalg.pinv(w @ follow, rcond=1e-9).T @ follow.T
         raised = np.ones(len(shift))
-        if not attribute.ordered:
+        if axis is None:
             rows = [self.row(attribute.name, str(c)) for c in target]
             raised = np.einsum("nd,nd->n", shift, self.weights[rows].astype("float64"))
         size = np.linalg.norm(shift, axis=1)
@@ -190,7 +187,7 @@ class LatentDirections:
                 raise ValueError(f"{name} must be {shape} float32, finite")
         for attribute, label in (*self.probes, *self.groups):
             known = schema.attributes.get(attribute)
-            if known is None or (label and label not in known.classes):
+            if known is None or (label and label not in known.groups):
                 raise ValueError(f"{attribute} {label!r} is not in the schema")
 
     def write(self, path: Path) -> None:

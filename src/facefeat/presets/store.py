@@ -180,9 +180,11 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
     with _reading(folder, ""):
         schema, size = Schema.from_dict(config["schema"]), int(config["image_size"])
         alignment = Alignment.from_dict(config["alignment"])
-        # Presets of before 0.1.0's calibration have temperatures alone.
-        stored = {**config.get("calibration", {}), "temperatures": config["temperatures"]}
-        calibration = Calibration.from_dict(stored, schema)
+        stored = config.get("calibration", {})
+        if "temperatures" in config:
+            calibration = Calibration.from_tables({**stored, "temperatures": config["temperatures"]}, schema)
+        else:
+            calibration = Calibration.from_dict(config["calibration"], schema)
         refs = {n: _ref(config[n]) for n in CLASSIFIER}
 
         def build() -> Classifier:
@@ -395,7 +397,6 @@ def save_preset(
     target = Path(folder)
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file())):
         raise InputError(f"{str(target)!r} exists and is not a preset. Give a new or empty folder.")
-    calibration = classifier.calibration.to_dict()
     config = {
         "format": FORMAT,
         "facefeat": __version__,
@@ -407,8 +408,7 @@ def save_preset(
         "alignment": classifier.alignment.to_dict(),
         "backbone": classifier.backbone.to_dict(),
         "head": classifier.head.to_dict(),
-        "temperatures": calibration.pop("temperatures"),
-        "calibration": calibration,
+        "calibration": classifier.calibration.to_dict(),
         "parameters": classifier.parameters,
         "feature_shape": list(classifier.feature_shape),
         "weights_sha256": {},

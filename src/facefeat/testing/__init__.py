@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 from facefeat.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from facefeat.testing.attributes import check_attribute_kind as check_attribute_kind
+    from facefeat.testing.attributes import check_loss as check_loss
     from facefeat.testing.augmentations import check_augmentation as check_augmentation
     from facefeat.testing.components import check_analyzer as check_analyzer
     from facefeat.testing.components import check_detector as check_detector
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from facefeat.testing.networks import check_backbone as check_backbone
     from facefeat.testing.networks import check_head as check_head
     from facefeat.testing.plugin import check_plugin as check_plugin
-    from facefeat.testing.plugin import registered as registered
+    from facefeat.testing.registration import registered as registered
     from facefeat.testing.toys import TOYS as TOYS
     from facefeat.testing.toys import toy_crops as toy_crops
     from facefeat.testing.toys import toy_image as toy_image
@@ -47,7 +49,9 @@ _MODULES = {
     "networks": ("check_backbone", "check_head"),
     "augmentations": ("check_augmentation",),
     "decoders": ("check_decoder",),
-    "plugin": ("check_plugin", "registered"),
+    "attributes": ("check_attribute_kind", "check_loss"),
+    "plugin": ("check_plugin",),
+    "registration": ("registered",),
     "contract": ("CheckOptions", "ContractError", "UncheckedWarning"),
     "toys": ("TOYS", "toy_crops", "toy_image", "toy_labels", "toy_latents", "toy_preset", "toy_schema"),
 }

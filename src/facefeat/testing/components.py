@@ -171,7 +171,7 @@ def _with_faces(found: Findings, analyzer: Any, rows: int) -> Callable[..., Any]
 
     def analyze(latents: Any, labels: Any, model: Any = None) -> Any:
         n = len(latents)
-        faces = FaceSet(tuple(f"{i}.png" for i in range(n)), np.full(n, np.nan, "float32"), lambda at: crops[:n][at])
+        faces = FaceSet(tuple(f"{i}.png" for i in range(n)), {}, lambda at: crops[:n][at])
         return analyzer.analyze(latents, labels, model=model or toy, faces=faces)
 
     latents, labels = toy_latents(rows), toy_labels(rows)

@@ -1,17 +1,14 @@
-"""A plugin as a whole: `check_plugin` for all that a distribution registers; `registered` for the length of a test."""
+"""A plugin as a whole: `check_plugin` for all that a distribution registers."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from facefeat.errors import InputError, did_you_mean
-from facefeat.plugins import registry as registering
-from facefeat.plugins.contracts import KINDS, Component
 from facefeat.plugins.loading import normalise
-from facefeat.plugins.registry import Registered, Registry, get_registry
-from facefeat.testing import augmentations, components, decoders, networks
+from facefeat.plugins.registry import Registered, get_registry
+from facefeat.testing import attributes, augmentations, components, decoders, networks
 from facefeat.testing.contract import ContractError
 
 CHECKS: Mapping[str, Callable[..., Any]] = {
@@ -22,6 +19,8 @@ CHECKS: Mapping[str, Callable[..., Any]] = {
     "decoder": decoders.check_decoder,
     "analyzer": components.check_analyzer,
     "preset": components.check_preset,
+    "attribute_kind": attributes.check_attribute_kind,
+    "loss": attributes.check_loss,
 }
 """Kind -> its check."""
 
@@ -56,24 +55,3 @@ def check_plugin(distribution: str, settings: Mapping[str, Mapping[str, Any]] | 
     if faults:
         raise ContractError(f"plugin {distribution!r}", faults)
     return tuple(items)
-
-
-@contextlib.contextmanager
-def registered(
-    components: Mapping[str, Iterable[Component]], distribution: str = "facefeat-test"
-) -> Iterator[Registry]:
-    """Within it, these components (kind -> components) are registered beside all others, as if installed.
-
-    Raises InputError for an unknown kind.
-    """
-    for kind in components:
-        if kind not in KINDS:
-            raise InputError(f"no such kind of component. {did_you_mean(kind, KINDS)}")
-    before = get_registry()
-    new = [Registered(k, c, distribution, "0.0.0") for k, some in components.items() for c in some]
-    during = Registry([*before.all(), *new], before.problems, before.plugins)
-    registering.use(during)
-    try:
-        yield during
-    finally:
-        registering.use(before)

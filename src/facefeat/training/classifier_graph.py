@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
     from facefeat.training.base_recipe import Phase
-    from facefeat.training.losses import Loss
-    from facefeat.training.recipe import Recipe
+    from facefeat.training.recipe import Loss, Recipe
 
 
 def build_classifier(recipe: Recipe) -> Classifier:

@@ -114,8 +114,6 @@ class ClassifierTask:
         self.worker = in_precision(self.classifier, policy, always=self.processes.count > 1)
 
     def stage(self, number: int, phase: Phase) -> Stage:
-        from facefeat.training.losses import encode_targets
-
         freeze(self.worker, phase.trainable)
         # A backbone that never changes, seen without augmentation, gives the same features in every epoch.
         on_features = phase.trainable == "head" and self.recipe.augment.changes_nothing
@@ -127,7 +125,7 @@ class ClassifierTask:
                 reader = self.classifier
                 reader.copy_weights(self.worker)
             images, val = (frozen_features(reader, crops) for crops in (self.crops, self.val_crops))
-        targets = encode_targets(self.worker.schema, self.train_set.labels(), self.train_set.years()) | self.distilled
+        targets = self.train_set.targets() | self.distilled
         batches = face_batches(images, targets, self.train_set, self.recipe, self.processes)
         with self.processes.together():
             model = training_model(

@@ -230,9 +230,9 @@ def loss_terms(out: Mapping[str, Any], weights: DecoderLoss, schema: Schema) -> 
         spread = ops.mean(ops.var(true, axis=0)) + TINY
         terms["features"] = ops.mean(ops.square(read - true)) / spread
     if weights.swap and "read" in out:
-        terms["swap"] = _divergences(out["asked"]["logits"], out["read"]["logits"])
+        terms["swap"] = _divergences(schema, out["asked"]["logits"], out["read"]["logits"])
     if weights.reader and "second" in out.get("read", {}):
-        terms["reader"] = _divergences(out["asked"]["logits"], out["read"]["second"])
+        terms["reader"] = _divergences(schema, out["asked"]["logits"], out["read"]["second"])
     if weights.independence and "code" in out:
         terms["independence"] = _explained(out["logits"], out["code"], schema)
     return terms
@@ -246,29 +246,24 @@ def _relative(true: Any, made: Any) -> Any:
     return ops.mean(ops.square(made - true)) / (ops.mean(ops.square(true)) + TINY)
 
 
-def _divergences(asked: Mapping[str, Any], read: Mapping[str, Any]) -> Any:
-    return sum(_divergence(v, read[k]) for k, v in asked.items()) / len(asked)
-
-
-def _divergence(true: Any, read: Any) -> Any:
-    """Kullback-Leibler divergence of the second logits (B, K) from the first, mean over faces."""
+def _divergences(schema: Schema, asked: Mapping[str, Any], read: Mapping[str, Any]) -> Any:
+    """How far the second outputs, attribute -> (B, M), are from the first, as the attributes' kinds measure it."""
     from keras import ops
 
-    p, q = ops.log_softmax(true, axis=-1), ops.log_softmax(read, axis=-1)
-    return ops.mean(ops.sum(ops.exp(p) * (p - q), axis=-1))
+    kinds = {name: (schema[name].strategy, schema[name]) for name in asked}
+    return sum(ops.mean(k.divergence(a, asked[n], read[n])) for n, (k, a) in kinds.items()) / len(asked)
 
 
 def _explained(logits: Mapping[str, Any], code: Any, schema: Schema) -> Any:
-    """Squared correlation over the batch of each class's probability with each number of the code (B, K).
+    """Squared correlation over the batch of each class's probability, or of a number, with each of the code (B, K).
 
     Summed over the code and averaged over classes: what chance leaves of it in B faces is K / B.
     """
     from keras import ops
 
-    columns = [
-        ops.matmul(ops.softmax(v, axis=-1), ops.convert_to_tensor(schema[k].class_matrix(), "float32"))
-        for k, v in logits.items()
-    ]
+    # Of what a kind makes of a head's outputs, the first is what it is about: probabilities, or the number.
+    read = [next(iter(schema[k].strategy.graph(schema[k], v, {}).values())) for k, v in logits.items()]
+    columns = [v if len(v.shape) > 1 else ops.expand_dims(v, -1) for v in read]
     truth, code = _standardised(ops.concatenate(columns, axis=1)), _standardised(code)  # (B, classes), (B, K)
     faces = ops.cast(ops.shape(code)[0], "float32")
     return ops.mean(ops.sum(ops.square(ops.matmul(ops.transpose(truth), code) / faces), axis=1))

@@ -199,7 +199,7 @@ def _second(recipe: DecoderRecipe, classifier: Classifier) -> Classifier | None:
     from facefeat.presets.store import find_preset, load_classifier
 
     second, _ = load_classifier(find_preset(recipe.reader))
-    ours, theirs = ({k: a.classes for k, a in c.schema.attributes.items()} for c in (classifier, second))
+    ours, theirs = (c.schema.meaning for c in (classifier, second))
     if ours != theirs or classifier.alignment != second.alignment:
         raise TrainingError(
             f"reader = {recipe.reader!r}: schema {second.schema.name!r} and alignment {second.alignment!r} are not "
@@ -230,7 +230,7 @@ def _random_traverse(classifier: Classifier, train_set: FaceDataset, recipe: Dec
 
     crops = train_set.crops(classifier.image_size)
     features = _features(classifier, crops, np.arange(len(crops)))
-    shifts = class_shifts(features, train_set.labels(), train_set.years(), classifier.schema)
+    shifts = class_shifts(features, train_set.targets(), classifier.schema)
     return RandomTraverse(shifts, most, seed=recipe.seed + 2)
 
 

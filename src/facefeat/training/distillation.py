@@ -20,7 +20,7 @@ import numpy as np
 from facefeat.errors import TrainingError
 
 if TYPE_CHECKING:
-    from facefeat.schema import Schema
+    from facefeat.schema import Attribute, Schema
     from facefeat.training.recipe import Distillation
     from facefeat.types import FloatArray
 
@@ -60,20 +60,27 @@ def probability_targets(distillation: Distillation, files: Sequence[str], schema
         what, names, values = _read(distillation, f"probabilities_{name}", optional=True)
         if values is None:
             continue
-        if attribute.exact or values.shape[1] != len(attribute.classes) or (values < 0).any():
-            valid = "cannot be distilled, since it is read in years" if attribute.exact else (
+        if not _distilled(attribute) or values.shape[1] != len(attribute.classes) or (values < 0).any():
+            valid = (
                 f"must be (N, {len(attribute.classes)}), none below 0: {', '.join(attribute.classes)}"
-            )  # fmt: skip
+                if _distilled(attribute)
+                else "cannot be distilled, since a head has no output for each class"
+            )
             raise TrainingError(f"{what}: 'probabilities_{name}' {valid}. Received: {values.shape}.")
         found = _rows(what, names, values, files)
         total = found.sum(axis=1, keepdims=True)
         out[f"{NAME}_{name}"] = (found / np.where(total > 0, total, 1.0)).astype("float32")
     if not out:
-        valid = ", ".join(f"probabilities_{name}" for name, a in schema.attributes.items() if not a.exact)
+        valid = ", ".join(f"probabilities_{name}" for name, a in schema.attributes.items() if _distilled(a))
         raise TrainingError(
             f"distillation.probabilities: {distillation.file!r} has no probabilities. Valid arrays: {valid}."
         )
     return out
+
+
+def _distilled(attribute: Attribute) -> bool:
+    """Whether a head's outputs are one for each class, of which a face has one."""
+    return attribute.exclusive and attribute.outputs == len(attribute.classes)
 
 
 def _read(distillation: Distillation, key: str, optional: bool = False) -> tuple[str, np.ndarray, Any]:

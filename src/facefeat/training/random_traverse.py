@@ -33,15 +33,13 @@ class ClassShifts:
     table: np.ndarray
 
 
-def class_shifts(
-    features: np.ndarray, labels: Mapping[str, np.ndarray], years: np.ndarray, schema: Schema
-) -> tuple[ClassShifts, ...]:
+def class_shifts(features: np.ndarray, targets: Mapping[str, np.ndarray], schema: Schema) -> tuple[ClassShifts, ...]:
     """The shifts of each attribute that the features tell, by the method "means" of `LatentDirections.toward`.
 
-    For features, labels and years see `latent.directions.directions_of`. Raises DataError, or InputError where nothing
+    For features and targets see `latent.directions.directions_of`. Raises DataError, or InputError where nothing
     can be moved alone.
     """
-    found = directions_of(features, labels, years, schema, features.shape[1])
+    found = directions_of(features, targets, schema, features.shape[1])
     made = [w for a in schema.attributes.values() if (w := _shifts(found, a)) is not None and w.table.any()]
     if not made:
         raise InputError("the features of these faces tell no attribute apart from the others: traverse must be 0.")
@@ -58,14 +56,14 @@ def _shifts(found: LatentDirections, attribute: Attribute) -> ClassShifts | None
     except InputError:  # the features do not tell it
         return None
     places, bounds = np.array(names), np.zeros(0)
-    if attribute.ordered:
-        steps = attribute.class_years() if attribute.years else np.arange(len(attribute.classes))
-        places = np.array([steps[attribute.classes.index(c)] for c in names], "float64")
+    axis = attribute.axis
+    if axis is not None:
+        places = np.array([axis.positions[attribute.groups.index(c)] for c in names], "float64")
         bounds = (places[1:] + places[:-1]) / 2
     table = np.zeros((len(names), len(names), found.feature_dim))
     for i, origin in enumerate(places):
         shifts, lengths, there = found.toward(attribute, np.full(len(names), origin), places)
-        signs = np.where(places < origin, -1, 1) if attribute.ordered else np.ones(len(names))
+        signs = np.where(places < origin, -1, 1) if axis is not None else np.ones(len(names))
         there[i] = False
         table[i, there] = (signs / lengths)[there, None] * shifts[there]
     arrays = found.weights[rows], found.offsets[rows], bounds, table

@@ -11,6 +11,10 @@
         def completed(self, given: Collection[str]) -> Self:      # optional: defaults that follow from other keys
             ...
 
+        @classmethod
+        def collected(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:      # optional: keys that are no fields
+            ...
+
 A field may also be another such dataclass (a table), a tuple of them (a list of tables), a mapping to them (a table of
 tables), or a mapping to anything (a table that is taken as it is).
 """
@@ -114,6 +118,8 @@ class _Reader:
 
     def read(self, kind: type[T], table: Any, keys: tuple[str, ...]) -> T:
         hints = _hints(kind)  # type: ignore[arg-type]
+        if collected := getattr(kind, "collected", None):
+            table = collected(self.table(table, keys))
         for key in self.table(table, keys):
             if key not in hints:
                 raise self.fail((*keys, key), f"unknown key. {did_you_mean(key, hints)}")

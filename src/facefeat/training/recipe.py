@@ -6,13 +6,14 @@ The tables of a recipe are the dataclasses below and those of `base_recipe`; the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from facefeat.errors import SchemaError, did_you_mean
+from facefeat.errors import FacefeatError, InputError, SchemaError, did_you_mean
 from facefeat.image.align import ALIGNMENTS
+from facefeat.plugins.registry import get_registry
 from facefeat.training.base_recipe import (
     RECIPES,
     BaseRecipe,
@@ -27,7 +28,8 @@ from facefeat.training.reading import Matches, OneOf, Problem, Range, impossible
 if TYPE_CHECKING:
     from facefeat.schema import Attribute
 
-LOSSES = ("cross-entropy", "distribution", "focal", "ordinal", "squared")
+Loss = Callable[[Any, Any], Any]
+"""(targets (B, T), outputs (B, M)) -> (B,) float32."""
 BALANCES = ("none", "inverse", "effective")
 WEIGHTINGS = ("fixed", "uncertainty")
 Fraction = Annotated[float, Range(0, 1, below=True)]
@@ -38,19 +40,53 @@ Quality = Annotated[int, Range(1, 100)]
 class AttributeLoss:
     """How one attribute is learnt.
 
-    kind: "cross-entropy" over classes; "distribution": cross-entropy against a normal distribution around the true
-    year (attribute with exact years) or class (ordered attribute); "focal", "ordinal" or "squared": see the table in
-    `training.losses`. sigma: standard deviation of the distribution, in years or classes. gamma: of the focal loss.
-    weight: factor in the total loss. label_smoothing: share of the target spread evenly over all outputs.
-    balance: "none", or weights that make up for rare classes, "inverse" or "effective" (`losses.class_weights`).
+    kind: name of a loss (`facefeat plugins --kind loss`); "" for the default of the attribute's kind.
+    weight: factor in the total loss. balance: "none", or weights that make up for rare classes, "inverse" or
+    "effective" (`losses.class_weights`). config: the loss's own settings, in a file keys beside these.
     """
 
-    kind: Annotated[str, OneOf(LOSSES, "kind of loss")] = "cross-entropy"
+    kind: str = ""
     weight: Weight = 1.0
-    label_smoothing: Fraction = 0.0
-    sigma: Annotated[float, Range(0, above=True)] = 2.0
-    gamma: Annotated[float, Range(0, 20)] = 2.0
     balance: Annotated[str, OneOf(BALANCES, "balance")] = "none"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def collected(cls, table: Mapping[str, Any]) -> dict[str, Any]:
+        """A table whose other keys, the loss's own settings, are under `config`."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        own, given = {k: v for k, v in table.items() if k not in names}, table.get("config", {})
+        known = {k: v for k, v in table.items() if k in names}
+        return known | {"config": {**given, **own}} if own and isinstance(given, Mapping) else known
+
+    def build(self, attribute: Attribute) -> Loss:
+        """The loss of an attribute, without weight and balance.
+
+        Raises InputError where it does not fit the attribute, UnknownComponentError.
+        """
+        if self.balance != "none" and not attribute.exclusive:
+            raise InputError(
+                f"a 'balance' is for attributes with one class a face. {attribute.name!r} is {attribute.kind}."
+            )
+        loss: Loss = get_registry().build("loss", self._name(attribute), attribute=attribute, **self.config)
+        return loss
+
+    def problem(self, attribute: Attribute) -> tuple[str, str] | None:
+        """The key at which the loss does not fit an attribute, and why; None where it fits."""
+        try:
+            settings = get_registry().settings("loss", self._name(attribute))
+            valid = ("kind", "weight", "balance", *settings)
+            for key in self.config:
+                if key not in valid:
+                    return key, f"unknown key. {did_you_mean(key, valid)}"
+            self.build(attribute)
+        except FacefeatError as e:
+            # The key that the message is about, where it is about one of the settings.
+            about = [k for k in (*self.config, "balance") if f"'{k}'" in str(e)]
+            return about[0] if about else "kind", str(e)
+        return None
+
+    def _name(self, attribute: Attribute) -> str:
+        return self.kind or attribute.strategy.losses(attribute)[0]
 
 
 @dataclass(frozen=True)
@@ -163,7 +199,7 @@ class Recipe(BaseRecipe):
 
     alignment: the geometry of the crops (`facefeat.image.align.ALIGNMENTS`). image_size: side of a crop in pixels.
     start: name or folder of a preset whose backbone weights the run starts from; empty for the backbone's own.
-    loss: attribute -> AttributeLoss; attributes left out use plain cross-entropy.
+    loss: attribute -> AttributeLoss; attributes left out use the default of their kind.
     """
 
     schema: str = "utkface"
@@ -190,16 +226,8 @@ class Recipe(BaseRecipe):
         for name, loss in self.loss.items():
             if name not in attributes:
                 yield ("loss", name), f"no such attribute. {did_you_mean(name, attributes)}"
-            elif wrong := check_kind(attributes[name], loss.kind):
-                yield ("loss", name, "kind"), wrong
-
-
-def check_kind(attribute: Attribute, kind: str) -> str:
-    """Why the attribute cannot be learnt by this kind of loss; "" where it can."""
-    needs_order = ("distribution", "ordinal")
-    if kind not in needs_order or attribute.ordered or attribute.exact:
-        return ""
-    return f"{kind!r} needs an ordered attribute. Valid: {', '.join(k for k in LOSSES if k not in needs_order)}."
+            elif wrong := loss.problem(attributes[name]):
+                yield ("loss", name, wrong[0]), wrong[1]
 
 
 def list_recipes() -> dict[str, Path]:

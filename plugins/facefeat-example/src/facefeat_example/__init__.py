@@ -14,6 +14,8 @@ from facefeat_example.backbone import BACKBONE
 from facefeat_example.decoder import DECODER
 from facefeat_example.detector import DETECTOR
 from facefeat_example.head import HEAD
+from facefeat_example.kind import KIND
+from facefeat_example.loss import LOSS
 
 
 def build_preset(folder):
@@ -65,6 +67,16 @@ def facefeat_analyzers():
 @hookimpl
 def facefeat_presets():
     return [PRESET]
+
+
+@hookimpl
+def facefeat_attribute_kinds():
+    return [KIND]
+
+
+@hookimpl
+def facefeat_losses():
+    return [LOSS]
 
 
 @hookimpl

@@ -31,7 +31,7 @@ class Labelling:
 
     index: (N,) positions in `classes`, -1 where unknown. ordered: whether their order means something.
     values: (N,) float64 for an ordered one: years where there are any, else the position; NaN where unknown.
-    unit: what `values` are in: "years" or "classes".
+    unit: what `values` are in: "years", "degrees", or "classes".
     """
 
     name: str
@@ -83,24 +83,25 @@ def _read_one(name: str, given: np.ndarray, attribute: Any, faces: FaceSet | Non
     names = given.astype(str)
     if given.dtype.kind in "iu":
         known = given >= 0
-        if attribute is not None and known.any() and given.max() < len(attribute.classes):
-            names = np.asarray((*attribute.classes, ""))[np.where(known, given, -1)]
+        if attribute is not None and known.any() and given.max() < len(attribute.groups):
+            names = np.asarray((*attribute.groups, ""))[np.where(known, given, -1)]
         else:
             names = np.where(known, names, "")
     found = [c for c in np.unique(names) if c]
-    if attribute is not None and set(found) <= set(attribute.classes):
-        classes, ordered = [c for c in attribute.classes if c in found], bool(attribute.ordered)
+    if attribute is not None and set(found) <= set(attribute.groups):
+        classes, ordered = [c for c in attribute.groups if c in found], attribute.axis is not None
     else:
         classes, attribute = sorted(found, key=_natural), None
         ordered = len(classes) > 2 and all(c[0].isdigit() for c in classes) and given.dtype.kind not in "iu"
     place = {c: i for i, c in enumerate(classes)}
     index = np.array([place.get(str(n), -1) for n in names], int).reshape(len(names))
     values, unit = np.where(index >= 0, index, np.nan).astype("float64"), "classes"
-    if attribute is not None and attribute.years and classes:
-        middle = attribute.class_years()[[attribute.classes.index(c) for c in classes]].astype("float64")
-        values, unit = np.where(index >= 0, middle[index], np.nan), "years"
-        if attribute.exact and faces is not None:
-            values = np.where(np.isfinite(faces.years), faces.years, values)
+    axis = None if attribute is None else attribute.axis
+    if axis is not None and axis.unit != unit and classes:
+        middle = np.asarray([axis.positions[attribute.groups.index(c)] for c in classes], "float64")
+        values, unit = np.where(index >= 0, middle[index], np.nan), axis.unit
+        if faces is not None and name in faces.numbers:
+            values = np.where(np.isfinite(faces.numbers[name]), faces.numbers[name], values)
     return Labelling(name, tuple(str(c) for c in classes), index, ordered, values, unit)
 
 

@@ -37,7 +37,7 @@ class Probe:
         """latents: (N, D), N at least 10. labels: attribute -> (N,) classes.
 
         The table has rows for each attribute. `read_from` "all": accuracy, balanced accuracy (each class counts alike),
-        for an ordered attribute also R2 and the mean error `mae` in years (or `mae_classes`), with 95 % bootstrap
+        for an ordered attribute also R2 and the mean error `mae` in its unit (or `mae_classes`), with 95 % bootstrap
         intervals over the faces (`low`, `high`). `read_from` a coordinate's number: balanced accuracy from it alone.
         `chance`: what is had without looking at the face. Raises InputError for latents too few or not finite.
         """
@@ -81,7 +81,7 @@ class Probe:
             # R2 is 1 less a mean of squares over the faces: the interval takes the variance of the labels as given.
             unexplained = (number[known] - value) ** 2 / max(float(value.var()), 1e-12)
             low, high = _ends(unexplained, self.seed)
-            measure = "mae" if label.unit == "years" else "mae_classes"
+            measure = "mae_classes" if label.unit == "classes" else "mae"
             r2 = 1 - float(unexplained.mean())
             rows.append(_row(label.name, "all", measure, error.mean(), _ends(error, self.seed), baseline, n))
             rows.append(_row(label.name, "all", "r2", r2, (1 - high, 1 - low), 0.0, n))

@@ -63,9 +63,9 @@ def build(
 
 def _place(attribute: Attribute) -> tuple[str, int]:
     """(kind, numbers in the vector) of an attribute."""
-    if attribute.outputs == 2:
+    if attribute.exclusive and attribute.outputs == 2:
         return "two", 1
-    if attribute.ordered or attribute.years:
+    if attribute.exclusive and attribute.axis is not None:
         return "number", 1
     return "block", attribute.outputs
 

@@ -1,0 +1,35 @@
+"""Numbers and probabilities as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from facefeat.plugins.contracts import Wording
+from facefeat.types import AttributePrediction
+
+CLEAR = 0.6
+"""A class less probable than this is told with its runner-up."""
+
+
+def percent(p: float | None) -> str:
+    """A probability that never claims to be certain: 0.998 is ">99%"."""
+    if p is None or not math.isfinite(p):
+        return "?"
+    return ">99%" if p >= 0.995 else "<1%" if p < 0.005 else f"{p:.0%}"
+
+
+def number(value: float, decimals: int = 0) -> str:
+    """A number with so many decimals; "?" where it is none."""
+    return f"{value:.{decimals}f}" if math.isfinite(value) else "?"
+
+
+def class_words(prediction: AttributePrediction) -> Wording:
+    """The most probable class, and the next one where the first is no clear answer: "White 45% or Asian 40%"."""
+    if prediction.abstained:
+        return Wording(prediction.label, (prediction.label,), prediction.label)
+    told = [f"{prediction.label} {percent(prediction.probability)}"]
+    others = [(p, c) for c, p in prediction.probabilities.items() if c != prediction.label and math.isfinite(p)]
+    if others and not (prediction.probability or 0) >= CLEAR:
+        p, c = max(others, key=lambda pc: pc[0])
+        told.append(f"{c} {percent(p)}")
+    return Wording(told[0], tuple(told), " or ".join(told))
