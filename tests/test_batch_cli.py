@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 
 import batch_standin
 from facefeat.batch import chunks as chunks_room
-from facefeat.cli import batch as command
 from facefeat.cli import run
 from facefeat.errors import FacefeatError
 
@@ -20,12 +19,16 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture(autouse=True)
-def keras(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stand-in; gives what was started."""
-    started: list[str] = []
-    monkeypatch.setattr(chunks_room, "load_model", lambda _: batch_standin.StandIn())
-    monkeypatch.setattr(command, "start_keras", lambda: started.append("keras"))
-    return started
+def models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stand-in; gives what was read."""
+    read: list[str] = []
+
+    def load(_: object) -> batch_standin.StandIn:
+        read.append("model")
+        return batch_standin.StandIn()
+
+    monkeypatch.setattr(chunks_room, "load_model", load)
+    return read
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_what_cannot_be_done_is_said_before_a_model_is_read(
     words: str,
     photos: Path,
     tmp_path: Path,
-    keras: list[str],
+    models: list[str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -128,7 +131,7 @@ def test_what_cannot_be_done_is_said_before_a_model_is_read(
     (photos.parent / "shards" / "00000.tar").write_bytes(b"")
     code, printed, told = said(capsys, *(a.format(photos=photos) for a in args), "-o", tmp_path / "f.parquet")
     assert (code, printed) == (2, "") and words in told
-    assert "Traceback" not in told and keras == [] and list(tmp_path.iterdir()) == []
+    assert "Traceback" not in told and models == [] and list(tmp_path.iterdir()) == []
 
 
 def _without_ray(engine: str = "local") -> None:

@@ -179,13 +179,14 @@ def test_a_bar_steps_aside_and_comes_back() -> None:
 
 @pytest.fixture
 def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails where a command starts Keras; the index's own check wants LanceDB, which is no matter here."""
+    """Fails where a command reads the model or starts Keras; the index's own check wants LanceDB, no matter here."""
 
-    def started() -> None:
-        raise AssertionError("Keras was started first")
+    def started(*_: object) -> None:
+        raise AssertionError("the model was read first")
 
-    for name in ("predict", "export", "index", "similar", "edit", "evaluate", "analyze", "fit_directions",
-                 "train_decoder"):  # fmt: skip
+    for name in ("predict", "index", "similar", "edit", "evaluate", "analyze", "fit_directions"):
+        monkeypatch.setattr(f"facefeat.cli.{name}.load_model", started)
+    for name in ("export", "train_decoder"):
         monkeypatch.setattr(f"facefeat.cli.{name}.start_keras", started)
     monkeypatch.setattr("facefeat.index.build.check_index_output", lambda *_: None)
 

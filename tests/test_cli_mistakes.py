@@ -41,13 +41,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     squares(tmp_path / "data", 4)
     shutil.copytree(PRESETS / "mobilenet-112-utkface", tmp_path / "run" / "preset")
 
-    def started() -> None:
-        raise AssertionError("TensorFlow was started")
+    def started(*_: object) -> None:
+        raise AssertionError("TensorFlow was started, or the model read")
 
     for lazy in COMMANDS.values():
         module = importlib.import_module(lazy.module)
-        if hasattr(module, "start_keras"):
-            monkeypatch.setattr(module, "start_keras", started)
+        for early in ("start_keras", "load_model"):
+            if hasattr(module, early):
+                monkeypatch.setattr(module, early, started)
     for name in ("facefeat.cli.data_pictures",):
         monkeypatch.setattr(f"{name}.start_keras", started)
     return tmp_path

@@ -354,10 +354,10 @@ def test_wrong_options_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_
         assert says in capsys.readouterr().err
 
 
-def test_an_unknown_preset_is_said_before_keras_is_started(
+def test_an_unknown_preset_is_said_before_a_model_is_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("facefeat.cli.demo.start_keras", lambda: pytest.fail("Keras was started first"))
+    monkeypatch.setattr("facefeat_demo.server.serve", lambda *_: pytest.fail("the model was read first"))
     assert run(["demo", "--preset", "mobilenet-112-utkfac"]) == 2
     assert "Did you mean 'mobilenet-112-utkface'" in capsys.readouterr().err
 

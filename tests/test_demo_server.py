@@ -155,7 +155,6 @@ def test_the_password_comes_from_the_environment_too(
     assert server.auth_of(None) is None and server.auth_of("ada:love:lace") == ("ada", "love:lace")
     asked: list[server.Settings] = []
     monkeypatch.setattr(server, "serve", lambda settings, say: asked.append(settings))
-    monkeypatch.setattr("facefeat.cli.demo.start_keras", lambda: None)
     monkeypatch.setattr("facefeat_demo.server.free_port", lambda host, port: 7860)
     monkeypatch.setenv(server.AUTH, "ada:lovelace")
     assert run(["demo"]) == 0

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from facefeat import DataError, FaceFeatureModel, InputError, PresetError
+from facefeat import DataError, InputError, PresetError
 from facefeat.cli import cli
 from facefeat.latent.compose import compose
 from facefeat.latent.goals import check_attributes
@@ -103,8 +103,7 @@ def test_the_command_refuses_data_before_it_composes(
     def too_early(*_: Any, **__: Any) -> None:
         raise AssertionError("it composed first")
 
-    monkeypatch.setattr("facefeat.cli.compose.start_keras", lambda: None)
-    monkeypatch.setattr(FaceFeatureModel, "from_preset", lambda _: model)
+    monkeypatch.setattr("facefeat.cli.compose.load_model", lambda _: model)
     monkeypatch.setattr(model, "compose", too_early, raising=False)
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     few = tmp_path / "few.csv"
