@@ -56,11 +56,12 @@ def planted(n: int = 300, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarr
     z[:, 1] = 4 * gender + 0.5 * years / 20 + rng.normal(0, 0.1, n)
     z[:, 2] = 4 * (race == 1) + rng.normal(0, 0.1, n)
     labels = {
-        "age": np.array([UTK["age"].classes[UTK["age"].index_of_years(y)] for y in years]),
+        "age": np.array([UTK["age"].classes[UTK["age"].axis.group_of(y)] for y in years]),
         "gender": np.asarray(UTK["gender"].classes)[gender],
         "race": np.asarray(UTK["race"].classes)[race],
     }
-    faces = FaceSet(tuple(f"f{i}.png" for i in range(n)), years, lambda at: np.zeros((len(at), 8, 8, 3), "uint8"))
+    files = tuple(f"f{i}.png" for i in range(n))
+    faces = FaceSet(files, {"age": years}, lambda at: np.zeros((len(at), 8, 8, 3), "uint8"))
     return z.astype("float32"), labels, faces
 
 
@@ -195,7 +196,7 @@ def test_background_is_found_and_masking_it_is_measured_with_significance() -> N
     model = Reading()
     z = model.encode(crops)
     labels = {"gender": np.where(z[:, 1] > z[:, 1].mean(), "Female", "Male")}  # a model that lives on the background
-    faces = FaceSet(tuple(f"{i}.png" for i in range(120)), np.full(120, np.nan, "float32"), lambda at: crops[at])
+    faces = FaceSet(tuple(f"{i}.png" for i in range(120)), {}, lambda at: crops[at])
     table = BUILD["background"](draws=3).analyze(z, labels, model, faces).table
     coordinates = table[table["kind"] == "coordinate"]
     assert list(coordinates["carries_background"].astype(bool)) == [False, True, False]
@@ -234,7 +235,7 @@ def test_masks_come_from_landmarks_or_from_a_folder(tmp_path: Path) -> None:
 
     model = FaceFeatureModel.from_preset(toy_preset(tmp_path / "preset"))
     some = toy_crops(10, model.image_size)
-    faces = FaceSet(tuple(f"a/{i}.jpg" for i in range(10)), np.full(10, np.nan, "float32"), lambda at: some[at])
+    faces = FaceSet(tuple(f"a/{i}.jpg" for i in range(10)), {}, lambda at: some[at])
     z = model.encode(some)
     with pytest.raises(InputError, match=r"mask of none.*'\d\.png'"):
         BUILD["background"](masks=str(tmp_path)).analyze(z, {}, model, faces)

@@ -143,7 +143,7 @@ def test_probability_loss_is_the_cross_entropy() -> None:
         ({}, "has no probabilities. Valid arrays: probabilities_gender, probabilities_race"),
         ({"probabilities_race": np.ones((2, 4))}, r"must be \(N, 5\).*White, Black.*Received: \(2, 4\)"),
         ({"probabilities_race": -np.ones((2, 5))}, "none below 0"),
-        ({"probabilities_age": np.ones((2, 9))}, "read in years"),
+        ({"probabilities_age": np.ones((2, 9))}, "no output for each class"),
         ({"probabilities_race": np.ones((3, 5))}, "for the N names"),
     ],
 )

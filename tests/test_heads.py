@@ -152,7 +152,7 @@ def test_the_arithmetic_of_the_single_vector() -> None:
 
 def test_age_as_one_number_is_a_gaussian_over_the_years() -> None:
     schema = get_schema("utkface")
-    years = schema["age"].output_years()
+    years = np.arange(117, dtype="float32")
     for number in (-0.5, 0.0, 0.5):
         logits = vector_head(schema, [number, *[0.0] * 6], spread=0.04)["age"]
         p = np.exp(logits) / np.exp(logits).sum()
