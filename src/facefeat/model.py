@@ -414,9 +414,11 @@ class FaceFeatureModel:
             TrainingError, RecipeError, DataError: where it cannot be trained so.
         """
         from facefeat.training import train as fit
+        from facefeat.training.loop import RunOptions
+        from facefeat.training.processes import ALONE
 
-        to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter, "processes": processes}
-        log = fit(self._classifier, train, validation, recipe, **to)
+        options = RunOptions(Path(folder) if folder else None, resume, reporter, processes or ALONE)
+        log = fit(self._classifier, train, validation, recipe, options)
         self._parts.replace_decoder(None)
         self._metadata = Metadata(self.name, self._metadata.summary, train.licence, training=log.to_dict())
         return log
@@ -443,9 +445,10 @@ class FaceFeatureModel:
             TrainingError, RecipeError, DataError: where it cannot be trained so.
         """
         from facefeat.training import train_decoder
+        from facefeat.training.loop import RunOptions
 
-        to: dict[str, Any] = {"folder": folder, "resume": resume, "reporter": reporter}
-        decoder, log = train_decoder(self._classifier, train, validation, recipe, **to)
+        options = RunOptions(Path(folder) if folder else None, resume, reporter)
+        decoder, log = train_decoder(self._classifier, train, validation, recipe, options)
         self._parts.replace_decoder(decoder)
         self._metadata = replace(self._metadata, decoder_training=log.to_dict())
         return log

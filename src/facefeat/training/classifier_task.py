@@ -14,7 +14,7 @@ from facefeat.training.classifier_graph import training_model
 from facefeat.training.distillation import NAME, all_targets, fingerprint
 from facefeat.training.freezing import check_phases, freeze, frozen_features
 from facefeat.training.log import describe
-from facefeat.training.loop import RunOptions, Stage, phase_state, run
+from facefeat.training.loop import DEFAULTS, RunOptions, Stage, phase_state, run
 from facefeat.training.precision import in_precision, policy_of
 from facefeat.training.processes import ALONE, Processes
 from facefeat.training.recipe import load_recipe
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facefeat.data import FaceDataset
     from facefeat.networks.classifier import Classifier
     from facefeat.training.base_recipe import Phase
-    from facefeat.training.log import TrainingLog, TrainingReporter
+    from facefeat.training.log import TrainingLog
     from facefeat.training.recipe import Recipe
 
 
@@ -33,20 +33,13 @@ def train(
     train_set: FaceDataset,
     validation_set: FaceDataset,
     recipe: str | Path | Recipe,
-    *,
-    folder: str | Path | None = None,
-    resume: bool = False,
-    reporter: TrainingReporter | None = None,
-    processes: Processes | None = None,
+    options: RunOptions = DEFAULTS,
 ) -> TrainingLog:
     """Train `classifier` in place; it ends with the weights of the best epoch, calibrated on the validation set.
 
     The best epoch is the one with the highest validation score (see `evaluation.metrics.score_batch`).
 
-    Args:
-        folder: Where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
-        resume: Go on from the folder's checkpoint, where there is one.
-        processes: Of `join_processes`; each calls this with the same data, and ends with the same weights.
+    Of several processes, each calls this with the same data, and ends with the same weights.
 
     Raises:
         NotFiniteError: The loss is not finite (the batches that it came from are then in `nan_batch.npz`).
@@ -57,8 +50,7 @@ def train(
     read = load_recipe(recipe)
     for dataset in (train_set, validation_set):
         dataset.check_schema(classifier.schema)
-    options = RunOptions(Path(folder) if folder else None, resume, reporter, processes or ALONE)
-    goes_on = resume and options.folder is not None and (options.folder / CHECKPOINT).is_file()
+    goes_on = options.resume and options.folder is not None and (options.folder / CHECKPOINT).is_file()
     task = ClassifierTask(classifier, train_set, validation_set, read, options.processes, fresh=not goes_on)
     return run(task, options)
 

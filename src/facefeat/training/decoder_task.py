@@ -17,7 +17,7 @@ from facefeat.training.decoder_recipe import DecoderRecipe, load_decoder_recipe
 from facefeat.training.decoder_score import score
 from facefeat.training.freezing import freeze
 from facefeat.training.log import describe
-from facefeat.training.loop import RunOptions, Stage, phase_state, run
+from facefeat.training.loop import DEFAULTS, RunOptions, Stage, phase_state, run
 from facefeat.training.precision import in_precision, policy_of
 from facefeat.training.processes import ALONE
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
     from facefeat.training.base_recipe import Phase
-    from facefeat.training.log import TrainingLog, TrainingReporter
+    from facefeat.training.log import TrainingLog
 
 
 def check_named(recipe: DecoderRecipe) -> None:
@@ -66,18 +66,11 @@ def train_decoder(
     train_set: FaceDataset,
     validation_set: FaceDataset,
     recipe: str | Path | DecoderRecipe,
-    *,
-    folder: str | Path | None = None,
-    resume: bool = False,
-    reporter: TrainingReporter | None = None,
+    options: RunOptions = DEFAULTS,
 ) -> tuple[FaceDecoder, TrainingLog]:
     """A new decoder, trained on the latents of `classifier`, which stays as it is.
 
     It has the weights of the epoch with the highest score on the validation set (see `decoder_score`).
-
-    Args:
-        folder: Where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
-        resume: Go on from the folder's checkpoint, where there is one.
 
     Raises:
         NotFiniteError: The loss is not finite (the batches that it came from are then in `nan_batch.npz`).
@@ -88,7 +81,7 @@ def train_decoder(
     for dataset in (train_set, validation_set):
         dataset.check_schema(classifier.schema)
     task = DecoderTask(classifier, build_decoder(classifier, read), train_set, validation_set, read)
-    log = run(task, RunOptions(Path(folder) if folder else None, resume, reporter))
+    log = run(task, options)
     return task.decoder, log
 
 

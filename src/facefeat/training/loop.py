@@ -99,13 +99,20 @@ class Task(Protocol):
 class RunOptions:
     """Where and how a run goes.
 
-    folder: of its checkpoints; None keeps them in memory only. resume: go on from there.
+    Attributes:
+        folder: where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
+        resume: go on from the folder's checkpoint, where there is one.
+        reporter: hears how it goes on.
+        processes: of `join_processes`.
     """
 
     folder: Path | None = None
     resume: bool = False
     reporter: TrainingReporter | None = None
     processes: Processes = ALONE
+
+
+DEFAULTS = RunOptions()
 
 
 def run(task: Task, options: RunOptions) -> TrainingLog:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facefeat.errors import InputError, MissingExtraError, NotFiniteError, TrainingError
+from facefeat.training.loop import RunOptions
 from facefeat.training.recipe import Recipe
 from facefeat.training.space import Space, apply, check_space, default_space, draw
 from facefeat.utils.atomic import write_text
@@ -171,7 +172,7 @@ def tune(
         point = apply(recipe, draw(chosen, trial))
         watch = _Pruner(trial, reporter)
         try:
-            log = train(build_classifier(point), train_set, validation_set, point, reporter=watch)
+            log = train(build_classifier(point), train_set, validation_set, point, RunOptions(reporter=watch))
         except NotFiniteError as e:
             # A learning rate that is too high is an answer, not a failure of the search.
             trial.set_user_attr("error", str(e))
