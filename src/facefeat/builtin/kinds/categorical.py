@@ -142,20 +142,12 @@ class Categorical:
         return {
             "accuracy": accuracy,
             "balanced_accuracy": mean_of_finite(recalls),
-            **self._more(attribute, answers, targets, weights, np.abs(guess - y), w),
+            **self._more(np.abs(guess - y), w),
             "ece": calibration_error(answers.probabilities[known].max(axis=1), right, w),
             "skill": accuracy,
         }
 
-    def _more(
-        self,
-        attribute: Attribute,
-        answers: Answers,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        off: np.ndarray,
-        known_weights: np.ndarray,
-    ) -> dict[str, np.ndarray]:
+    def _more(self, off: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Metrics of an order. off: (n,) how many classes the answers to the labelled faces are off."""
         return {}
 

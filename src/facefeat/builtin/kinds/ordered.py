@@ -177,16 +177,8 @@ class Ordered(Categorical):
         checked = super().check_calibration(attribute, value)
         return checked if levels is None else {**checked, INTERVAL: check_levels(levels)}
 
-    def _more(
-        self,
-        attribute: Attribute,
-        answers: Answers,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        off: np.ndarray,
-        known_weights: np.ndarray,
-    ) -> dict[str, np.ndarray]:
-        return {"one_off_accuracy": mean(off <= 1, known_weights)}
+    def _more(self, off: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"one_off_accuracy": mean(off <= 1, weights)}
 
     def score(
         self, attribute: Attribute, answers: Answers, targets: np.ndarray, weights: np.ndarray
