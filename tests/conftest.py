@@ -18,6 +18,8 @@ import pytest
 
 # Before anything imports TensorFlow: its start-up log is long and says nothing about a test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Before a test imports onnxruntime itself: it would keep a database in the user's home.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 REPO = Path(__file__).resolve().parent.parent
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import FacefeatError, PluginError, PresetError
+from facefeat.utils.ort import import_onnxruntime
 from facefeat.utils.precision import stored_weight
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def _wrapped(model: Any, pixels: bool) -> Any:
 
 def _check_agrees(graph: bytes, rows: np.ndarray, expected: dict[str, Any], what: str) -> None:
     import numpy as np
-    import onnxruntime
 
+    onnxruntime = import_onnxruntime()
     try:
         session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         found = dict(zip([o.name for o in session.get_outputs()], session.run(None, {INPUT: rows}), strict=True))

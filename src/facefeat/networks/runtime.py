@@ -6,15 +6,15 @@ no TensorFlow. Keras trains, gives gradients, and runs what cannot be exported.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from facefeat.errors import InputError, MissingExtraError, PresetError, did_you_mean
+from facefeat.errors import InputError, PresetError, did_you_mean
 from facefeat.networks.keras_backend import use_jit
 from facefeat.networks.onnx_graph import OUTPUT, check_graph
+from facefeat.utils.ort import import_onnxruntime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,19 +162,6 @@ def in_batches(step: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
     if isinstance(parts[0], dict):
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
     return np.concatenate(parts)
-
-
-def import_onnxruntime() -> Any:
-    """The package onnxruntime. Raises MissingExtraError where it is not installed or cannot be loaded."""
-    # From 1.32 on it would keep a database of telemetry in the user's home. Its own switch, read when it is imported.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as e:
-        raise MissingExtraError(
-            f"ONNX Runtime cannot be loaded: {e}. Next: pip install -U onnxruntime. Or: --runtime keras"
-        ) from None
-    return onnxruntime
 
 
 def providers(device: str) -> list[str]:

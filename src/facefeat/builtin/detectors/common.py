@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.errors import InputError, MissingExtraError, PluginError
+from facefeat.errors import InputError, PluginError
+from facefeat.utils.ort import import_onnxruntime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,10 +73,7 @@ def _session(name: str, threads: int) -> Any:
 
 @cache
 def _open_session(name: str, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as e:
-        raise MissingExtraError("the detectors need onnxruntime. Next: pip install 'onnxruntime>=1.20'") from e
+    onnxruntime = import_onnxruntime()
     path = FOLDER / f"{name}.onnx"
     if not path.is_file():
         raise PluginError(f"facefeat is incomplete: {path} is missing. Next: pip install --force-reinstall facefeat")
