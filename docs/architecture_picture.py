@@ -19,7 +19,7 @@ from test_layers import LAYERS, SOURCE, files, imports, room_of  # noqa: E402
 
 ROW, TOP, LEFT, CELL = 40, 150, 24, 26
 BOX, TEXT = 118, 420
-"""Widths in pixels: of a room's box, and of the sentence beside it."""
+"""Widths in pixels: of a room's box, and of the sentence next to it."""
 WRAP = 60
 """Characters of a line of that sentence."""
 BANDS = (

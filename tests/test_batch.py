@@ -239,7 +239,7 @@ def test_a_run_of_other_settings_or_inputs_is_refused(photos: Path, tmp_path: Pa
     out = tmp_path / "f.parquet"
     with pytest.raises(Ended):
         run_batch(photos, out, progress=end_after(8))
-    with pytest.raises(InputError, match=r"holds an unfinished run\. Go on with --resume"):
+    with pytest.raises(InputError, match=r"holds an unfinished run\. Next: --resume"):
         run_batch(photos, out)
     with pytest.raises(InputError, match="with latent False, not True"):
         run_batch(photos, out, resume=True, latent=True)

@@ -186,7 +186,7 @@ def test_what_a_cluster_says_is_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def give_up(*_: object, **__: object) -> Any:
-        raise FacefeatError("the cluster gave up: ran out of memory. What was done is kept; go on with --resume.")
+        raise FacefeatError("the cluster gave up: ran out of memory. Finished work is kept. Next: --resume")
 
     monkeypatch.setattr("facefeat.batch.run.require_extra", _without_ray)
     monkeypatch.setattr("facefeat.batch.run.read_on_cluster", give_up)

@@ -287,7 +287,7 @@ def test_a_store_that_is_kept_away_ends_the_run_and_resume_goes_on(
     run_batch(store.list, tmp_path / "whole.parquet")
     store.away, store.error = set(range(10, 30)), error
     out = tmp_path / "f.parquet"
-    with pytest.raises(FacefeatError, match=r"9 pictures in a row could not be reached.*go on with --resume") as caught:
+    with pytest.raises(FacefeatError, match=r"9 pictures in a row could not be reached.*Next: --resume") as caught:
         run_batch(store.list, out, give_up_after=9)
     assert "no access to 'memory://store/018.png'" in str(caught.value) and not out.exists()
     kept = sorted(p.name for p in tmp_path.glob("f.parquet.parts/part-*"))

@@ -387,7 +387,7 @@ def test_a_run_starts_from_another_presets_decoder(
     with pytest.raises(TrainingError, match=r"start = .*its decoder 'detail' .*has other weights"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe(SMALLEST).replace(start=chosen.start))
     model().save(tmp_path / "none", name="none")
-    with pytest.raises(TrainingError, match=r"goes on from another run's decoder. Next: --start PRESET"):
+    with pytest.raises(TrainingError, match=r"starts from another run's decoder. Next: --start PRESET"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe(start_share=0.5))
     with pytest.raises(TrainingError, match="has no decoder"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe().replace(start=str(tmp_path / "none")))

@@ -108,7 +108,7 @@ def test_a_backend_that_is_absent_is_said_not_passed_over(monkeypatch: pytest.Mo
 
 
 def test_a_wrong_preset(tmp_path: Path) -> None:
-    assert "build must give the path of a folder that is there" in faults(check_preset, lambda: tmp_path / "none")
+    assert "build must give the path of an existing folder" in faults(check_preset, lambda: tmp_path / "none")
     folder = toy_preset(tmp_path / "toy")
     (folder / "model.py").write_text("print('code')", "utf-8")
     assert "a preset is data: its files end in" in faults(check_preset, lambda: folder)

@@ -79,7 +79,7 @@ class Start:
         return self.face.residual
 
     def restore(self, decoded: UInt8Array, *, large: bool = False) -> UInt8Array:
-        """(N, S, S, 3), decoded of this face changed -> as the model sees them, or as they are shown."""
+        """(N, S, S, 3), decoded from this face, edited -> as the model sees them, or as they are shown."""
         return self.face.restore(decoded, np.zeros(len(decoded), int), large=large)
 
 
@@ -93,7 +93,7 @@ class Changed:
 
 
 def stamp(model: FaceFeatureModel) -> str:
-    """What tells a loaded model from every other, and does not keep it in memory."""
+    """Identifies a loaded model without keeping it in memory."""
     return _STAMPS.setdefault(model, secrets.token_hex(8))
 
 

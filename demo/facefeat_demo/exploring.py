@@ -45,7 +45,7 @@ class Atlas:
     """What there is to look at: faces of a data set with their crops (N, S, S, 3), or the mean latent of each class.
 
     latents: (N, L) float32. scale: (L,), what a coordinate is divided by before distances are taken.
-    classes: attribute -> its classes, of all attributes. source: the name of the data set. stamp: tells it from others.
+    classes: attribute -> its classes, of all attributes. source: the name of the data set. stamp: identifies it.
     """
 
     points: tuple[Point, ...]
@@ -123,7 +123,8 @@ def atlas_of(
 ) -> Atlas | None:
     """The faces of a data set; without one, the class means of the model's directions; None where it has none.
 
-    say: told what takes long. Raises DataError for a data set of another schema, or without a picture that can be read.
+    say: called with a message before slow steps. Raises DataError for a data set of another schema, or without
+    readable pictures.
     """
     lack = lacks(model)
     if dataset is not None:

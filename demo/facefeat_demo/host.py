@@ -92,7 +92,7 @@ class Host:
     ) -> None:
         """preset, detector: as of `FaceFeatureModel.from_preset`. allowed: a folder of presets to change to.
 
-        data: a data set to explore. say: told what takes long. Raises PresetError, DataError.
+        data: a data set to explore. say: called with a message before slow steps. Raises PresetError, DataError.
         """
         self.allowed = None if allowed is None else allowed.absolute()
         self._detector, self._data, self._say = detector, data, say
@@ -105,7 +105,7 @@ class Host:
         folder = find_preset(preset)
         model = FaceFeatureModel.from_preset(preset, detector=self._detector)
         if model.has_decoder:
-            _ = model.decoder  # read now: one that is damaged is said at the start, not to a visitor
+            _ = model.decoder  # read now: a damaged one is reported at the start, not to a visitor
             if (folder / "directions.npz").is_file():
                 _ = model.directions
         if self._data is not None and self._dataset is None:

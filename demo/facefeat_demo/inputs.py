@@ -82,8 +82,8 @@ def check_photos(page: gr.Blocks) -> None:
             continue
         values = [dict(sent) if isinstance(block, gr.Image) else None for block in fn.inputs]
         try:
-            with ThreadPoolExecutor(1) as beside:  # in this thread a loop may run
-                beside.submit(asyncio.run, page.preprocess_data(fn, values, None)).result()
+            with ThreadPoolExecutor(1) as helper:  # this thread may run an event loop
+                helper.submit(asyncio.run, page.preprocess_data(fn, values, None)).result()
         except NoAddress:
             continue
         except Exception as e:  # whatever it is: it is not our answer

@@ -1,4 +1,4 @@
-"""What visitors may send and leave: a stranger must fill neither the disk nor the memory of the machine. No Gradio."""
+"""What visitors may send and leave: a visitor must fill neither the disk nor the memory of the machine. No Gradio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facefeat import InputError
 MEGABYTE = 1024 * 1024
 FULL = "This page holds as many files as it may. They are deleted within 65 minutes; please try again later."
 _BLOCK = 4096  # what the smallest file takes on a disk
-_FORM = MEGABYTE  # all that a page sends beside files is far smaller
+_FORM = MEGABYTE  # all that a page sends besides files is far smaller
 _ENVELOPE = 64 * 1024  # of an upload, around its file
 _ABANDONED = 600  # seconds without a byte
 
@@ -41,7 +41,7 @@ def check_room(folder: str | Path, most: int) -> None:
 
 
 def tidy(folder: str | Path) -> None:
-    """Delete what is left of uploads that were broken off: files at the top of the folder that nobody writes any more.
+    """Delete what interrupted uploads left: files at the top of the folder that are no longer written to.
 
     Gradio moves an upload into a folder of its own when it is whole, and forgets those that never are.
     """
@@ -70,7 +70,7 @@ class Gate:
         elif scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
         elif (length := _length(scope["headers"])) is None:
-            await _answer(send, 411, "The length of what is sent must be said.")
+            await _answer(send, 411, "The request needs a Content-Length.")
         elif path.endswith("/upload"):
             await self._upload(length, scope, receive, send)
         elif length > _FORM:
@@ -116,7 +116,7 @@ def _length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
 
 
 async def _refuse(receive: Receive, send: Send, text: str, most: int) -> None:
-    """Hear a sender out, up to `most` bytes, and then say no: a browser that is cut short shows no sentence."""
+    """Read a request to its end, up to `most` bytes, before refusing it: a browser that is cut off shows no message."""
     heard, more = 0, True
     while more and heard < most:
         message = await receive()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facefeat.types import FloatArray, UInt8Array
 
 _WIDE, _HIGH = 600, 90
-# Okabe and Ito's colours, told apart with any kind of colour vision.
+# Okabe and Ito's colours, distinguishable with any kind of colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8a8a8a", "#B8A900", "#444444")
 
 

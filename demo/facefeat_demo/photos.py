@@ -1,4 +1,4 @@
-"""Photos as they come to a page: from the page's own upload folder, within limits, deleted with the session."""
+"""Photos that visitors send to a page: from the page's own upload folder, within limits, deleted with the session."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def open_photo(data: bytes) -> UInt8Array | str:
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    """(width, height) as the file's header has it; (0, 0) where it cannot be told."""
+    """(width, height) as the file's header has it; (0, 0) where it is unknown."""
     from PIL import Image
 
     Image.init()
@@ -60,7 +60,7 @@ def _size(data: bytes) -> tuple[int, int]:
 
 
 def shrink(pixels: UInt8Array, longest: int = SHOWN) -> UInt8Array:
-    """(H, W, 3) uint8 at `longest` pixels on its longer side, or as it is where that is less already."""
+    """(H, W, 3) uint8 at `longest` pixels on its longer side, or unchanged where it is smaller."""
     from PIL import Image
 
     height, width = pixels.shape[:2]
@@ -83,7 +83,7 @@ def data_uri(pixels: UInt8Array, kind: str = "jpeg", quality: int = 85) -> str:
 def uploaded(value: Mapping[str, Any] | None, cache: str | Path) -> bytes | None:
     """The bytes of what a photo component holds; None for none.
 
-    The value is a stranger's, and Gradio looks only at paths that say they are files: see `inside`.
+    The value is untrusted, and Gradio looks only at paths that say they are files: see `inside`.
     """
     path = None if not isinstance(value, Mapping) else value.get("path")
     if not path:

@@ -26,7 +26,7 @@ AUTH = "FACEFEAT_DEMO_AUTH"
 
 @dataclass(frozen=True)
 class Settings:
-    """What `facefeat demo` may be told.
+    """The settings of `facefeat demo`.
 
     preset: a name or folder; None for the bundled one. allow_presets: a folder whose presets visitors may change to.
     port: None for the first free one from 7860. auth: (user, password). max_upload: megabytes of one photo.
@@ -45,7 +45,7 @@ class Settings:
 
 
 def serve(settings: Settings, say: Callable[[str], Any] = print) -> None:
-    """Start the page, tell its addresses by `say`, and wait until it is interrupted. Raises as `running`."""
+    """Start the page, print its addresses by `say`, and wait until it is interrupted. Raises as `running`."""
     with _cleaned_up(), running(settings, say=say) as page:
         for line in addresses(settings, page.local_url, page.share_url):
             say(line)
@@ -77,7 +77,7 @@ def _cleaned_up() -> Iterator[None]:
 def running(
     settings: Settings, detector: str = "centerface", say: Callable[[str], Any] = lambda line: None
 ) -> Iterator[Any]:
-    """The page, a `gradio.Blocks`, up and warm for the length of a block. say: told what takes long.
+    """The page, a `gradio.Blocks`, up and warm for the length of a block. say: called with a message before slow steps.
 
     Raises InputError for a port that is in use, a host that is none of ours or a page that does not start, and what
     `Host` raises.
@@ -150,7 +150,7 @@ def environment(**values: str) -> Iterator[None]:
 
 
 def addresses(settings: Settings, local: str, public: str | None) -> list[str]:
-    """What to tell of a page that runs: its addresses, and whom they let in."""
+    """The addresses of a running page, and who may open them."""
     lines = [f"The demo is at {local}  (Ctrl+C ends it)"]
     if settings.share and public:
         lines.append(f"For everybody who has this link, for up to a week: {public}")

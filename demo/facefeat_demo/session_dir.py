@@ -12,7 +12,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: there, nothing tells a folder that is in use from one that was left
+except ImportError:  # Windows: there, a folder in use cannot be distinguished from a leftover one
     fcntl = None  # type: ignore[assignment]
 
 PREFIX = "facefeat-demo-"

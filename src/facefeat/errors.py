@@ -10,7 +10,7 @@
     ├── DownloadError             a file that could not be fetched, or came with the wrong hash
     ├── PresetError               a preset folder that is incomplete, altered or of another version
     │   └── UnknownPresetError    no preset of that name and no such folder (also an InputError)
-    ├── TrainingError             a run that cannot go on (a checkpoint of another recipe, a full disk)
+    ├── TrainingError             a run that cannot continue (a checkpoint of another recipe, a full disk)
     │   └── NotFiniteError        its loss is NaN or infinite
     └── PluginError               a plugin that does not load or breaks its contract
         ├── UnknownComponentError a name that nothing registered
@@ -68,7 +68,7 @@ class UnknownPresetError(PresetError, InputError):
 
 
 class TrainingError(FacefeatError):
-    """A training run that cannot go on."""
+    """A training run that cannot continue."""
 
 
 class NotFiniteError(TrainingError):

@@ -407,7 +407,7 @@ class FaceFeatureModel:
 
         Args:
             recipe: loop, augmentation and losses (its backbone and head are those of this model already).
-            folder: where checkpoints go; resume: go on from them.
+            folder: where checkpoints go; resume: continue from them.
             processes: of `training.processes.join_processes`, where several train one model.
 
         Raises:

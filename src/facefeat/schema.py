@@ -49,7 +49,7 @@ _FIELDS = ("classes", "ordered", "years", "exact", "aliases")
 
 
 def fold(label: str) -> str:
-    """The label as it is compared: without case, runs of spaces and underscores."""
+    """The label in the form that is compared: without case, runs of spaces and underscores."""
     return " ".join(label.replace("_", " ").split()).casefold()
 
 
@@ -88,7 +88,7 @@ class Attribute:
 
     @property
     def strategy(self) -> AttributeKind:
-        """How it is learnt, read, measured and said: the object that its kind names."""
+        """How it is learnt, predicted, measured and formatted: the object that its kind names."""
         return get_kind(self.kind)
 
     @property

@@ -114,7 +114,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class AttributePrediction:
-    """What the model says of one attribute of one face. `facefeat.plugins.kinds.say` puts it into words.
+    """What the model predicts of one attribute of one face. `facefeat.plugins.kinds.say` formats it as text.
 
     label: the most probable class, the classes that apply ("glasses, hat"), or the number with its unit; "unsure" where
     the model abstains. probability: the calibrated probability of that answer; None where the kind has none.

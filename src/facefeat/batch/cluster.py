@@ -135,7 +135,7 @@ def read_on_cluster(
             for number, rows in zip(table.column("number").to_pylist(), table.column("rows"), strict=True):
                 yield number, _from_stream(rows.as_buffer())
     except ray.exceptions.RayError as e:
-        raise FacefeatError(f"the cluster gave up: {_last_line(e)} What was done is kept; go on with --resume.") from e
+        raise FacefeatError(f"the cluster gave up: {_last_line(e)} Finished work is kept. Next: --resume") from e
     finally:
         (context.execution_options.preserve_order, context.enable_progress_bars, context.print_on_execution_start) = (
             before
@@ -163,7 +163,7 @@ def _start(address: str | None) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters comes as an exception
     if address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a program that runs offline tells nobody that it ran
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics: this program works offline
         with native_stderr_held():  # its native code says at every start that it has read the variable above
             ray.init(address="local", include_dashboard=False, **quiet)
         return

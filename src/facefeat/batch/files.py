@@ -16,7 +16,7 @@ from facefeat.image.io import MAX_PICTURE_BYTES, is_picture_name, pictures_below
 from facefeat.utils.files import open_regular
 
 NO_ACCESS = "no access to "
-"""How a reason begins where a permission or the network keeps an address away: nothing is said of the picture."""
+"""How a reason begins where a permission or the network prevents access, whatever the picture."""
 
 _ATTEMPTS = 3
 _MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)

@@ -5,7 +5,7 @@ faces.parquet.parts/part-000000000-000000007.parquet   the rows of chunks 0 to 7
 faces.parquet                                     all of them, in order, once every chunk has its part
 
 Where pictures that failed are read again, their chunks have no part any more, so that they are read as a whole and the
-rows are those of a run in which nothing failed. An output that is there stays until the new one takes its place.
+rows are those of a run in which nothing failed. An existing output stays until it is replaced at the end.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Run:
 
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            # Beside the parts, not in them: it is held while they are removed.
+            # Next to the parts, not in their folder: it is held while they are removed.
             self._lock = FileLock(self.output.with_name(f".{self.output.name}.lock"))
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -145,9 +145,7 @@ class Run:
             self.complete = not _is_retry(note)
         elif note.exists():
             if not resume:
-                raise InputError(
-                    f"{str(self.folder)!r} holds an unfinished run. Go on with --resume, or delete the folder."
-                )
+                raise InputError(f"{str(self.folder)!r} holds an unfinished run. Next: --resume, or delete the folder.")
             try:
                 before = read_json(note)
             except (OSError, ValueError):
@@ -170,7 +168,9 @@ class Run:
                 differs = "with another preset"
             else:
                 differs = f"with {name} {before.get(name)!r}, not {now!r}"
-            raise InputError(f"{what} {differs}. Go on with what it was started with, or name another output.")
+            raise InputError(
+                f"{what} {differs}. Resume with the settings it was started with, or choose another output."
+            )
 
     def _ranges(self) -> list[tuple[int, int]]:
         """First and last chunk of each part, in order; without those inside another, which `_take_back` may leave."""
@@ -253,7 +253,7 @@ class Run:
         self._since = time.monotonic()
 
     def invalidate(self) -> None:
-        """Mark the parts as those of an input that is gone: no later run may go on with them."""
+        """Mark the parts as those of an input that is gone: no later run may resume them."""
         write_text(self.folder / "run.json", json.dumps({**self.facts, "input": "changed meanwhile"}, indent=1))
 
     # ---------------------------------------------------------------- end
@@ -272,9 +272,7 @@ class Run:
                     break
                 wanted = last + 1
             if wanted != self.chunks:
-                raise DataError(
-                    f"chunk {wanted} of {self.chunks} has no rows in {str(self.folder)!r}. Go on with --resume."
-                )
+                raise DataError(f"chunk {wanted} of {self.chunks} has no rows in {str(self.folder)!r}. Next: --resume")
             paths = [self.folder / _part_name(a, b) for a, b in parts]
             schema = pq.read_schema(paths[0]).with_metadata({KEY: json.dumps(self.facts).encode()})
             with atomic_file(self.output, DataError) as new:

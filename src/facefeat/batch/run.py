@@ -48,7 +48,7 @@ def run_batch(
 
     inputs: folders, globs, pictures, lists of paths (.txt), .tar, .parquet, or addresses of these that fsspec knows.
     preset: a name or folder. detector: its name, with `detector_config`; "whole-image" for crops. latent: write
-    each face's latent, too. column: of a Parquet's pictures. resume: go on where a run with the same output stopped;
+    each face's latent, too. column: of a Parquet's pictures. resume: continue a stopped run with the same output;
     retry_failed: then, too, read those chunks again in which a picture could not be read. give_up_after: so many
     pictures in a row, at addresses, that a permission or the network kept away; 0: never.
     engine: "local" or "ray". threads: that decode, in each process. cluster: how the engine "ray" is to run.
@@ -129,7 +129,7 @@ def _check_output(output: str) -> None:
         name = output.partition("::")[0].rstrip("/").rpartition("/")[2] or "faces.parquet"
         copy = f"fs, to = fsspec.url_to_fs({output!r}); fs.put_file({name!r}, to)"
         raise InputError(
-            f"the output is a local path, not an address such as {output!r}: a run goes on from what lies next to it. "
+            f"the output is a local path, not an address such as {output!r}: partial results lie next to it. "
             f'Give -o {name}, and copy it when it is there: python -c "import fsspec; {copy}"'
         )
     other = Path(output).suffix.lower()
@@ -160,7 +160,7 @@ class _FailureStreak:
             if self.length == self.most:
                 self.over = (
                     f"{self.most} pictures in a row could not be reached; the last: {reason} What was done before them "
-                    "is kept. Next: go on with --resume; add --give-up-after 0 to pass over what cannot be reached."
+                    "is kept. Next: --resume, with --give-up-after 0 to skip what cannot be reached."
                 )
                 break
         passed: list[tuple[int, pa.RecordBatch]] = []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_photos(*photos: str) -> list[UInt8Array]:
-    """The (H, W, 3) uint8 pixels of each. Call before `start_keras`: then what cannot be read is said at once.
+    """The (H, W, 3) uint8 pixels of each. Call before `start_keras`: then unreadable files are reported at once.
 
     Raises ImageError.
     """

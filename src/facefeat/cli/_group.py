@@ -109,7 +109,7 @@ class Commands(click.Group):
 def plugin_commands(
     reserved: Mapping[str, Any],
 ) -> tuple[dict[str, tuple[click.Command, Plugin]], list[PluginProblem]]:
-    """Every command of every plugin with its plugin, and the problems; none may take the name of one that is there.
+    """Every command of every plugin with its plugin, and the problems; none may take an existing name.
 
     Without an installed plugin nothing is loaded, so that `facefeat --help` stays fast.
     """

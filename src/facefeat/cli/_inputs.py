@@ -36,7 +36,7 @@ class Inputs:
 
 
 def check_model(preset: str | None, detector: str | None = None) -> None:
-    """Call before `start_keras`: whoever has mistyped a name is told at once.
+    """Call before `start_keras`: a mistyped name is then reported at once.
 
     Raises UnknownPresetError for a preset that is no name and no folder, UnknownComponentError for such a detector.
     """
@@ -60,7 +60,7 @@ def check_data(data: str | Path, splits: Path | None = None) -> None:
 
 
 def expand(given: Iterable[str]) -> Inputs:
-    """Files as they are, folders searched with their subfolders, and globs (`*`, `?`, `[...]`, `**`).
+    """Files, folders searched with their subfolders, and globs (`*`, `?`, `[...]`, `**`).
 
     A file that does not exist stays in: reading it fails with its own sentence, and the others are read.
     """

@@ -22,7 +22,7 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     options = (
         click.option("--runtime", type=click.Choice(RUNTIMES), default="auto", show_default=True, expose_value=False,
-                     callback=_set, help="What runs the model: ONNX Runtime where its preset has graphs, or Keras."),
+                     callback=_set, help="auto: ONNX Runtime where the preset has graphs, else Keras."),
         click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, expose_value=False,
                      callback=_set, help="Of ONNX Runtime."),
         click.option("--threads", type=click.IntRange(0, 1024), default=0, expose_value=False, callback=_set,

@@ -1,4 +1,4 @@
-"""Writing results to standard output as they come: a table, plain lines, JSON or CSV."""
+"""Writing results to standard output one by one: a table, plain lines, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class PlainWriter:
 
 
 class TableWriter:
-    """A table for a terminal: columns of fixed width, so that rows can be printed as they come."""
+    """A table for a terminal: columns of fixed width, so that rows can be printed one by one."""
 
     def __init__(self, out: TextIO, schema: Schema | None, sources: Iterable[str], width: int) -> None:
         from rich.console import Console

@@ -26,12 +26,14 @@ _OPTIONS = (
     click.option("--recipe", required=True, metavar="NAME|FILE", help="A name of `facefeat recipes`, or a .toml file."),
     click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV."),
     click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the run."),
-    click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --output."),
+    click.option("--resume", is_flag=True, help="Resume from the last checkpoint in --output."),
     click.option(
         "--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data."
     ),
-    click.option("--train-split", default=TRAIN_SPLIT, show_default=True, help="The faces to learn from."),
-    click.option("--validation-split", default=VALIDATION_SPLIT, show_default=True, help="Those to choose an epoch."),
+    click.option("--train-split", default=TRAIN_SPLIT, show_default=True, help="The faces to train on."),
+    click.option(
+        "--validation-split", default=VALIDATION_SPLIT, show_default=True, help="The faces that choose the epoch."
+    ),
     click.option("--epochs", type=int, help="Instead of the recipe's."),
     click.option("--batch-size", type=int, help="Instead of the recipe's."),
     click.option(
@@ -67,7 +69,7 @@ class RunArguments:
         return not (self.output / "checkpoint.npz").is_file()
 
     def read(self, console: Console, schema: Any, name: str, more: str = "") -> tuple[FaceDataset, FaceDataset]:
-        """The faces to learn from and those to choose an epoch; how many is said. more: what is said beside that."""
+        """The training and validation faces; prints how many. more: text to print after that."""
         from facefeat.data import load_dataset
 
         with console.status("reading the data"):
@@ -127,7 +129,7 @@ def check_output(output: Path, resume: bool) -> None:
         raise InputError(f"{str(output)!r} is a file. Give another --output, a folder.")
     check_writable(output)
     if (output / "checkpoint.npz").exists() and not resume:
-        raise InputError(f"{str(output)!r} holds a run already. Add --resume to go on, or give another --output.")
+        raise InputError(f"{str(output)!r} holds a run already. Next: --resume to continue it, or another --output.")
 
 
 def make_output(output: Path) -> None:

@@ -57,7 +57,7 @@ def names_of(name: str, kind: str) -> Names:
     if taken:
         raise InputError(
             f"there is a {kind} {component!r} already, of {taken[0].distribution} {taken[0].version}; two of one name "
-            f"are told apart by their distributions only. Choose another. Received: {name!r}."
+            f"differ in their distributions only. Choose another. Received: {name!r}."
         )
     distribution = f"facefeat-{component}"
     return Names(kind, distribution, distribution.replace("-", "_"), component)

@@ -1,4 +1,4 @@
-"""What several commands share: tables for a terminal or a pipe, plain text for strangers' strings, progress."""
+"""What several commands share: tables for a terminal or a pipe, plain text for untrusted strings, progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRESS_AFTER = 1.0
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text, which may be a stranger's: what a terminal would obey is shown as an escape."""
+    """Print a text, which may be untrusted: control characters are escaped."""
     click.echo(printable(text), err=err, nl=nl)
 
 
@@ -30,7 +30,7 @@ def warn(message: str) -> None:
 
 
 class Escaping:
-    """Writes to a terminal as `say` does; to a file or pipe it writes the data as they are."""
+    """Writes to a terminal as `say` does; to a file or pipe it writes the data unchanged."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._safe = out, printable if out.isatty() else str

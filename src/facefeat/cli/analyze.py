@@ -44,7 +44,7 @@ def analyze(
     from facefeat.types import is_analysis_file
     from facefeat.utils.atomic import check_folder
 
-    # A wrong name, setting or folder is told before the work, not after it.
+    # A wrong name, setting or folder is reported before the work, not after it.
     config = dict(setting(o) for o in options)
     get_registry().build("analyzer", name, **config)
     check_folder(output, "an analysis", is_analysis_file)

@@ -18,7 +18,7 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("--output", "-o", required=True, metavar="FILE", help="The Parquet file to write, a local path.")
-@click.option("--resume", is_flag=True, help="Go on where an earlier run with this output stopped; else start.")
+@click.option("--resume", is_flag=True, help="Resume an earlier run with this output; start where there is none.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: read again where a picture could not be read.")
 @click.option("--give-up-after", type=click.IntRange(0), default=50, show_default=True, metavar="N", help="Stop after "
               "N pictures in a row that a permission or the network kept away; 0: never.")  # fmt: skip
@@ -60,7 +60,7 @@ def batch(
 
     INPUT is a folder, a glob, a text file of paths, a tar, a Parquet file with pictures in a column, or any address
     that fsspec knows (s3://...). One row a face, and one with the reason for every picture without. A run that ended,
-    even by kill -9, goes on with --resume. Exits with 0 where every picture has its rows, 1 where none could be read.
+    even by kill -9, continues with --resume. Exits with 0 where every picture has its rows, 1 where none could be read.
     """
     from facefeat.batch.run import require_extra
 

@@ -24,7 +24,7 @@ NEAREST = 5
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1, 64), help="Faces; they differ in what "
               "is not asked.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the faces after the first.")
-@click.option("--nearest", "data", metavar="DATA", type=click.Path(path_type=Path), help="Show beside each face the "
+@click.option("--nearest", "data", metavar="DATA", type=click.Path(path_type=Path), help="Show next to each face the "
               "nearest ones of a data set: imported folder, tar, zip or CSV.")  # fmt: skip
 @click.option("--split", help="Of --nearest. [default: all]")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")

@@ -11,7 +11,7 @@ from facefeat.cli.data_pictures import explore, preview
 
 @click.group()
 def data() -> None:
-    """Fetch labelled faces, import them into one table, and look at them."""
+    """Download labelled faces, import them into one table, and explore them."""
 
 
 for command in (download, import_, explore, preview):

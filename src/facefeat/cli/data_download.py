@@ -12,7 +12,7 @@ from facefeat.cli._show import Bar, megabytes, progress, say, warn
 from facefeat.cli.data_import import import_into
 
 ELSEWHERE = {
-    "utkface": "UTKFace is given out by its authors on request: https://susanqq.github.io/UTKFace/. "
+    "utkface": "UTKFace is available from its authors on request: https://susanqq.github.io/UTKFace/. "
     "With its archive here: facefeat data import UTKFace.tar.gz -o DIR"
 }
 """What cannot be fetched, and where to get it."""
@@ -21,13 +21,13 @@ ELSEWHERE = {
 @click.command("download")
 @click.argument("name", metavar="NAME")
 @click.option("--margin", type=click.Choice(["0.25", "1.25"]), default="0.25", show_default=True,
-              help="Room around the face, as a fraction of its size. 0.25: 0.6 GB, 1.25: 2.7 GB.")  # fmt: skip
+              help="Margin around the face, as a fraction of its size. 0.25: 0.6 GB, 1.25: 2.7 GB.")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder. Default: NAME-MARGIN.")
 @click.option("--import", "import_too", is_flag=True, help="Then import it into OUTPUT/table.")
 def download(name: str, margin: str, output: Path | None, import_too: bool) -> None:
     """Fetch the data set NAME (fairface) with its labels.
 
-    What was interrupted goes on where it stopped; what is there is checked and not fetched again. FACEFEAT_MIRROR
+    An interrupted download resumes; files that are complete are checked and not fetched again. FACEFEAT_MIRROR
     names a folder on the web that has the same files, to be asked instead of Google Drive.
     """
     from facefeat.data.fairface_download import LICENCE, download_fairface

@@ -52,7 +52,7 @@ def demo(
     if data is not None and not data.exists():
         raise InputError(f"--data wants an imported folder, tar, zip or CSV. There is no {str(data)!r}.")
     check_model(preset)
-    port = free_port(host, port)  # said before the model is read
+    port = free_port(host, port)  # reported before the model is read
     say(f"Reading the model{' and the data' if data else ''} ...", err=True)
     settings = Settings(
         preset=preset,

@@ -76,7 +76,7 @@ def edit(
     crop, large = found.cut(model.image_size)[None], found.cut(side)
     edited = model.edit(crop, changes, large[None], method=method, limit=limit, residual=residual)
     if not edited.reached[0]:
-        warn("the model does not predict all that was asked; a larger --limit goes on.")
+        warn("the model does not predict all that was asked. Next: a larger --limit")
     if whole:
         write_picture(found.paste(large, edited.pictures[0]), output)
     else:

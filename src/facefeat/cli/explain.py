@@ -35,7 +35,7 @@ def explain(
     preset: str | None,
     size: int,
 ) -> None:
-    """Draw the largest face of PHOTO, and beside it what spoke for its class (orange) and against it (blue)."""
+    """Draw the largest face of PHOTO, with the evidence for its class (orange) and against it (blue)."""
     from facefeat.image.video import check_picture
     from facefeat.latent.explain import check_request
 

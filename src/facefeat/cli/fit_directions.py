@@ -33,7 +33,7 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     if output is None and not Path(preset).is_dir():
         raise InputError(f"{preset!r} is no folder, so its directions need a place. Give --output FOLDER.")
     place = output or Path(preset)
-    # Before the work, not after it; whether --preset is a preset is told when it is read.
+    # Before the work, not after it; whether --preset is a preset turns out when it is read.
     check_folder(place, "a preset", lambda _: output is None or (place / "config.json").is_file())
     check_data(data, splits)
     console = Console(stderr=True, highlight=False)

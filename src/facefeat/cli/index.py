@@ -37,7 +37,7 @@ def index(
 ) -> None:
     """Index the faces of a data set (an imported folder, tar, zip or CSV), or of photos.
 
-    A run that was stopped goes on when the same command is typed again.
+    The same command resumes a run that was stopped.
     """
     from facefeat.index.build import check_index_output
 

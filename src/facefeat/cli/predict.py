@@ -79,7 +79,7 @@ def predict(
     out = sys.stdout
     # Whatever Keras, a detector or a plugin prints: standard output carries results alone.
     with contextlib.redirect_stdout(sys.stderr), progress("reading the model", len(found.files)) as bar:
-        # Where no input exists, that can be said without a model; only CSV needs its schema for the columns.
+        # Where no input exists, that is reported without a model; only CSV needs its schema for the columns.
         needed = as_csv or any(os.path.exists(f) for f in found.files)
         model = load_model(preset, detector) if needed else None
         schema = None if model is None else model.schema

@@ -22,7 +22,7 @@ from facefeat.cli._show import say
 def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     """Train a model by a recipe and write it to OUTPUT/preset.
 
-    Every epoch leaves a checkpoint in OUTPUT; after a kill, the same command with --resume goes on from there.
+    Every epoch leaves a checkpoint in OUTPUT; after a kill, the same command with --resume continues.
     """
     from facefeat.evaluation.card import model_card
     from facefeat.model import FaceFeatureModel

@@ -20,8 +20,8 @@ from facefeat.cli._run import RichReporter, RunArguments, bars, check_output, ma
 def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None:
     """Train a decoder for a preset, and write the preset with it to OUTPUT/preset.
 
-    With it go the directions that `facefeat edit` and `compose` need. The classifier stays as it is. Every epoch leaves
-    a checkpoint in OUTPUT; after a kill, the same command with --resume goes on from there.
+    With it go the directions that `facefeat edit` and `compose` need. The classifier is not changed. Every epoch leaves
+    a checkpoint in OUTPUT; after a kill, the same command with --resume continues.
     """
     from facefeat.cli._show import say, warn
     from facefeat.errors import DataError

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--space", type=click.Path(path_type=Path), help="TOML file of ranges, instead of the recipe's own.")
 @click.option("--storage", help="Database address, to search on several machines; else a journal file in --output.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
-@click.option("--train-split", default="train", show_default=True, help="The faces to learn from.")
+@click.option("--train-split", default="train", show_default=True, help="The faces to train on.")
 @click.option("--validation-split", default="val", show_default=True, help="Those to judge a trial on.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the points drawn.")
 def tune(
@@ -46,7 +46,7 @@ def tune(
 ) -> None:
     """Search for a better recipe: OUTPUT/best.toml, and OUTPUT/index.html with plots.
 
-    The same command goes on with a killed search, and joins a running one from another terminal or machine.
+    The same command resumes a killed search, and joins a running one from another terminal or machine.
     """
     from facefeat.data import load_dataset
     from facefeat.training import load_recipe

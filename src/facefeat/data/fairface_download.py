@@ -1,6 +1,6 @@
 """Fetching FairFace from where its authors put it: a zip of pictures and two tables of labels, on Google Drive.
 
-The folder that this leaves is what the importer reads as it is. Nobody has published hashes of the files, so the
+The importer reads the resulting folder. There are no published hashes of the files, so the
 first download's are pinned next to them (`facefeat.utils.download`), and every file is looked into before it is kept.
 
 `$FACEFEAT_MIRROR` names a folder on the web that has the same files by their names; it is then asked instead.
@@ -27,7 +27,7 @@ PAGE = "https://github.com/joojs/fairface"
 LICENCE = "FairFace: CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), Kärkkäinen and Joo, WACV 2021"
 PATIENCE: dict[str, Any] = {"attempts": 4, "timeout": 60.0, "pause": 0.5}
 """How `fetch` meets a bad line."""
-ROOM = "Give another --output, or make room there: the same command then goes on where it stopped."
+ROOM = "Give another --output, or make room there: the same command then resumes."
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(file name, bytes so far, bytes in all; about so many where the server does not say)."""
@@ -54,9 +54,9 @@ PICTURES = {
 
 
 def download_fairface(margin: str, folder: str | os.PathLike[str], progress: Progress | None = None) -> Path:
-    """Fetch labels and pictures into a folder, as far as they are not there; returns the archive's path.
+    """Fetch labels and pictures into a folder, unless they are there; returns the archive's path.
 
-    margin: "0.25" or "1.25". What was interrupted goes on where it stopped.
+    margin: "0.25" or "1.25". An interrupted download resumes.
     Raises DownloadError where a file cannot be had or is not what it should be; InputError for another margin.
     """
     if margin not in PICTURES:
@@ -100,7 +100,7 @@ def _get(file: RemoteFile, folder: Path, check: Callable[[Path], None], progress
     except DownloadError:
         if not page.confirmed:
             raise
-    # It asked nevertheless: the form on the page says how to answer.
+    # It asks for a confirmation nevertheless: the form on the page has the answer.
     return get(page.confirmed)
 
 

@@ -37,7 +37,7 @@ def load_dataset(
     format: str = "auto",
     root: str | os.PathLike[str] | None = None,
 ) -> FaceDataset:
-    """A data set from a folder that `facefeat data import` wrote, or from a download or CSV file as it is.
+    """A data set from a folder that `facefeat data import` wrote, or directly from a download or CSV file.
 
     schema: name, .toml file or Schema; by default what the format has. splits: a CSV file with the columns file and
     split. progress: called with (rows done, in all). format: "auto", "utkface", "fairface" or "csv". root: the folder
@@ -87,7 +87,7 @@ def check_pictures(found: Import, progress: Progress | None = None) -> Import:
 
 
 def check_dataset_output(output: str | os.PathLike[str]) -> Path:
-    """Whether `write_dataset` would write there, told before the pictures are read; gives its path.
+    """Whether `write_dataset` would write there, checked before the pictures are read; gives its path.
 
     Raises DataError where it is a file, holds other things or, as far as that can be known, cannot be written.
     """

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _SHADES = ("#2b6c99", "#9cc4de", "#d98e4a", "#7a9a5b", "#b7a1c8")
 _GREY = "#555555"
 FEW = 30
-"""Faces of a pair of classes, fewer than which say little of the pair."""
+"""Faces of a pair of classes, below which a pair's figures are uncertain."""
 
 
 def draw_counts(found: Exploration) -> Any:
-    """A matplotlib Figure: one panel of bars per attribute, its splits beside each other in the bar, and exact ages.
+    """A matplotlib Figure: one panel of bars per attribute, its splits side by side in the bar, and exact ages.
 
     Raises MissingExtraError without matplotlib.
     """

@@ -1,4 +1,4 @@
-"""Calibration: probabilities that hold what they say, and intervals that cover what they say. How each is fitted is the
+"""Calibration: probabilities as high as the accuracy, and intervals with the stated coverage. How each is fitted is the
 business of the attribute's kind."""
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
     for row in report.by_group.to_dict(orient="records"):
         cells = " | ".join(f"{row[c]:.3f}" if row[c] == row[c] else "" for c in columns)
         lines.append(f"| {row['attribute']} | {row['group']} | {row['faces']} | {cells} |")
-    lines += ["", f"Groups under {SMALL_GROUP} faces say little.", "", "## Limits", "", _LIMITS, ""]
+    lines += ["", f"Groups under {SMALL_GROUP} faces are uncertain.", "", "## Limits", "", _LIMITS, ""]
     return "\n".join(lines)
 
 
@@ -92,11 +92,11 @@ numbers: {decoder.feature_dim} attribute features{code}. Made by
 on the {log["data"]["train"]["faces"]:,} training faces; epoch {best["epoch"] + 1} of {len(log["epochs"])}. On the \
 {log["data"]["validation"]["faces"]:,} validation faces: \
 PSNR {best["psnr"]:.1f} dB (mean squared error \
-{best["mse"]:.4f} on 0 to 1); the model reads the reconstruction as it reads \
-the face in {", ".join(kept)}. The log is in `decoder_training.json`.
+{best["mse"]:.4f} on 0 to 1); the model predicts the same for reconstruction and \
+face in {", ".join(kept)}. The log is in `decoder_training.json`.
 
-A decoded face is the model's guess. What it draws for older, or for another gender or race, are the habits of its data
-set, and of nobody in the picture. Do not pass such faces off as photographs of people.
+A decoded face is the model's guess. What it draws for older, or for another gender or race, reflects its training data,
+not the person in the picture. Do not present such faces as photographs of people.
 
 """
     card = re.sub(r"^## Decoder\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)

@@ -81,7 +81,7 @@ def _confusion(name: str, classes: list[str], counts: np.ndarray) -> FigureFile:
                 axes.text(j, i, f"{share[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(k), classes, rotation=35, ha="right")
     axes.set_yticks(range(k), [f"{c} ({n:,})" for c, n in zip(classes, total[:, 0], strict=True)])
-    axes.set_xlabel("said by the model")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("label (faces)")
     worst = min(range(k), key=lambda i: share[i, i] if total[i, 0] else 2)
     return FigureFile(
@@ -126,7 +126,7 @@ def _reliability(name: str, table: pd.DataFrame, ece: float) -> FigureFile:
     axes, counts = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
     axes.bar(middle, table["accuracy"], width * 0.94, color=COLOURS[0], alpha=0.85, label="share that was right")
-    axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="as it says")
+    axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="perfect calibration")
     axes.set_ylim(0, 1)
     axes.set_ylabel("right")
     axes.legend(frameon=False, loc="upper left")

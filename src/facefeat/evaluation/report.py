@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facefeat.schema import Schema
 
 SMALL_GROUP = 50
-"""Groups with fewer faces are shown, but their figures say little; the table carries the count."""
+"""Groups with fewer faces are shown, but their figures are uncertain; the table has the count."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an exported file tells of itself: enough to use its numbers without the preset that it was made from."""
+"""The metadata of an exported file: enough to use its outputs without the preset that it was made from."""
 
 from __future__ import annotations
 

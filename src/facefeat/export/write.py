@@ -104,7 +104,7 @@ def check_export(path: Path, format: str | None) -> str:
     check_writable(path)
     # Not by import: that would start TensorFlow, with its log.
     if kind == "onnx" and not all(importlib.util.find_spec(p) for p in ("onnx", "tf2onnx")):
-        raise MissingExtraError("writing ONNX needs a converter. Type: pip install 'facefeat[export]'")
+        raise MissingExtraError("writing ONNX needs a converter. Next: pip install 'facefeat[export]'")
     return kind
 
 
@@ -179,7 +179,7 @@ def _check(
         for n, a in classifier.schema.attributes.items()
         for suffix, far in a.strategy.tolerances.items()
     }
-    # What may differ by more is in another unit than probabilities: it is checked, and not told.
+    # What may differ by more is in another unit than probabilities: it is checked, but not reported.
     difference = max((v for n, v in worst.items() if allowed[n] <= TOLERANCE), default=0.0)
     if any(not v <= allowed[n] for n, v in worst.items() if allowed[n] < np.inf):
         raise PluginError(f"{_who(classifier)}: the {kind} file answers otherwise than the model, by {difference:.2g}.")

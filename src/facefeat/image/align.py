@@ -220,7 +220,7 @@ def paste_face(photo: UInt8Array, before: UInt8Array, after: UInt8Array, to_crop
 
     before, after: (T, T, 3) uint8, the face as it was cut from the photo, and changed.
     to_crop: (2, 3) float64, takes points of the photo to pixels of the crop (`crop_transform`).
-    A face that lies outside the photo leaves it as it is.
+    A face outside the photo changes nothing.
     """
     import numpy as np
     from PIL import Image

@@ -26,7 +26,7 @@ MAX_PICTURE_BYTES = 256 * 1024**2
 """A larger file is not read: no photo is that large, and an archive may declare anything."""
 
 MAX_PIXELS = 178_956_970
-"""Pictures of more pixels are refused before they are decoded; also where Pillow refuses, unless told otherwise."""
+"""Pictures of more pixels are refused before they are decoded; also where Pillow refuses, unless set otherwise."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO")
 """Pillow's names of the formats that are tried. A closed list: some of its readers start other programs (EPS)."""
@@ -50,7 +50,7 @@ _open_lock = threading.Lock()  # warnings.catch_warnings swaps a global list
 
 
 def is_picture_name(path: str) -> bool:
-    """By its ending; hidden files are not the user's photos (macOS leaves `._photo.jpg` beside photo.jpg)."""
+    """By its ending; hidden files are not the user's photos (macOS leaves `._photo.jpg` next to photo.jpg)."""
     base = os.path.basename(path)
     return not base.startswith(".") and os.path.splitext(base)[1].lower() in PICTURE_SUFFIXES
 

@@ -45,7 +45,7 @@ def check_output(output: str | Path) -> Path:
             from imageio import v2  # noqa: F401
         except ImportError:
             raise MissingExtraError(
-                ".mp4 needs a video library. Type: pip install 'facefeat[video]'. Or name the output .gif or .webp."
+                ".mp4 needs a video library. Next: pip install 'facefeat[video]'. Or name the output .gif or .webp."
             ) from None
     if ending and path.is_dir():
         raise InputError(f"{str(path)!r} is a folder. Give the name of a file.")
@@ -98,7 +98,7 @@ def write_frames(
 ) -> Path:
     """Write (T, H, W, 3) uint8 frames; the format follows from the ending of `output` (see `check_output`).
 
-    frames: an array, or (H, W, 3) frames one after the other, which are written as they come, but for .gif and .webp.
+    frames: an array, or (H, W, 3) frames one after the other, which are written one by one, except for .gif and .webp.
     count: how many, where `frames` does not know its length.
     fps: frames a second; GIF counts in hundredths of a second, so at most 50. A contact sheet shows up to 24 of the
     frames, evenly spread, first and last among them. Written atomically.
@@ -204,11 +204,11 @@ def enlarge(frames: UInt8Array, size: int) -> UInt8Array:
 
 
 def with_text(frames: UInt8Array, texts: Iterable[str]) -> UInt8Array:
-    """(T, H, W, 3) uint8 and a text each -> (T, H, 2 W, 3) uint8: the text on a dark ground beside each frame."""
+    """(T, H, W, 3) uint8 and a text each -> (T, H, 2 W, 3) uint8: the text on a dark background next to each frame."""
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = frames.shape[1:3]
-    # Twelve lines of 24 characters fit beside a frame.
+    # Twelve lines of 24 characters fit next to a frame.
     font = ImageFont.load_default(max(8.0, min(height / 15, width / 14)))
     out = np.empty((len(frames), height, 2 * width, 3), "uint8")
     out[:, :, :width] = frames

@@ -1,4 +1,4 @@
-"""Faces of a data set or of photos into an index, atomically; a run that was stopped goes on."""
+"""Faces of a data set or of photos into an index, atomically; a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Faces:
-    """Some faces on their way into an index, column by column; what they are is said at `Neighbour`.
+    """Some faces on their way into an index, column by column; see `Neighbour` for their meaning.
 
     units: (n,) which row of the data set, or which photo, each came from. crops: (n, S, S, 3) uint8.
     """
@@ -137,7 +137,7 @@ def build_index(
     """Write the latents of faces to `folder`, which is there when all is done; an earlier index there is replaced.
 
     Until then the rows are in `FOLDER.partial`. Where that holds a stopped run over the same faces by the same model,
-    it goes on; no face is lost or doubled. metric: "euclidean" or "cosine". crops: keep a
+    it resumes; no face is lost or doubled. metric: "euclidean" or "cosine". crops: keep a
     JPEG of each face, for contact sheets. preset: what to load the model by, later. progress: called with (units
     done, in all). failed: called with a sentence for each photo that could not be read.
 

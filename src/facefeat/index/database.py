@@ -146,7 +146,7 @@ def require_lancedb() -> Any:
     try:
         import lancedb
     except ImportError:
-        raise MissingExtraError("an index of faces needs LanceDB. Type: pip install 'facefeat[search]'") from None
+        raise MissingExtraError("an index of faces needs LanceDB. Next: pip install 'facefeat[search]'") from None
     return lancedb
 
 
@@ -160,7 +160,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if version > VERSION:
         raise InputError(f"{str(folder)!r} was written by a newer facefeat. Next: pip install -U facefeat")
     if not complete:
-        raise InputError(f"{str(folder)!r} is not finished. Type the command `facefeat index` again: it goes on.")
+        raise InputError(f"{str(folder)!r} is not finished. Next: run `facefeat index` again; it resumes.")
     return dict(facts)
 
 
@@ -170,7 +170,7 @@ def schema_of(latent_dim: int, attributes: tuple[str, ...]) -> Any:
 
     return pa.schema(
         [
-            ("unit", pa.int64()),  # row of the data set, or number of the photo: where a resumed run goes on
+            ("unit", pa.int64()),  # row of the data set, or number of the photo: where a resumed run continues
             ("file", pa.string()),
             ("face", pa.int32()),
             ("box", pa.list_(pa.float32())),

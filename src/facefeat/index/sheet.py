@@ -1,4 +1,4 @@
-"""The nearest faces as one picture, with what is known of each beside it."""
+"""The nearest faces as one picture, with the labels of each."""
 
 from __future__ import annotations
 

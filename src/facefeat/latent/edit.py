@@ -151,7 +151,7 @@ def edit(
             for another, or (class, probability) where that probability is wanted: 0.9 is aimed at otherwise, and a half
             is enough. An age is reached within 2 years, counted from what the head predicts of the given crop; ages end
             where the schema's years do.
-        large: (N, T, T, 3) uint8, the same faces cut larger, as they are to be drawn (`Edit.pictures`).
+        large: (N, T, T, 3) uint8, the same faces cut larger, for `Edit.pictures`.
         method: "means", each face's own direction between the means of faces, see `LatentDirections.toward`; or "least"
             or "orthogonal", one direction for all, see `LatentDirections.shifts`.
         limit: standard deviations that a face may be moved along each direction; where that is not enough, `reached`
@@ -198,7 +198,7 @@ def edit(
 def _kept(
     schema: Schema, directions: LatentDirections, before: FaceBatch, asked: Collection[str], method: str
 ) -> list[Attribute]:
-    """The attributes that were not asked and can be kept: the latents tell all classes that were predicted of them."""
+    """The attributes that were not asked and can be kept: the latents predict all classes that the head predicts."""
     out = []
     for attribute in schema.attributes.values():
         if attribute.name in asked:

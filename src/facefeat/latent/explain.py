@@ -5,7 +5,7 @@ explanations of convolutional neural networks", 2020): the gradient of the class
 times the feature map. With a linear head over the mean of the map, as the default preset has, the values add up to what
 the places together give to the class. `attention` shows the attention of a head that has it (`head.attention_maps`).
 
-Both are as coarse as the feature map, and say what the model used, not what is true of a face.
+Both are as coarse as the feature map, and show what the model used, not what is true of a face.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facefeat.types import FloatArray, UInt8Array
 
 METHODS = ("auto", "attention", "gradient")
-_FOR, _AGAINST = (230, 97, 0), (26, 133, 255)  # orange and blue, told apart with any kind of colour vision
+_FOR, _AGAINST = (230, 97, 0), (26, 133, 255)  # orange and blue, distinguishable with any kind of colour vision
 _STEP = 1e-2
 
 
@@ -51,7 +51,7 @@ class Explanation:
     view: float = 1.0
 
     def draw(self, size: int = 256) -> UInt8Array:
-        """(N, size, 2 * size, 3) uint8: each crop, and beside it the crop with its map over it.
+        """(N, size, 2 * size, 3) uint8: each crop, and next to it the crop with its map over it.
 
         Orange speaks for the class and blue against it; the strongest place of a crop is the most opaque.
         """

@@ -68,7 +68,7 @@ class Morph:
     def save(self, output: str | Path, *, fps: float = 30.0, attributes: bool = False) -> Path:
         """Write the frames; the ending says how: .mp4, .gif, .webp, .png or .jpg (a contact sheet), none (a folder).
 
-        attributes: whether what the model predicts from a frame is written beside it. Raises InputError where it cannot
+        attributes: whether a frame's predictions are written next to it. Raises InputError where it cannot
         be written, or an animation would fill the memory; MissingExtraError for .mp4 without the extra `video`.
         """
         from facefeat.image.video import check_animation, write_frames

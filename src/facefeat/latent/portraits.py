@@ -48,7 +48,7 @@ class Portraits:
         """The portraits of (N, H, W, 3) uint8 crops.
 
         large: (N, T, T, 3) uint8, where the same faces are cut at another size to be drawn; else square crops are
-        drawn as large as they are, others at S. Raises InputError for other shapes, PresetError without a decoder.
+        drawn at their own size, others at S. Raises InputError for other shapes, PresetError without a decoder.
         """
         model.require_decoder()
         crops = check_crops(crops)

@@ -23,7 +23,7 @@ LIMIT = 4.0
 """Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face. `traverse` of
 the bundled decoder's recipe is the same."""
 KEPT = 0.25
-"""What missing something that is to be kept weighs, beside missing what was asked."""
+"""The weight of an error in what is to be kept, relative to one in what was asked."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,7 +128,7 @@ def _finished(path: Path, outputs: tuple[str, ...]) -> bytes:
 
 
 def _rename(graph: Any, given: list[str], wanted: tuple[str, ...]) -> None:
-    """Give the graph's outputs their names: as they are where they have them, else in order."""
+    """Give the graph's outputs their names: unchanged where they have them, else in order."""
     names = {} if set(given) == set(wanted) else dict(zip(given, wanted, strict=True))
     names[graph.input[0].name] = INPUT
     for node in graph.node:
@@ -139,7 +139,7 @@ def _rename(graph: Any, given: list[str], wanted: tuple[str, ...]) -> None:
 
 
 def _numbered(graph: Any) -> None:
-    """Number what lies between input and outputs: a converter's own count goes on over the whole process."""
+    """Number what lies between input and outputs: a converter's own counter runs over the whole process."""
     kept = {v.name for v in (*graph.input, *graph.output)} | {""}
     names: dict[str, str] = {}
 

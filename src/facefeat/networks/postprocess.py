@@ -21,7 +21,7 @@ MEASURED = "measured"
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes answers hold what they say; fitted on validation data after training.
+    """The calibration of the answers; fitted on validation data after training.
 
     attributes: attribute -> what the `calibrate` of its kind gave: a temperature, the levels of an interval.
     """

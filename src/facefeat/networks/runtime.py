@@ -78,12 +78,12 @@ _default = RuntimeOptions()
 
 
 def default_options() -> RuntimeOptions:
-    """What holds where nothing else is said, in the whole process."""
+    """The default of the whole process."""
     return _default
 
 
 def set_default_options(options: RuntimeOptions) -> None:
-    """Change what holds where nothing else is said: for a program that asks its user once, such as the command line."""
+    """Change the default of the process: for a program that asks its user once, such as the command line."""
     global _default
     _default = options
 

@@ -103,7 +103,7 @@ class Analyzer(Protocol):
 class Parsed:
     """A label that was read. target: T numbers, as of `AttributeKind.parse`.
 
-    repaired: what a spreadsheet had damaged it to be and what it was read as, "9-Mar as 3-9"; "" where it was as it is.
+    repaired: what a spreadsheet had damaged it to be and what it was read as, "9-Mar as 3-9"; "" where unchanged.
     """
 
     target: tuple[float, ...]

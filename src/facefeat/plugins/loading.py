@@ -79,7 +79,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Found:
-    """An entry point that is there to be loaded. requires: the versions of facefeat that its distribution asks for."""
+    """An entry point that can be loaded. requires: the versions of facefeat that its distribution asks for."""
 
     distribution: str
     version: str
@@ -96,7 +96,7 @@ def describe(error: BaseException) -> str:
     """One line on an exception: its type, its message and, for a SyntaxError, its place."""
     try:
         message = str(error)
-    except Exception as inner:  # noqa: BLE001 - a stranger's __str__ may raise anything; the type still tells
+    except Exception as inner:  # noqa: BLE001 - a third-party __str__ may raise anything; the type is still known
         message = f"(no message: its __str__ raised {type(inner).__name__})"
     return one_line(f"{type(error).__name__}: {message}" if message else type(error).__name__)
 
@@ -112,7 +112,7 @@ def format_traceback(error: BaseException | None) -> str:
 
 
 def guarded(call: Callable[..., _T], *args: Any) -> tuple[_T | None, BaseException | None]:
-    """What `call(*args)` returned, or what it raised. SystemExit counts as raised; Ctrl-C does not, and goes on.
+    """What `call(*args)` returned, or what it raised. SystemExit counts as raised; Ctrl-C is raised.
 
     What the call prints goes to standard error, since standard output belongs to results.
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def stable_names(model: Any) -> None:
-    """Number the layers of a Keras model that Keras named itself from 1: its own count goes on over the whole process.
+    """Number the layers of a Keras model that Keras named itself from 1: its own counter runs over the whole process.
 
     For a plugin whose network comes from another library: a preset finds its weights by the names of layers.
     """

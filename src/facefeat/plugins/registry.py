@@ -79,7 +79,7 @@ class Registry:
         """The component of a kind by its name, or by `distribution:name`.
 
         A bare name that a built-in has means the built-in, whatever else is installed: what worked yesterday, and every
-        recipe, goes on to mean the same.
+        recipe, still means the same.
 
         Raises UnknownComponentError (the nearest names, then all) or AmbiguousComponentError (both full names).
         """
@@ -161,7 +161,7 @@ def _check_requires(item: Registered) -> None:
 def _check_config(item: Registered, config: dict[str, Any]) -> None:
     try:
         signature = inspect.signature(item.component.build)
-    except (TypeError, ValueError):  # some callables in C have none; then the call itself tells
+    except (TypeError, ValueError):  # some callables in C have none; then the call itself shows it
         return
     try:
         signature.bind(**config)
@@ -255,7 +255,7 @@ def _load() -> Registry:
 
 
 def _shadowing(found: Iterable[tuple[Plugin, str, Component]]) -> list[PluginProblem]:
-    """A plugin that takes a built-in's name: the bare name stays the built-in's, and whoever typed it must be told."""
+    """A plugin that takes a built-in's name: the bare name stays the built-in's, and the user must know."""
     found = list(found)
     own = {(kind, c.name) for p, kind, c in found if p.distribution == BUILTIN}
     return [
@@ -266,7 +266,7 @@ def _shadowing(found: Iterable[tuple[Plugin, str, Component]]) -> list[PluginPro
 
 
 def _sharing(found: Iterable[tuple[Plugin, str, Component]]) -> list[PluginProblem]:
-    """Two plugins with one name: the bare name stops working, and whoever installed the second must be told why."""
+    """Two plugins with one name: the bare name stops working, and the user must know why."""
     first: dict[tuple[str, str], Plugin] = {}
     problems = []
     for p, kind, c in found:

@@ -78,7 +78,7 @@ class LatentDirections:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The shifts of the method "means": (N, D) float64, lengths (N,), and (N,) bool where there is such a shift.
 
-        Each face's own: from the mean latent of faces such as it is to the mean of such as it is to be, less what would
+        Each face's own: from the mean latent of its present class to that of the wanted class, less what would
         change the probes of the other attributes. With one covariance for all classes, the difference of two means is
         the shift of least Mahalanobis length along Fisher's linear discriminant between them (Fisher, "The use of
         multiple measurements in taxonomic problems", 1936). One direction for all faces, as `shifts` gives, does not

@@ -1,4 +1,4 @@
-"""What is known of a model and its training: what a preset keeps beside the weights."""
+"""What is known of a model and its training: a preset's metadata."""
 
 from __future__ import annotations
 

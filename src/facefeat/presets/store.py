@@ -107,7 +107,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     """The files that a preset of this configuration must have. Raises PresetError for one that is not there."""
-    # Older presets have none; one that is there must be listed as it is.
+    # Older presets have none; an existing one must be listed unchanged.
     graphs = (f"{n}.onnx" for n in (*CLASSIFIER, *DECODER))
     required = (*_REQUIRED, *(n for n in (DIRECTIONS, *graphs) if (folder / n).exists()))
     part = config.get("decoder")
@@ -327,7 +327,7 @@ def read_card(folder: Path) -> str:
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
-    """What a preset tells of its making: "card", "training" and "decoder_training", as `save_preset` takes them."""
+    """The records of a preset's training: "card", "training" and "decoder_training", as `save_preset` takes them."""
     folder = Path(folder)
     record: dict[str, Any] = {}
     try:
@@ -338,7 +338,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
                 value = read_json(folder / f"{key}.json", inside=folder)
                 record[key] = value if isinstance(value, dict) else {}
     except (OSError, ValueError) as e:
-        raise PresetError(f"preset {str(folder)!r}: cannot read what it tells of its making: {e}") from None
+        raise PresetError(f"preset {str(folder)!r}: cannot read the records of its training: {e}") from None
     return record
 
 

@@ -120,7 +120,7 @@ def _check_labels(found: Findings, kind: AttributeKind, attribute: Attribute, la
     members = kind.members(attribute, targets)
     shape = (FACES, len(kind.groups(attribute)))
     good = members.shape == shape and members.dtype == bool and members[:-1].any() and not members[-1].any()
-    found.expect(good, f"members must be {shape} bool, with nobody who is unknown", members.shape)
+    found.expect(good, f"members must be {shape} bool, without unknown labels", members.shape)
     numbers = kind.numbers(attribute, targets)
     found.expect(
         numbers.shape == (FACES,) and np.isnan(numbers[-1]), "numbers must be (N,), NaN where unknown", numbers

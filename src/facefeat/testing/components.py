@@ -34,7 +34,7 @@ def check_detector(
 ) -> Detector:
     """Check a detector: image (H, W, 3) uint8 RGB -> faces, largest first; a batch gives what one by one gives.
 
-    images: photos with faces in them, beside the made ones; each must give a face.
+    images: photos with faces, in addition to the synthetic ones; each must give a face.
     options: see `CheckOptions`. Gives the detector of the defaults. Raises ContractError with all faults.
     """
     found, configs = contract.begin("detector", component, options)
@@ -228,14 +228,14 @@ def check_preset(component: Component, **options: Unpack[CheckOptions]) -> Path:
     folder = Path()
     with found.step("build must give the path of a folder"):
         folder = Path(component.build())
-    if not found.expect(folder.is_dir(), "build must give the path of a folder that is there", repr(str(folder))):
+    if not found.expect(folder.is_dir(), "build must give the path of an existing folder", repr(str(folder))):
         found.stop_at_faults()
     before = _listing(folder)
     code = [n for n in before if not n.endswith(DATA_FILES) and n != "SHA256SUMS"]
     found.expect(not code, f"a preset is data: its files end in {', '.join(DATA_FILES)}", ", ".join(code))
     with contract.no_files(found, "loading and predicting"), found.step("the preset must load and predict"):
         _check_loading(found, folder)
-    found.expect(_listing(folder) == before, "loading and predicting must leave the folder as it is", "a change")
+    found.expect(_listing(folder) == before, "loading and predicting must not change the folder", "a change")
     found.stop_at_faults()
     return folder
 

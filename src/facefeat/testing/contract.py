@@ -25,7 +25,7 @@ from facefeat.utils.text import one_line
 ASPECTS = ("batches", "determinism", "round-trip", "precision", "gradients", "import", "files", "backends")
 """What a check looks at beyond shapes and types; `skip` takes these names."""
 BACKENDS = ("tensorflow", "jax")
-"""Where a Keras component is expected to run, unless its check is told otherwise."""
+"""Where a Keras component is expected to run, unless its check sets another."""
 HEAVY = ("keras", "tensorflow", "jax", "torch", "pandas", "sklearn", "scipy", "matplotlib", "PIL", "h5py", "mtcnn")
 """What registering a component may not import: every command of facefeat would wait for it."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -34,7 +34,7 @@ SECONDS = 300
 
 
 class CheckOptions(TypedDict, total=False):
-    """What every check takes beside its own arguments.
+    """What every check takes in addition to its own arguments.
 
     config: settings that make it small, or spare a download. changed: another value for every default of `build`; keep:
     settings that cannot have one here. skip: names in ASPECTS to leave out. module: whose import registers the
@@ -100,7 +100,7 @@ class Findings:
         try:
             yield
         except ContractError:
-            raise  # the faults are known, and nothing more can be said
+            raise  # the faults are known
         except Exception as e:  # noqa: BLE001 - an author's code may raise anything; it is reported with its traceback
             self._first = self._first or e
             self.fault(f"{wanted}. It raised {describe(e)}.")
@@ -225,9 +225,9 @@ def _plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def no_files(found: Findings, doing: str) -> Iterator[None]:
-    """Go to an empty working folder with an empty home, and note every file that is there afterwards.
+    """Go to an empty working folder with an empty home, and list every file that is in it afterwards.
 
-    Keras, matplotlib and numba keep caches of their own in the home; those are sent elsewhere.
+    Keras, matplotlib and numba keep caches of their own in the home; those go to a temporary folder.
     """
     if not found.wants("files"):
         yield

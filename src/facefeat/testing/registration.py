@@ -15,7 +15,7 @@ from facefeat.plugins.registry import Registered, Registry, get_registry
 def registered(
     components: Mapping[str, Iterable[Component]], distribution: str = "facefeat-test"
 ) -> Iterator[Registry]:
-    """Within it, these components (kind -> components) are registered beside all others, as if installed.
+    """Within it, these components (kind -> components) are registered in addition to all others, as if installed.
 
     Raises InputError for an unknown kind.
     """

@@ -3,7 +3,7 @@
     KERAS_BACKEND=jax python -m facefeat.testing.subprocess FOLDER
 
 FOLDER holds task.json: where the component is, and for each of its configurations the arguments of `build`, and
-which part of what it gives is the model. Beside it lie N.inputs.npy for the N-th, and N.weights.h5 unless it is to be
+which part of what it gives is the model. Next to it lie N.inputs.npy for the N-th, and N.weights.h5 unless it is to be
 called as in training; the outputs go to N.outputs.npz.
 """
 

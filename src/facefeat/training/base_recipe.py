@@ -48,7 +48,7 @@ class Phase(_Schedule):
     """A part of a run with an optimiser, a warm-up and a cosine decay of its own.
 
     trainable: "all", "head" (the backbone is frozen), or "last N": the head and the last N layers of the backbone that
-    have weights. A frozen layer's batch-norm statistics stay as they are.
+    have weights. A frozen layer's batch-norm statistics are not updated.
     learning_rate: 0 for the one of [train]. warmup_epochs: linear warm-up; where a file does not give it, no more than
     half of the epochs.
     """

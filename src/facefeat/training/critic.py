@@ -1,4 +1,4 @@
-"""The critic of an adversarial term: a small network that tells decoded faces from real ones, patch by patch.
+"""The critic of an adversarial term: a small network that discriminates decoded faces from real ones, patch by patch.
 
 Patches of about a fifth of a face each get a verdict of their own (Isola et al., "Image-to-image translation", CVPR
 2017, section 3.2.2), and the loss is the hinge (Lim and Ye, "Geometric GAN", 2017). Both sides are learnt in one step

@@ -1,4 +1,4 @@
-"""Recipes of decoders: a TOML file with everything that `facefeat train-decoder` depends on, beside the preset.
+"""Recipes of decoders: a TOML file with everything that `facefeat train-decoder` depends on, except the preset.
 
 The tables of a recipe are the dataclasses below and those of `base_recipe`; their fields are its keys.
 """
@@ -28,7 +28,7 @@ class DecoderLoss:
     independence: share of the variance of the head's probabilities that single numbers of the detail code explain.
     reader: the face that `swap` has the frozen head read is read the same by a second classifier, the recipe's
     `reader`: what two networks read alike is more likely to be in the picture than in the habits of one.
-    adversarial: a critic, trained beside, takes patches of the reconstruction for real (`training.critic`).
+    adversarial: a critic, trained in parallel, takes patches of the reconstruction for real (`training.critic`).
     """
 
     pixels: Weight = 1.0
@@ -76,7 +76,7 @@ class DecoderTraining(Training):
     epochs that pass before the decoder is trained to please it, 0 to 1; until then the critic learns alone.
     traverse: standard deviations that the features are moved at most before they are read again (swap, features): each
     time towards another class of one attribute, drawn at random, as an edit moves them (`training.random_traverse`);
-    what the head reads from the moved features is then what it is to read from the face. 0 leaves them as they are.
+    what the head reads from the moved features is then what it is to read from the face. 0 does not move them.
     start_share: of the weights in the end, the share of those that the run started from: a mean of the two keeps much
     of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). The best epoch is scored again.
     """
@@ -95,7 +95,7 @@ class DecoderTraining(Training):
 
 @dataclass(frozen=True)
 class DecoderRecipe(BaseRecipe):
-    """Everything that a decoder's training depends on, beside the preset whose latents it learns to read.
+    """Everything that a decoder's training depends on, except the preset whose latents it decodes.
 
     preset: the preset that it is made for; `facefeat train-decoder --preset` may name another.
     start: name or folder of a preset whose decoder the run starts from, of the same architecture; empty for random

@@ -68,7 +68,7 @@ def train_decoder(
     recipe: str | Path | DecoderRecipe,
     options: RunOptions = DEFAULTS,
 ) -> tuple[FaceDecoder, TrainingLog]:
-    """A new decoder, trained on the latents of `classifier`, which stays as it is.
+    """A new decoder, trained on the latents of `classifier`, which is not changed.
 
     It has the weights of the epoch with the highest score on the validation set (see `decoder_score`).
 

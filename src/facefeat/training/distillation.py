@@ -1,6 +1,6 @@
-"""Distillation: another network's embeddings of the training faces, or its probabilities, are learnt beside the labels.
+"""Distillation: another network's embeddings or probabilities of the training faces are learnt, and the labels.
 
-What a network knows that was trained on millions of faces, a small one with thousands of labels can't find out. A
+A network trained on millions of faces has features that thousands of labels cannot give to a small one. A
 linear layer on the latent is trained to point where the other network's embedding points; the layer is thrown away
 afterwards (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015; the measure here is the angle). Or the heads
 learn the other network's probabilities (Hinton et al., "Distilling the knowledge in a neural network", 2015): they say
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facefeat.types import FloatArray
 
 NAME = "distillation"
-"""Of its output and its targets, beside those of the attributes."""
+"""The name of its output and targets, next to those of the attributes."""
 
 
 def all_targets(distillation: Distillation, files: Sequence[str], schema: Schema) -> dict[str, FloatArray]:

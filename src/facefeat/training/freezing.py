@@ -70,7 +70,7 @@ def _trained(classifier: Classifier, trainable: str) -> tuple[list[Any], int]:
 def frozen_features(classifier: Classifier, crops: Any) -> np.ndarray:
     """(N, h, w, C) float16: the backbone's feature map of every crop, computed once and kept on disk.
 
-    crops: a CropView; the file lies beside its own and is used again by every run with the same crops and weights.
+    crops: a CropView; the file lies next to theirs and is used again by every run with the same crops and weights.
     Values beyond float16's range are clipped to it. Raises TrainingError where it cannot be written.
     """
     path = crops.path.parent.parent / f"{_FEATURES}{_key(classifier, crops)}.npy"

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and what it leaves behind."""
+"""The progress of a training run, and its log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TrainingReporter(Protocol):
-    """Hears how a run goes on; the command line draws it."""
+    """Receives the progress of a run; the command line draws it."""
 
     def started(self, epochs: int, first_epoch: int, batches: int) -> None:
         """Before the first epoch of this process."""

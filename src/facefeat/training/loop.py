@@ -101,7 +101,7 @@ class RunOptions:
 
     Attributes:
         folder: where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
-        resume: go on from the folder's checkpoint, where there is one.
+        resume: continue from the folder's checkpoint, if there is one.
         reporter: hears how it goes on.
         processes: of `join_processes`.
     """
@@ -263,7 +263,7 @@ def not_finite(
 
 
 def phase_state(model: Any, kept: Sequence[Any]) -> list[Any]:
-    """What ends with a phase: the optimiser's state, and what is trained beside the weights that are kept."""
+    """What ends with a phase: the optimiser's state, and trained weights that are not kept."""
     ours = {id(v) for v in kept}
     return [*model.optimizer.variables, *(v for v in model.trainable_variables if id(v) not in ours)]
 

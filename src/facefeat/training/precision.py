@@ -1,4 +1,4 @@
-"""The precision of a run: bfloat16 where the processor is fast at it, float32 elsewhere."""
+"""The precision of a run: bfloat16 where the processor is fast at it, else float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe's augmentation does to crops, as one picture: the originals on the left, drawn changes beside them."""
+"""What a recipe's augmentation does to crops, as one picture: originals on the left, random changes next to them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes the files and tells how it goes."""
+        """Whether this process writes the files and reports progress."""
         return self.index == 0
 
     def together(self) -> AbstractContextManager[Any]:
@@ -40,7 +40,7 @@ class Processes:
         return nullcontext() if self.distribution is None else self.distribution.scope()
 
     def check_start(self, epoch: int) -> None:
-        """That every process begins at the same epoch; each must call this, and none goes on before all have.
+        """That every process begins at the same epoch; each must call this, and none continues before all have.
 
         Raises TrainingError, in every process, where they do not: each would wait for batches that others never train.
         """
@@ -70,7 +70,7 @@ def join_processes(environment: Mapping[str, str] = os.environ) -> Processes:
     """Join the processes of this run, as the launcher's environment describes them; waits until all are there.
 
     Either the four VARIABLES, or SLURM's own (`srun` sets them, JAX reads them). Must come before anything is computed.
-    Raises InputError where the launcher said nothing, or another backend than JAX is in use; TrainingError where the
+    Raises InputError where the launcher set nothing, or another backend than JAX is in use; TrainingError where the
     others do not come.
     """
     import keras

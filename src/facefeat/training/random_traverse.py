@@ -34,7 +34,7 @@ class ClassShifts:
 
 
 def class_shifts(features: np.ndarray, targets: Mapping[str, np.ndarray], schema: Schema) -> tuple[ClassShifts, ...]:
-    """The shifts of each attribute that the features tell, by the method "means" of `LatentDirections.toward`.
+    """The shifts of each attribute that the features predict, by the method "means" of `LatentDirections.toward`.
 
     For features and targets see `latent.directions.directions_of`. Raises DataError, or InputError where nothing
     can be moved alone.
@@ -42,7 +42,7 @@ def class_shifts(features: np.ndarray, targets: Mapping[str, np.ndarray], schema
     found = directions_of(features, targets, schema, features.shape[1])
     made = [w for a in schema.attributes.values() if (w := _shifts(found, a)) is not None and w.table.any()]
     if not made:
-        raise InputError("the features of these faces tell no attribute apart from the others: traverse must be 0.")
+        raise InputError("the features of these faces predict no attribute: traverse must be 0.")
     return tuple(made)
 
 
@@ -53,7 +53,7 @@ def _shifts(found: LatentDirections, attribute: Attribute) -> ClassShifts | None
         return None
     try:
         found.shifts(rows[:1])
-    except InputError:  # the features do not tell it
+    except InputError:  # the features do not predict it
         return None
     places, bounds = np.array(names), np.zeros(0)
     axis = attribute.axis

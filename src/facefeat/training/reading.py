@@ -5,7 +5,7 @@
         epochs: Annotated[int, Range(1)] = 20
         mixed_precision: Annotated[str, OneOf(PRECISIONS, "precision")] = "auto"
 
-        def problems(self) -> Iterator[Problem]:      # optional: what no field alone can tell
+        def problems(self) -> Iterator[Problem]:      # optional: what depends on several fields
             ...
 
         def completed(self, given: Collection[str]) -> Self:      # optional: defaults that follow from other keys
@@ -16,7 +16,7 @@
             ...
 
 A field may also be another such dataclass (a table), a tuple of them (a list of tables), a mapping to them (a table of
-tables), or a mapping to anything (a table that is taken as it is).
+tables), or a mapping to anything (a table that is taken unchanged).
 """
 
 from __future__ import annotations

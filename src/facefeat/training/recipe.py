@@ -42,7 +42,7 @@ class AttributeLoss:
 
     kind: name of a loss (`facefeat plugins --kind loss`); "" for the default of the attribute's kind.
     weight: factor in the total loss. balance: "none", or weights that make up for rare classes, "inverse" or
-    "effective" (`losses.class_weights`). config: the loss's own settings, in a file keys beside these.
+    "effective" (`losses.class_weights`). config: the loss's own settings, in a file, keys next to these.
     """
 
     kind: str = ""
@@ -150,7 +150,7 @@ class Augment:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether crops come through as they are."""
+        """Whether crops are not changed at all."""
         return not (self.choices() or self.mixup or self.cutmix)
 
 

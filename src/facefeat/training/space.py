@@ -34,7 +34,7 @@ _TRUNK = ("layers", "units", "activation", "dropout", "batch_norm")
 _TRAINABLE = ["head", "last 3", "last 7", "all"]
 _OF_ONE_PHASE = ("train.epochs", "train.trainable", "train.warmup_epochs")
 _GIVEN = ("image_size", "feature_shape", "schema")
-"""What a backbone or head is given beside its settings."""
+"""What a backbone or head is given in addition to its settings."""
 _OTHERS = {"": ("trunk",), "augment": ("strength",)}
 """Keys of a space, by table, that a recipe does not have."""
 
@@ -84,7 +84,7 @@ def default_space(recipe: Recipe) -> dict[str, dict[str, Any]]:
 
 
 def check_space(space: Any, recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """The space with whole numbers where a key takes them and real ones elsewhere; every range is one, and every end
+    """The space with whole numbers where a key takes them, else real ones; every range is one, and every end
     of it and every choice makes a recipe, beside the low and beside the high ends of the others.
 
     Raises RecipeError that names the key.
@@ -166,7 +166,7 @@ def _settings(kind: str, choice: ComponentChoice) -> dict[str, str] | None:
     try:
         build = get_registry().get(kind, choice.name).component.build
         parameters = inspect.signature(build).parameters.values()
-    except (PluginError, TypeError, ValueError):  # the first is told when the model is built
+    except (PluginError, TypeError, ValueError):  # the first is reported when the model is built
         return None
     if any(p.kind == p.VAR_KEYWORD for p in parameters):
         return None

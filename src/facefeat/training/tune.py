@@ -1,8 +1,7 @@
 """Searching a recipe's space with Optuna (extra `tune`): pruned, shared between processes, resumable.
 
-The study lies in a journal file, or any database that Optuna knows; whoever runs the same command on it joins in, and
-a killed search goes on where it was, less the trial under way. The study remembers what it searches: another recipe,
-space or data set is refused.
+The study is stored in a journal file, or any database that Optuna supports. The same command joins a running search and
+resumes a killed one, except the trial under way. Another recipe, space or data set is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from facefeat.data import FaceDataset
 
 SEARCH = "facefeat search"
-"""The study's attribute that tells what it searches."""
+"""The study's attribute that records what it searches."""
 JOURNAL = "study.journal"
 
 
@@ -86,7 +85,7 @@ def check_study(
         if data is not None:
             study.set_user_attr(SEARCH, search)
         return
-    now = _flat(json.loads(json.dumps(search)))  # as it comes back: lists for tuples
+    now = _flat(json.loads(json.dumps(search)))  # as it is read back: lists for tuples
     before = _flat({part: value for part, value in stored.items() if part in search})
     found = [
         f"{key.removeprefix('recipe.')} was {_short(before, key)}, received {_short(now, key)}"
@@ -105,7 +104,7 @@ def check_study(
 def check_begin(
     recipe: Recipe, folder: Path, storage: str | None = None, seed: int = 0, space: Space | None = None
 ) -> None:
-    """Refuse a search that cannot begin or go on, before the data are read; a journal file is not made for that.
+    """Refuse a search that cannot begin or resume, before the data are read; a journal file is not made for that.
 
     Raises MissingExtraError without Optuna, InputError as `open_study` and `check_study` do.
     """
@@ -198,7 +197,7 @@ def tune(
 
 
 class TuneReporter(Protocol):
-    """Hears how a search goes on; the command line draws it."""
+    """Receives the progress of a search; the command line draws it."""
 
     def started(self, done: int, trials: int) -> None:
         """Before the first trial of this process."""
@@ -211,7 +210,7 @@ class TuneReporter(Protocol):
 
 
 class _Pruner:
-    """A TrainingReporter that tells Optuna the score of each epoch, and stops where it says so."""
+    """A TrainingReporter that reports the score of each epoch to Optuna, and stops when it prunes the trial."""
 
     def __init__(self, trial: Any, reporter: TuneReporter | None) -> None:
         self.trial, self.reporter = trial, reporter

@@ -22,7 +22,7 @@ PLOTS = (
     ("plot_parallel_coordinate", "Every trial as a line through its settings."),
 )
 FEWEST = 4
-"""Complete trials below which an importance says nothing."""
+"""Complete trials below which an importance is meaningless."""
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

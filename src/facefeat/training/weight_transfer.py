@@ -1,4 +1,4 @@
-"""Weights of a preset as the start of a run: a backbone's as they are, a decoder's for another classifier too.
+"""Weights of a preset as the start of a run: a backbone's unchanged, a decoder's also for another classifier.
 
 A decoder knows how to draw; of a classifier it knows only what each feature means. So the new features are mapped to
 the old ones by ridge regression, and the map is folded into every layer that reads latents. For crops of another
@@ -139,8 +139,8 @@ def _map_beside(model: keras.Model, layer: Any, kind: str) -> Map | None:
         for other in model.layers:
             if type(other).__name__ == kind:
                 ends = (layer.output, other.input, other.output)
-                flat, beside, shaped = ends if kind == "Reshape" else (layer.input, other.output, other.input)
-                if flat is beside and len(shaped.shape) == 4:
+                flat, follower, shaped = ends if kind == "Reshape" else (layer.input, other.output, other.input)
+                if flat is follower and len(shaped.shape) == 4:
                     return tuple(shaped.shape[1:])
     return None
 

@@ -91,7 +91,7 @@ def _swap(new: Path, target: Path, temporary: Path) -> None:
 
 
 def check_folder(folder: Path, what: str, ours: Callable[[str], bool]) -> None:
-    """Whether `atomic_folder` would write there, told before the work and not after it: it changes nothing.
+    """Whether `atomic_folder` would write there, checked before the work and not after it: it changes nothing.
 
     Raises InputError as `atomic_folder`, as far as that can be known.
     """
@@ -153,7 +153,7 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> None:
-    """Remove the temporary folders of killed writers. Had one moved the earlier target away, it is put back."""
+    """Remove the temporary folders of killed writers. If one had moved the earlier target away, it is restored."""
     with contextlib.suppress(OSError), os.scandir(parent) as found:
         left = [Path(e.path) for e in found if e.name.startswith(".") and _TEMPORARY.fullmatch(e.name)]
         for folder in left:

@@ -3,9 +3,9 @@
     path = fetch(["https://a.example/x.h5", "https://b.example/x.h5"], sha256="...", target=cache_dir() / "x.h5")
 
 A download grows in `x.h5.part` next to its target and is renamed at the end, so a target that exists is whole. Killed
-or cut off, it goes on where it stopped, if the server can do that and the file there is still the same one.
+or cut off, it resumes, if the server can do that and the file there is still the same one.
 
-Where nobody has published a hash (`sha256=None`), the hash of the first download is pinned: written to `x.h5.sha256` in
+Where no hash is published (`sha256=None`), the hash of the first download is pinned: written to `x.h5.sha256` in
 the form that `sha256sum -c` reads, and every later use must match it. That is no proof that the first download was
 right, so `check` should then look inside the file.
 """

@@ -1,4 +1,4 @@
-"""Files of strangers: opened only where they are regular, read with a bound; folders walked in a fixed order."""
+"""Untrusted files: opened only where they are regular, read with a size limit; folders listed in a fixed order."""
 
 from __future__ import annotations
 

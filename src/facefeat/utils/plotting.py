@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# Okabe and Ito's colours, told apart by people with any kind of colour vision, and by their lightness on white.
+# Okabe and Ito's colours, distinguishable with any kind of colour vision, and by their lightness on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#B8A900")
 GREY = "#7F7F7F"
 

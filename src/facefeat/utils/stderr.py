@@ -14,7 +14,7 @@ _kept: list[TextIO] = []
 
 @contextmanager
 def native_stderr_held() -> Iterator[None]:
-    """Descriptor 2 goes to a file meanwhile, shown only where an exception comes; `sys.stderr` goes on as it was."""
+    """Descriptor 2 goes to a file meanwhile, shown only where an exception comes; `sys.stderr` is not changed."""
     try:
         fd = sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):  # none, closed, or a stand-in of a test: nothing to hold

@@ -1,4 +1,4 @@
-"""Text of strangers (names, messages, cards) made safe for a terminal."""
+"""Untrusted text (names, messages, cards) made safe for a terminal."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def facefeat_losses():
 
 @hookimpl
 def facefeat_commands(cli):
-    # `cli` is a group of your own: what you add appears beside facefeat's commands, and cannot replace one of them.
+    # `cli` is a group of your own: what you add appears among facefeat's commands, and cannot replace one of them.
     import click
 
     @cli.command()

@@ -94,7 +94,7 @@ AUGMENTATIONS = (
     Augmentation("cv-color-degeneration", "RandomColorDegeneration", "towards grey", {"factor": 0.5}),
     Augmentation("cv-gaussian-blur", "RandomGaussianBlur", "blurred", {"kernel_size": 3, "factor": 1.0}),
     Augmentation("cv-hue", "RandomHue", "another hue", {"factor": 0.1}, PIXELS),
-    Augmentation("cv-jpeg", "RandomJpegQuality", "as it comes back from a JPEG", {"factor": [75, 100]}),
+    Augmentation("cv-jpeg", "RandomJpegQuality", "compressed as JPEG", {"factor": [75, 100]}),
     Augmentation("cv-posterization", "Posterization", "fewer levels of each channel", {"bits": 4}, PIXELS),
     Augmentation("cv-sharpness", "RandomSharpness", "sharper", {"factor": 0.5}, PIXELS),
     Augmentation("cv-shear", "RandomShear", "sheared", {"x_factor": 0.2, "y_factor": 0.2}),

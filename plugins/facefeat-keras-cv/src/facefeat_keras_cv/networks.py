@@ -23,7 +23,7 @@ class Network:
 def build(network: Network, /, *, image_size, trainable=True):
     """Crops (B, S, S, 3) float 0..255 -> feature map (B, S / 32, same, C). KerasCV's own rescaling to 0..1 is inside.
 
-    trainable: False keeps the weights as they are in training. Raises InputError for a size under 32.
+    trainable: False freezes the weights. Raises InputError for a size under 32.
     """
     import keras
     import keras_cv

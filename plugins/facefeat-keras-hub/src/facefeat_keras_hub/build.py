@@ -24,7 +24,7 @@ def build(network: Network, /, *, image_size: int, preset: str | None = None, tr
     handle such as "hf://keras/resnet_18_imagenet", or a folder that `save_to_preset` wrote. Names and handles are
     fetched on first use. The preset also says how its pixels are normalised; where it does not, and for random weights,
     they are put in ImageNet's standard deviations.
-    trainable: False keeps the weights as they are in training.
+    trainable: False freezes the weights.
     Raises InputError for a size that the network does not take and for a preset that is none or of another network;
     DownloadError where a preset cannot be fetched.
     """
@@ -93,7 +93,7 @@ def _fetch(constructor: Any, preset: str, what: str) -> tuple[Any, Any]:
         if remote:
             raise DownloadError(
                 f"{what}: the preset {preset!r} cannot be fetched: {_first_line(e)}. Check the connection, or give the "
-                f"folder of a preset that was fetched elsewhere. With preset = null the weights are random."
+                f"folder of a preset that was downloaded before. With preset = null the weights are random."
             ) from e
         raise InputError(f"{what}: the folder {preset!r} is no preset for it: {_first_line(e)}.") from e
     try:

@@ -17,7 +17,7 @@ class OnnxFeatures(keras.layers.Layer):
     """Crops (B, S, S, 3) -> (B, h, w, C) float32, computed by onnxruntime outside the graph.
 
     It is not saved with a model: a preset builds it again from the backbone's settings. On TensorFlow it runs in the
-    Python process and cannot be compiled by XLA, which `supports_jit` tells.
+    Python process and cannot be compiled by XLA, as `supports_jit` says.
     Raises InputError for a file or an output that does not fit.
     """
 
@@ -43,7 +43,7 @@ class OnnxFeatures(keras.layers.Layer):
         if output and output not in names:
             raise InputError(f"backbone 'onnx': no such output. Received: {output!r}. Valid: {', '.join(names)}.")
         self._output = output or names[0]
-        # One black crop tells the shape of the map, which the file may leave open.
+        # One black crop gives the shape of the map, which the file may leave open.
         self._map = self._run(np.zeros((1, size, size, 3), "float32")).shape[1:]  # (h, w, C)
 
     def _run(self, crops: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 The question is the original experiment's, which looked at six pictures of similar women, saw coordinates that changed
 with the background, and was misled: among hundreds of coordinates some change in any six pictures. Here every face is
 its own control, the coordinates are found on one half of the faces by a permutation test corrected for all of them, and
-what masking them does is measured on the other half, beside as many coordinates drawn at random.
+what masking them does is measured on the other half, and compared with as many coordinates drawn at random.
 """
 
 from __future__ import annotations

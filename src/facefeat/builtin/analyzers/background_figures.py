@@ -26,7 +26,7 @@ def draw_faces(forms: tuple[UInt8Array, UInt8Array, UInt8Array], files: list[str
 
 
 def draw_coordinates(table: pd.DataFrame, faces: int) -> Any:
-    """The background's share in each coordinate with its interval, sorted; beside it what each part goes with."""
+    """The background's share in each coordinate with its interval, sorted; next to it the correlations of each part."""
     figure = empty_figure(11.5, 4.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
     order = table.sort_values("background_share", ascending=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.types import FaceSet
 
-    # What every `analyze` takes beside the latents.
+    # What every `analyze` takes in addition to the latents.
     Labels = Mapping[str, Any]
     Model = FaceFeatureModel | None
     Faces = FaceSet | None

@@ -139,7 +139,7 @@ def _said(frame: pd.DataFrame, i: int) -> str:
 
 
 def _strengths(frame: pd.DataFrame, read: Mapping[str, Labelling], best: np.ndarray) -> Any:
-    """How many coordinates carry each attribute, and how strongly: all of them sorted; beside it the strongest."""
+    """How many coordinates carry each attribute, and how strongly: all of them sorted, and the strongest."""
     figure = empty_figure(11, 0.34 * max(len(best), 9) + 1.4)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1))
     for name, colour in zip(read, COLOURS * 9, strict=False):

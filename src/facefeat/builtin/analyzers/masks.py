@@ -22,7 +22,7 @@ def landmark_mask(alignment: Alignment, size: int, grow: float) -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFilter
 
     marks = np.asarray(alignment.landmarks)
-    corners = marks[[0, 1, 4, 3]]  # eyes, then the corners of the mouth, in the order of a walk around them
+    corners = marks[[0, 1, 4, 3]]  # eyes, then the corners of the mouth, in order around them
     centre = corners.mean(axis=0)
     wide = centre + (corners - centre) * grow
     scale = 4  # drawn larger, so that the rounding is smooth

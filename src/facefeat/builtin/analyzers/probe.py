@@ -1,4 +1,4 @@
-"""The analyzer `probe`: what a linear reader can tell of each attribute from the latents (Alain and Bengio 2016).
+"""The analyzer `probe`: how well linear probes predict each attribute from the latents (Alain and Bengio 2016).
 
 From all coordinates together: a logistic regression of the classes, and a ridge regression of an ordered attribute's
 numbers. From each coordinate alone: the class whose mean on that coordinate is nearest. All on held-out faces.
@@ -165,5 +165,5 @@ def _alone(table: pd.DataFrame, curves: Mapping[str, np.ndarray], read: Mapping[
         pane.legend(frameon=False, fontsize="small")
         plain(pane)
     panes[0].set_ylabel("balanced accuracy, held-out faces")
-    figure.suptitle(f"What single coordinates tell ({FOLDS} folds)", x=0.01, ha="left")
+    figure.suptitle(f"How well single coordinates predict ({FOLDS} folds)", x=0.01, ha="left")
     return figure

@@ -27,8 +27,8 @@ def build(
     those resample each time: four times the cost, and each blurs what a small crop can't spare.
 
     rotation: degrees either way. zoom: fraction of the size either way. shear, shift: fractions of the side either way.
-    flip: mirror half of the crops. Beyond the border the nearest pixel goes on: a black wedge would tell the model the
-    angle. Raises InputError.
+    flip: mirror half of the crops. The border is padded with the nearest pixel: a black wedge would reveal the angle to
+    the model. Raises InputError.
     """
     from keras import layers, ops, random
 

@@ -51,7 +51,7 @@ def build(*, seed: int, share: float = 0.5, low: int = 25, high: int = 40) -> An
 
 
 def jpeg(crops: Any, quality: Any) -> Any:
-    """Crops as they come back from a JPEG.
+    """Crops after JPEG compression.
 
     crops: (B, H, W, 3) of 0..255. quality: (B,) of 1..100, as libjpeg counts. Returns (B, H, W, 3) float32 of 0..255.
     """
@@ -146,4 +146,4 @@ def _between(n: int) -> np.ndarray:
     return out
 
 
-COMPONENT = Component("jpeg", build, "a share of the crops as they come back from a JPEG")
+COMPONENT = Component("jpeg", build, "compresses a share of the crops as JPEG")

@@ -102,7 +102,7 @@ def _normalise(pixels: str) -> keras.layers.Layer:
 
 
 def _stable_names(model: keras.Model) -> None:
-    """Number the layers that Keras named itself from 1 in each model: its own count goes on over the whole process."""
+    """Number the layers that Keras named itself from 1 in each model: its own counter runs over the whole process."""
     counts: dict[str, int] = {}
     for layer in model.layers:
         kind = re.sub(r"_\d+$", "", layer.name)

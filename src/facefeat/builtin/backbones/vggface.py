@@ -4,7 +4,7 @@ Parkhi, Vedaldi, Zisserman: "Deep Face Recognition", BMVC 2015. The Caffe weight
 keras-vggface, whose release holds the convolutions alone (about 59 MB). Its README says of the weights: for
 non-commercial research, Creative Commons Attribution. Crops should be 224 px, as in the paper; smaller ones work.
 
-We found no published SHA-256 of that file, and none is invented here: the hash of the first download is pinned beside
+We found no published SHA-256 of that file, and none is invented here: the hash of the first download is stored next to
 it (`facefeat.utils.download`), every later use must match it, and before it is pinned the file must hold the thirteen
 convolutions in their right shapes. If you know the hash, check the pin against it.
 """

@@ -27,7 +27,7 @@ def load_into(model: keras.Model, path: str | Path, what: str) -> None:
 
 
 def existing(path: str | Path, what: str) -> Path:
-    """The path of a file that is there. Raises InputError."""
+    """The path of an existing file. Raises InputError."""
     if not isinstance(path, str | Path) or not Path(path).expanduser().is_file():
         raise InputError(f"{what}: no such weights file. Received: {path!r}.")
     return Path(path).expanduser()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WHAT = "decoder 'detail'"
 REACH = 0.25
-"""The code is in -REACH..REACH: little beside the features, so that near latents are faces that are alike."""
+"""The code is in -REACH..REACH: small compared with the features, so that near latents are similar faces."""
 
 
 @checks.checked(WHAT)
@@ -80,7 +80,7 @@ def _resized(x: Any, before: int, after: int) -> Any:
 
     if before == after:
         return x
-    # No layer Resizing: one of Keras 3.15 puts the layers after it into training mode where nothing is said of it.
+    # No layer Resizing: one of Keras 3.15 puts the layers after it into training mode unless set otherwise.
     return ops.image.resize(x, (after, after), interpolation="bilinear", data_format=common.FORMAT)
 
 

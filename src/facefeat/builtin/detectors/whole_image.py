@@ -1,4 +1,4 @@
-"""`whole-image`: each image is one face, as it is."""
+"""`whole-image`: each image is one face, not cropped."""
 
 from __future__ import annotations
 

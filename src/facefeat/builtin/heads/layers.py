@@ -19,7 +19,7 @@ class VectorToLogits(keras.layers.Layer):
       * "number": one number a, standing for the position c + a * c with c = (outputs - 1) / 2, so that -1..1 covers the
         range; its logits are -(position - k)^2 / (2 * spread^2) for k = 0 .. outputs - 1: a discretised Gaussian.
       * "two": one number g; its logits are [0, g], whose softmax is the sigmoid of g.
-      * "block": `outputs` numbers, as they are.
+      * "block": `outputs` numbers, unchanged.
     """
 
     def __init__(self, parts: Sequence[Mapping[str, Any]], **kwargs: Any) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NONE = "none"
 FEWEST = 20
-"""Faces with, and without a class below which its probability is left as it is."""
+"""Faces with, and without a class below which its probability is not calibrated."""
 _SEPARATORS = re.compile(r"[,;|]")
 
 
@@ -48,7 +48,7 @@ class Multilabel:
         for name in (*attribute.classes, *attribute.aliases):
             if fold(name) == NONE or _SEPARATORS.search(name):
                 raise SchemaError(
-                    f"attribute {attribute.name!r}: {name!r} cannot be told from a list of classes: a class has no "
+                    f"attribute {attribute.name!r}: {name!r} cannot be parsed from a list of classes: a class has no "
                     f"',', ';' or '|' in its name, and {NONE!r} is a face to which none applies."
                 )
 

@@ -197,7 +197,7 @@ class NumberKind:
             if not self.bounded or len(rows) < FEWEST_FOR_SCALE or np.ptp(said) < 1e-9:
                 return {}
             slope, offset = np.polyfit(said, true[rows], 1)
-            # A slope below zero says that the outputs carry nothing: they are left as they are.
+            # A slope below zero says that the outputs carry no information: they are not calibrated.
             return {"scale": float(slope), "offset": float(offset)} if slope > 0 else {}
 
         def errors(rows: np.ndarray, fitted: Mapping[str, float]) -> np.ndarray:

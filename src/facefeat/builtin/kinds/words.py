@@ -8,7 +8,7 @@ from facefeat.plugins.contracts import Wording
 from facefeat.types import AttributePrediction
 
 CLEAR = 0.6
-"""A class less probable than this is told with its runner-up."""
+"""A class less probable than this is given with its runner-up."""
 
 
 def percent(p: float | None) -> str:
