@@ -1,4 +1,4 @@
-"""What `utkface-mobilenet-distilled` learns beside the labels.
+"""What `utkface-mobilenet-distilled` learns in addition to the labels.
 
     python benchmarks/distillation.py DATA PRESET[=SHARE]... [--splits CSV] [-o FILE]
 
@@ -8,7 +8,7 @@ The embeddings are dlib's (King 2017, CC0, trained on three million faces), as t
 1.7.15 (MIT) publishes its ResNet. The probabilities are a geometric mean. Each PRESET, a run such as one of
 `utkface-mobilenet`, has the SHARE that is given with it (0.5), mean over the crop and its mirror image. The rest is a
 logistic regression on these embeddings and on the features of the backbone `mobilenet` with the weights "vggface2",
-each face told by a regression that has not seen it (five folds). Both networks are fetched on first use (6 and 14 MB).
+predictions out of fold (five folds). Both networks are fetched on first use (6 and 14 MB).
 Prints the machine, and how many faces each reads as they are labelled.
 """
 

@@ -1,4 +1,4 @@
-"""Images per second into the device: facefeat's cached batches beside loading each file anew, as the original did.
+"""Images per second into the device: facefeat's cached batches, and loading each file anew as the original did.
 
     python benchmarks/input_pipeline.py UTKFace.tar [--pictures 2000] [--size 96] [--batch-size 64]
 

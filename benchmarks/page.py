@@ -3,8 +3,8 @@
     python benchmarks/page.py [DATA [PHOTOS]] [--splits CSV] [--only NAME,NAME] [--rows 1000000] [--page FILE]
 
 DATA is a labelled data set (UTKFace.tar), PHOTOS a folder. What one script prints goes between `<!-- bench:NAME -->`
-and `<!-- /bench -->`; a block that cannot be measured here stays as it is, and the reason is told. The page is written
-after every script, so that an interrupted run keeps what it has.
+and `<!-- /bench -->`; a block that cannot be measured here is not changed (the reason is printed). The page is
+written after every script, so that an interrupted run keeps what it has.
 """
 
 from __future__ import annotations

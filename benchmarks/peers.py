@@ -1,4 +1,4 @@
-"""facefeat beside DeepFace, in one run: `python benchmarks/peers.py PHOTO...`. Wants an idle machine.
+"""facefeat compared with DeepFace, in one run: `python benchmarks/peers.py PHOTO...`. Needs an idle machine.
 
 Both must be installed in the environment (`pip install deepface tf-keras`). DeepFace builds its age, gender and race
 networks with random weights here, which cost what trained ones cost: nothing is downloaded. Crops go to

@@ -2,7 +2,7 @@
 
 First the deterministic profile (cProfile) of 64 photos read as one chunk of `facefeat batch` is read, by the functions
 that do the work; then TensorFlow's own trace of the default classifier's graph, by kind of operation. Then changes that
-such profiles led to, each measured beside what was there before, in this run. Prints the machine and versions.
+such profiles led to, each compared with the code before, in this run. Prints the machine and versions.
 """
 
 from __future__ import annotations

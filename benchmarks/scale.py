@@ -4,7 +4,7 @@ First the service times of this machine are measured: reading, finding faces, cl
 of such machines is simulated (SimPy, discrete events, a chunk of 64 pictures as the unit, as in `facefeat batch`): the
 store that pictures come from answers so many requests a second, machines fetch ahead and work, one driver takes the
 rows and writes them, and machines are lost now and then. Beside each simulated rate stands that of the narrowest part
-alone: where the two agree, the formula can be trusted for sizes that nobody has simulated.
+alone: where the two agree, the formula can be trusted for sizes that were not simulated.
 """
 
 from __future__ import annotations

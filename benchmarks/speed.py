@@ -106,7 +106,7 @@ def of_photos(given: list[Path], rounds: int) -> Iterator[tuple[str, str]]:
 
 
 def starts(only: list[str], rounds: int) -> Iterator[tuple[str, str]]:
-    """Each command from its start to its help; then `predict` on one crop, on Keras and, where it is there, on ONNX."""
+    """Each command from its start to its help; then `predict` on one crop, on Keras and on ONNX Runtime."""
     import numpy as np
     from PIL import Image
 
@@ -118,19 +118,16 @@ def starts(only: list[str], rounds: int) -> Iterator[tuple[str, str]]:
     for name in only or COMMANDS:
         yield f"`facefeat {name} --help`", took(name, "--help")
     with tempfile.TemporaryDirectory() as folder:
-        crop, exported = str(Path(folder) / "crop.png"), str(Path(folder) / "model.onnx")
+        crop = str(Path(folder) / "crop.png")
         pixels = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype="uint8")
         Image.fromarray(pixels).save(crop)
         command = ["predict", crop, "--detector", "whole-image"]
-        yield "`facefeat predict` on one crop", took(*command)
-        what = "`facefeat predict --engine onnx` on one crop (the limit is 1.5)"
-        missing = [m for m in ("onnxruntime", "onnx", "tf2onnx") if importlib.util.find_spec(m) is None]
-        if missing:
-            yield what, f"not measured: {' and '.join(missing)} not installed"
-            return
-        subprocess.run([sys.executable, "-m", "facefeat", "export", "-o", exported], check=True, capture_output=True)
-        command += ["--engine", "onnx", "--model", exported]
-        yield what, took(*command)
+        what = "`facefeat predict --runtime keras` on one crop"
+        if importlib.util.find_spec("tensorflow") is None:
+            yield what, "not measured: tensorflow is not installed"
+        else:
+            yield what, took(*command, "--runtime", "keras")
+        yield "`facefeat predict` on one crop (the limit is 1.5)", took(*command)
         heavy = frameworks(*command)
         yield "of the frameworks, it imports", ", ".join(heavy) or "none"
 

@@ -191,7 +191,7 @@ def test_what_a_cluster_says_is_one_line(
     monkeypatch.setattr("facefeat.batch.run.require_extra", _without_ray)
     monkeypatch.setattr("facefeat.batch.run.read_on_cluster", give_up)
     code, _, told = said(capsys, photos, "-o", tmp_path / "f.parquet", "--engine", "ray")
-    assert (code, told.count("\n")) == (1, 1) and "go on with --resume" in told
+    assert (code, told.count("\n")) == (1, 1) and "Next: --resume" in told
 
 
 def test_the_help_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,8 +46,8 @@ def _system(address: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(address)
     except ImportError as e:
         package = re.search(r"[Ii]nstall (\S+)", str(e))
-        told = f" Next: pip install {package.group(1)}" if package else ""
-        raise MissingExtraError(f"{NO_ACCESS}{address!r}: it needs a package that is not installed.{told}") from None
+        hint = f" Next: pip install {package.group(1)}" if package else ""
+        raise MissingExtraError(f"{NO_ACCESS}{address!r}: it needs a package that is not installed.{hint}") from None
     except Exception as e:  # noqa: BLE001 - each file system raises its own errors, and many may be installed
         raise InputError(_unopened(address, e)) from None
 

@@ -90,8 +90,8 @@ def run_batch(
         pass
     if not plan.count:
         shards = shards_in(given)
-        told = f" Its tars or Parquet files are read where a glob names them: {shards!r}" if shards else ""
-        raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.{told}")
+        hint = f" Its tars or Parquet files are read where a glob names them: {shards!r}" if shards else ""
+        raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.{hint}")
     with Run(Path(output), _facts(settings, plan), plan.count, settings.chunk, resume, retry_failed) as run:
         seen = InputDigest()
         report = progress or (lambda done, total: None)

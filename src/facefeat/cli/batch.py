@@ -72,7 +72,7 @@ def batch(
         raise click.UsageError("no input given. Such as: facefeat batch photos/ -o faces.parquet")
     require_extra(engine)
     began = time.perf_counter()
-    # Whatever Keras, a detector or Ray prints: standard output carries results alone.
+    # Whatever Keras, a detector or Ray prints: standard output has results only.
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:
         from facefeat.batch import Cluster, run_batch
 
@@ -80,7 +80,7 @@ def batch(
 
         def show(count: int, total: int) -> None:
             nonlocal bar, shown
-            if bar is None:  # everything is checked; whoever has mistyped something has not waited for TensorFlow
+            if bar is None:  # everything is checked: errors come before the slow start of the model
                 bar = stack.enter_context(progress("reading pictures", total))
             bar.advance(count - shown, "reading pictures")
             shown = count

@@ -77,7 +77,7 @@ def predict(
     check_model(preset, detector)
     marker = None if annotate is None else _Annotator(annotate, found.files)
     out = sys.stdout
-    # Whatever Keras, a detector or a plugin prints: standard output carries results alone.
+    # Whatever Keras, a detector or a plugin prints: standard output has results only.
     with contextlib.redirect_stdout(sys.stderr), progress("reading the model", len(found.files)) as bar:
         # Where no input exists, that is reported without a model; only CSV needs its schema for the columns.
         needed = as_csv or any(os.path.exists(f) for f in found.files)

@@ -44,8 +44,8 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     processes = join_processes() if distributed else ALONE
     model = FaceFeatureModel.from_recipe(chosen)  # the mistakes in the settings of components
     console = Console(stderr=True, quiet=not processes.leads)
-    told = f"; {processes.count} processes" * distributed
-    training, validation = run.read(console, chosen.schema, chosen.name, told)
+    suffix = f"; {processes.count} processes" * distributed
+    training, validation = run.read(console, chosen.schema, chosen.name, suffix)
     make_output(run.output)
     with bars(console) as progress:
         to: dict[str, Any] = {"folder": run.output, "resume": run.resume, "processes": processes}

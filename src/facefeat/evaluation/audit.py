@@ -159,7 +159,7 @@ def run_audit(
         mistakes[name] = [Mistake(files[i], words, f"{label:g}" if isinstance(label, float) else str(label), crop)
                           for i, words, label, crop in shown]  # fmt: skip
     mistakes = {name: listed for name, listed in mistakes.items() if listed}
-    told = {
+    details = {
         "version": __version__,
         "dataset": dataset.name,
         "data_licence": dataset.licence,
@@ -172,7 +172,7 @@ def run_audit(
         "calibration": classifier.calibration.to_dict(),
         **(about or {}),
     }
-    return Audit(about=told, mistakes=mistakes, map=face_map, **found)
+    return Audit(about=details, mistakes=mistakes, map=face_map, **found)
 
 
 def measure(

@@ -30,7 +30,7 @@ def linear_head(classifier: Classifier) -> dict[str, np.ndarray] | None:
     features = np.random.default_rng(0).gamma(0.5, 4.0, (8, h, w, d)).astype("float32")
     real = classifier.logits_of(features)
     for name, matrix in matrices.items():
-        told = features.mean(axis=(1, 2)) @ matrix + bias[name]
-        if not np.allclose(real[name], told, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(told).max()))):
+        linear = features.mean(axis=(1, 2)) @ matrix + bias[name]
+        if not np.allclose(real[name], linear, rtol=1e-3, atol=1e-3 * max(1.0, float(np.abs(linear).max()))):
             return None
     return matrices

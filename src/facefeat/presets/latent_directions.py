@@ -127,7 +127,7 @@ class LatentDirections:
         Each leaves the other asked probes, and all probes of attributes that are not asked, unchanged.
         method: "least" takes, of all such shifts, the one of least Mahalanobis length: with S the covariance of the
         features and C the probes, S C^T (C S C^T)^-1. It moves all that goes with the attribute among real faces.
-        "orthogonal" takes the probe's own normal, and out of it what it shares with the others' (InterFaceGAN, Shen
+        "orthogonal" takes the probe's normal, orthogonal to those of the others (InterFaceGAN, Shen
         et al., CVPR 2020). "means" is "least" here, where no face is given; see `toward`.
         Lengths are in standard deviations of the faces: of the Mahalanobis distance for "least",
         along the shift for "orthogonal".

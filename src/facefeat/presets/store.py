@@ -68,7 +68,7 @@ def find_preset(value: str | Path | None) -> Path:
 
 def _check_is_preset(folder: Path) -> None:
     if not (folder / "config.json").is_file():
-        inside = folder / "preset"  # whoever gives the folder of a run means what it holds
+        inside = folder / "preset"  # the folder of a run: its preset is meant
         hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""
         raise PresetError(
             f"{str(folder)!r} is no preset: the file 'config.json' is missing.{hint} Valid: a name that "

@@ -6,7 +6,7 @@
     def test_tiny():
         check_backbone(COMPONENT, changed={"width": 8})
 
-A check builds the component, runs it as facefeat does, and raises `ContractError` with everything that is amiss: what
+A check builds the component, runs it as facefeat does, and raises `ContractError` with every fault: what
 the contract wants, and what came. Under pytest the same checks are fixtures, so that nothing need be imported:
 
     def test_tiny(check_backbone):

@@ -154,8 +154,8 @@ def _check_answers(found: Findings, kind: AttributeKind, attribute: Attribute, t
         judged = kind.judged(attribute, answers, targets)
         found.expect(judged is None or isinstance(judged, Judged), "judged must give a Judged or None", judged)
         found.expect(kind.mistakes(attribute, answers, targets).ndim == 1, "mistakes must be rows (M,)")
-    nobody = kind.score(attribute, answers, np.full_like(targets, np.nan), np.ones((2, FACES)))
-    found.expect(nobody == {}, "score must be empty where no label is known", nobody)
+    unlabelled = kind.score(attribute, answers, np.full_like(targets, np.nan), np.ones((2, FACES)))
+    found.expect(unlabelled == {}, "score must be empty where no label is known", unlabelled)
     cost = np.asarray(kind.divergence(attribute, outputs, outputs[::-1].copy()))
     same = np.asarray(kind.divergence(attribute, outputs, outputs))
     good = cost.shape == (FACES,) and (cost >= -1e-5).all() and np.abs(same).max() < 1e-4

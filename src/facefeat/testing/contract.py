@@ -234,11 +234,11 @@ def no_files(found: Findings, doing: str) -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="facefeat-check-") as made:
         root = Path(made).resolve()
-        work, home, aside = root / "work", root / "home", root / "aside"
-        for folder in (work, home, aside):
+        work, home, caches = root / "work", root / "home", root / "caches"
+        for folder in (work, home, caches):
             folder.mkdir()
         before, where = dict(os.environ), os.getcwd()
-        os.environ.update(_homes(home, aside))
+        os.environ.update(_homes(home, caches))
         os.chdir(work)
         try:
             yield
@@ -249,10 +249,10 @@ def no_files(found: Findings, doing: str) -> Iterator[None]:
             note_files(found, doing, work, home)
 
 
-def _homes(home: Path, aside: Path) -> dict[str, str]:
+def _homes(home: Path, caches: Path) -> dict[str, str]:
     own = {k: str(home) for k in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")}
     own |= {f"XDG_{k}_HOME": str(home / f".{k.lower()}") for k in ("CACHE", "CONFIG", "DATA", "STATE")}
-    return own | {k: str(aside) for k in ("KERAS_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")}
+    return own | {k: str(caches) for k in ("KERAS_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")}
 
 
 def note_files(found: Findings, doing: str, *folders: Path) -> None:
@@ -294,9 +294,9 @@ def _import_faults(module: str, requires: tuple[str, ...]) -> tuple[tuple[str, .
     )
     with tempfile.TemporaryDirectory(prefix="facefeat-check-") as made:
         root = Path(made).resolve()
-        for part in ("work", "home", "aside"):
+        for part in ("work", "home", "caches"):
             (root / part).mkdir()
-        env = {**_elsewhere_env(), **_homes(root / "home", root / "aside")}
+        env = {**_isolated_env(), **_homes(root / "home", root / "caches")}
         done = run([sys.executable, "-c", code, module], env, root / "work")
         if done.returncode != 0:
             return (), last_error(done.stderr)
@@ -313,7 +313,7 @@ def _import_faults(module: str, requires: tuple[str, ...]) -> tuple[tuple[str, .
     return tuple(faults), ""
 
 
-def _elsewhere_env() -> dict[str, str]:
+def _isolated_env() -> dict[str, str]:
     """The environment of another process that finds the same modules, wherever it runs."""
     path = os.pathsep.join(str(Path(p).resolve()) for p in sys.path if p and Path(p).exists())
     return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -385,6 +385,6 @@ def locate(kind: str, component: Component) -> dict[str, Any] | None:
 def on_backend(backend: str, task: Mapping[str, Any], folder: Path) -> str:
     """Run `facefeat.testing.subprocess` on another Keras backend; "" where it went well, else its error."""
     (folder / "task.json").write_text(json.dumps(dict(task)), "utf-8")
-    env = {**_elsewhere_env(), "KERAS_BACKEND": backend}
+    env = {**_isolated_env(), "KERAS_BACKEND": backend}
     done = run([sys.executable, "-m", "facefeat.testing.subprocess", str(folder)], env, folder)
     return "" if done.returncode == 0 else last_error(done.stderr)

@@ -48,10 +48,10 @@ class Processes:
             return
         found = gathered(epoch)
         if len(set(found)) > 1:
-            told = ", ".join(f"process {i} at epoch {e + 1}" for i, e in enumerate(found))
+            listed = ", ".join(f"process {i} at epoch {e + 1}" for i, e in enumerate(found))
             raise TrainingError(
-                f"the processes would start at different epochs: {told}. With --resume, --output must be a folder that "
-                "all of them see. Put it on shared storage, or copy checkpoint.npz and best.npz to every machine."
+                f"the processes would start at different epochs: {listed}. With --resume, --output must be a folder "
+                "that all of them see. Put it on shared storage, or copy checkpoint.npz and best.npz to every machine."
             )
 
 

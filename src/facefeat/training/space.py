@@ -85,7 +85,7 @@ def default_space(recipe: Recipe) -> dict[str, dict[str, Any]]:
 
 def check_space(space: Any, recipe: Recipe) -> dict[str, dict[str, Any]]:
     """The space with whole numbers where a key takes them, else real ones; every range is one, and every end
-    of it and every choice makes a recipe, beside the low and beside the high ends of the others.
+    of it and every choice makes a recipe, with the low and with the high ends of the others.
 
     Raises RecipeError that names the key.
     """

@@ -135,7 +135,7 @@ class _Job:
         if not self.target.exists():
             return False
         if not self.target.is_file():
-            raise DownloadError(f"{str(self.target)!r} is in the way: it is no file.")
+            raise DownloadError(f"{str(self.target)!r} exists and is not a file.")
         if problem := self.mismatch(self.target):
             raise DownloadError(f"{str(self.target)!r} {problem}. Delete it, and it is fetched again.")
         if not self.sha256 and not self.pin.is_file():
@@ -306,7 +306,7 @@ def _lock(job: _Job) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        if job.target.exists():  # whoever waits for the lock finds the target; before that it must stay
+        if job.target.exists():  # another process that waits for the lock finds the target; until then it must stay
             path.unlink(missing_ok=True)
 
 

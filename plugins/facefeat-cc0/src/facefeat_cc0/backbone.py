@@ -60,7 +60,7 @@ def _age(x):
 
 
 def _residual(x, filters, name):
-    """Two convolutions beside the map itself."""
+    """Two convolutions in parallel with the identity."""
     from keras import layers
 
     y = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"{name}_a")(x)

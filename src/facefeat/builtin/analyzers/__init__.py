@@ -108,7 +108,7 @@ def _background(
 
     grow: how much larger than that hull the face is. fill: what stands in for what is hidden, "mean" (grey) or "black".
     limit: faces at most, drawn at random. draws: of random coordinates to compare with. top: mask so many, those
-    with the highest share of the background; 0 masks what carries it significantly. Raises InputError.
+    with the highest share of the background; 0 masks those that encode it significantly. Raises InputError.
     """
     from facefeat.builtin.analyzers.background import Background
 
@@ -128,7 +128,7 @@ def _background(
 _NEEDS: dict[str, Any] = {"requires": ("matplotlib",), "extra": "facefeat[plots]"}
 
 COMPONENTS = [
-    Component("pca", _pca, "the directions in which latents vary most, and what they carry", **_NEEDS),
+    Component("pca", _pca, "the directions in which latents vary most, and what they explain", **_NEEDS),
     Component("tsne", _tsne, "a map of the latents in two dimensions, which keeps neighbours together", **_NEEDS),
     Component("directions", _directions, "the direction in the latent space that changes an attribute", **_NEEDS),
     Component("probe", _probe, "how well a linear probe predicts each attribute from the latents", **_NEEDS),
@@ -137,6 +137,6 @@ COMPONENTS = [
     ),
     Component("neighbours", _neighbours, "the nearest faces of each face, and how often they share a class", **_NEEDS),
     Component(
-        "background", _background, "which coordinates carry the background, and what masking them does", **_NEEDS
+        "background", _background, "which coordinates encode the background, and the effect of masking them", **_NEEDS
     ),
 ]

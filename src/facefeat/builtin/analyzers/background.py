@@ -1,4 +1,4 @@
-"""The analyzer `background`: which coordinates of the latent carry what is around a face, and what they are good for.
+"""The analyzer `background`: which coordinates of the latent encode the background, and their effect on predictions.
 
 The question is the original experiment's, which looked at six pictures of similar women, saw coordinates that changed
 with the background, and was misled: among hundreds of coordinates some change in any six pictures. Here every face is

@@ -44,7 +44,7 @@ def draw_coordinates(table: pd.DataFrame, faces: int) -> Any:
     left.set_ylim(0, 1)
     left.set_xlabel("coordinates, most background first")
     left.set_ylabel("background's share of the change")
-    left.set_title(f"What coordinates carry (95 % intervals, {faces} faces)", loc="left")
+    left.set_title(f"What coordinates encode (95 % intervals, {faces} faces)", loc="left")
     left.legend(frameon=False, title="p < 0.05, corrected for all coordinates")
     right.axhline(0, color=GREY, linewidth=0.8)
     right.axline((0, 0), slope=1, color="black", linestyle="--", linewidth=1)

@@ -2,7 +2,7 @@
 
 Keys and values are projections of the feature map, shared by the attributes; keys also carry learnt positions, because
 where something is on an aligned face says what it is. An attribute's logits read the latent (the mean over all places)
-beside what its queries found, so the head can never be worse informed than a linear one.
+in addition to what its queries found, so the head can never be worse informed than a linear one.
 """
 
 from __future__ import annotations

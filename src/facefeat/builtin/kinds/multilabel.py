@@ -109,10 +109,10 @@ class Multilabel:
     def say(self, name: str, prediction: AttributePrediction) -> Wording:
         if prediction.abstained:
             return Wording(f"{name} {prediction.label}", (prediction.label,), prediction.label)
-        told = [f"{c} {percent(prediction.probabilities[c])}" for c in prediction.labels]
-        told = told or [f"{NONE} {percent(prediction.probability)}"]
-        text = ", ".join(told)
-        return Wording(text if prediction.labels else f"{name} {text}", tuple(told), text)
+        lines = [f"{c} {percent(prediction.probabilities[c])}" for c in prediction.labels]
+        lines = lines or [f"{NONE} {percent(prediction.probability)}"]
+        text = ", ".join(lines)
+        return Wording(text if prediction.labels else f"{name} {text}", tuple(lines), text)
 
     def width(self, attribute: Attribute) -> int:
         return max(len(c) + 5 for c in (*attribute.classes, NONE))

@@ -170,12 +170,12 @@ class NumberKind:
     def say(self, name: str, prediction: AttributePrediction) -> Wording:
         decimals, between = max(prediction.digits - 1, 0), prediction.interval
         value = math.nan if prediction.value is None else prediction.value
-        told = f"{number(value, decimals)} {prediction.unit}".rstrip()
-        lines = [told]
+        short = f"{number(value, decimals)} {prediction.unit}".rstrip()
+        lines = [short]
         if between is not None:
             ends = " to ".join(number(v, decimals) for v in (between.low, between.high))
             lines.append(f"{ends} ({between.coverage:.0%})")
-        return Wording(told if prediction.unit == YEARS else f"{name} {told}", tuple(lines), ", ".join(lines))
+        return Wording(short if prediction.unit == YEARS else f"{name} {short}", tuple(lines), ", ".join(lines))
 
     def width(self, attribute: Attribute) -> int:
         ends = max(len(f"{v:g}") for v in attribute.options["range"]) + 2

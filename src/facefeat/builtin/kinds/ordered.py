@@ -135,8 +135,8 @@ class Ordered(Categorical):
         if prediction.value is None:
             return replace(words, short=f"{name} {words.short}")
         years, between = number(prediction.value), prediction.interval
-        told = prediction.label if prediction.abstained else f"{prediction.label} {percent(prediction.probability)}"
-        lines = [f"{years} ({told})"]
+        label = prediction.label if prediction.abstained else f"{prediction.label} {percent(prediction.probability)}"
+        lines = [f"{years} ({label})"]
         if between is not None:
             low, high = number(between.low), number(between.high)
             lines.append(f"{low if low == high else f'{low}-{high}'} ({between.coverage:.0%})")

@@ -27,9 +27,9 @@ def class_words(prediction: AttributePrediction) -> Wording:
     """The most probable class, and the next one where the first is no clear answer: "White 45% or Asian 40%"."""
     if prediction.abstained:
         return Wording(prediction.label, (prediction.label,), prediction.label)
-    told = [f"{prediction.label} {percent(prediction.probability)}"]
+    lines = [f"{prediction.label} {percent(prediction.probability)}"]
     others = [(p, c) for c, p in prediction.probabilities.items() if c != prediction.label and math.isfinite(p)]
     if others and not (prediction.probability or 0) >= CLEAR:
         p, c = max(others, key=lambda pc: pc[0])
-        told.append(f"{c} {percent(p)}")
-    return Wording(told[0], tuple(told), " or ".join(told))
+        lines.append(f"{c} {percent(p)}")
+    return Wording(lines[0], tuple(lines), " or ".join(lines))
