@@ -1,4 +1,4 @@
-"""`FaceFeatureModel`: the one object that users hold. It delegates; what it does is in the modules that it names."""
+"""`FaceFeatureModel`: the main object of the API. It only delegates to the modules that it names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class FaceFeatureModel:
-    """Predicts age, gender and race from faces, and opens the latent space that it does so in.
+    """Predicts attributes of faces, such as age, gender and race, and gives access to its latent space.
 
     Example:
         >>> model = FaceFeatureModel.from_preset()
@@ -153,7 +153,7 @@ class FaceFeatureModel:
 
     @property
     def classifier(self) -> Classifier:
-        """Its backbone and head, with what their outputs mean."""
+        """Its backbone and head, with schema and calibration."""
         return self._classifier
 
     @property
@@ -178,7 +178,7 @@ class FaceFeatureModel:
 
     @property
     def has_decoder(self) -> bool:
-        """Whether `decode`, `reconstruct` and what builds on them will work."""
+        """Whether it has a decoder: `decode`, `reconstruct`, `morph`, `edit` and `compose` need one."""
         return self._parts.has_decoder
 
     @property
@@ -200,7 +200,7 @@ class FaceFeatureModel:
 
     @property
     def encoder_hash(self) -> str:
-        """SHA-256 (hex) of what makes its latents; see `networks.fingerprint.encoder_hash`."""
+        """SHA-256 (hex) of the networks that compute its latents; see `networks.fingerprint.encoder_hash`."""
         from facefeat.networks.fingerprint import encoder_hash
 
         return encoder_hash(self._classifier, self.decoder if self.has_decoder else None)
@@ -262,7 +262,7 @@ class FaceFeatureModel:
             method: "auto", "gradient" or "attention".
 
         Raises:
-            InputError: for an attribute, class or method that there is not.
+            InputError: for an unknown attribute, class or method.
         """
         from facefeat.latent.explain import explain
 
@@ -289,7 +289,7 @@ class FaceFeatureModel:
         return self.decoder.draw(latents)
 
     def reconstruct(self, crops: UInt8Array) -> UInt8Array:
-        """(N, H, W, 3) uint8 crops -> (N, S, S, 3) uint8: what their latents hold. Raises as `encode` and `decode`."""
+        """(N, H, W, 3) uint8 crops -> (N, S, S, 3) uint8, decoded from their latents. Raises as `encode` and `decode`."""
         self.require_decoder()
         return self.decode(self.encode(crops))
 
@@ -331,7 +331,7 @@ class FaceFeatureModel:
         Args:
             crops: (K, H, W, 3) uint8, K at least 2.
             large: (K, T, T, 3) uint8, the same faces cut at another size, which the frames then have.
-            steps: frames, all stretches together.
+            steps: frames in all.
             path: "linear" or "spherical", from latent to latent; see `latent.interpolate.latent_path`.
             easing: "smooth", slow near each face, or "none".
             bounce: whether the way back is appended, for an endless loop.
@@ -411,7 +411,7 @@ class FaceFeatureModel:
             processes: of `training.processes.join_processes`, where several train one model.
 
         Raises:
-            TrainingError, RecipeError, DataError: where it cannot be trained so.
+            TrainingError, RecipeError, DataError: where it cannot be trained.
         """
         from facefeat.training import train as fit
         from facefeat.training.loop import RunOptions
@@ -442,7 +442,7 @@ class FaceFeatureModel:
             folder, resume: as of `fit`.
 
         Raises:
-            TrainingError, RecipeError, DataError: where it cannot be trained so.
+            TrainingError, RecipeError, DataError: where it cannot be trained.
         """
         from facefeat.training import train_decoder
         from facefeat.training.loop import RunOptions

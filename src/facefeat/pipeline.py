@@ -1,4 +1,4 @@
-"""From photos to faces: decode, detect, align, predict; one bad photo costs only itself."""
+"""From photos to faces: decode, detect, align, predict; a bad photo does not affect the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_SIDE = 4096
 
 
 class Geometry(Protocol):
-    """What says how a face becomes a crop: a model, a Classifier, or an exported one."""
+    """What defines the geometry of crops: a model or a Classifier."""
 
     @property
     def image_size(self) -> int:
@@ -39,7 +39,7 @@ class Geometry(Protocol):
 
 
 class Reader(Geometry, Protocol):
-    """What reads aligned crops: a Classifier, or an exported model."""
+    """What predicts from aligned crops: a Classifier."""
 
     def predict(self, crops: UInt8Array, /) -> FaceBatch:
         """(N, S, S, 3) uint8 -> calibrated predictions."""
@@ -108,7 +108,7 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
 def faces_of(images: Sequence[UInt8Array], detector: Detector, geometry: Geometry) -> list[list[Face] | str]:
     """The faces of each (H, W, 3) uint8 image with their crops, or the reason why there are none: one sentence.
 
-    Only what is wrong with a picture is a reason; what facefeat itself says of the detector (a missing extra) is
+    Only faults of the picture are reasons; errors of the detector itself (a missing extra) are
     raised.
     """
     return [_aligned(image, faces, geometry) for image, faces in zip(images, _detect(images, detector), strict=True)]

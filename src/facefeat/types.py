@@ -80,7 +80,7 @@ class Axis:
 
     unit: "years", "classes", "degrees". low, high: its ends.
     positions: (G,) where each group of the attribute lies. edges: (G - 1,) where one group ends and the next begins.
-    near: how close counts as reached. reach: over how much, at least, a direction is looked at.
+    near: how close counts as reached. reach: the least distance over which a direction is measured.
     """
 
     unit: str
@@ -162,7 +162,7 @@ class AttributePrediction:
 
 @dataclass(frozen=True)
 class FaceResult:
-    """One face of an image: where it is and what the model reads from it."""
+    """One face of an image: its place and the predictions."""
 
     face: Face
     attributes: Mapping[str, AttributePrediction]
@@ -233,7 +233,7 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class Answers:
-    """What is read of one attribute of N faces.
+    """The predictions of one attribute for N faces.
 
     labels: (N,) str and classes, K names: as of AttributePrediction. probabilities: (N, K) float32, calibrated.
     confidence: (N,) float32, the probability of the answer; None where the kind has none.
@@ -308,7 +308,7 @@ def _joined(parts: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str,
 class FaceBatch:
     """Predictions for N crops, column by column.
 
-    answers: attribute -> Answers. The mappings below are views of them: attribute -> what it has of that name.
+    answers: attribute -> Answers. The mappings below are views of them, by attribute.
     """
 
     answers: Mapping[str, Answers]

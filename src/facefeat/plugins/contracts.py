@@ -10,12 +10,12 @@
 | augmentation | `build(*, seed, **config)`: Keras layer, crops (B, S, S, 3) 0..255 -> the same shape: changed when |
 |  | called with `training=True`, passed through otherwise |
 | analyzer | an object with `analyze(latents, labels, model=None) -> Analysis` |
-| attribute_kind | an `AttributeKind`: all that differs between a class, a number, a list of classes |
+| attribute_kind | an `AttributeKind`: all that differs between sorts of attributes |
 | loss | `build(*, attribute, **config)`: `(targets (B, T), outputs (B, attribute.outputs)) -> (B,)` float32 |
 | preset | `build()`: the folder of the preset, a path |
 
 `build` takes keyword-only, JSON-able configuration (a head's `schema` aside) and does its heavy imports inside, so that
-registering a component costs nothing.
+registering a component is cheap.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Component:
     """A named building block.
 
     name: lower-case words joined by hyphens, such as "mlp".
-    build: makes the thing; see the table above for what each kind takes and gives.
+    build: builds it; see the table above for what each kind takes and gives.
     summary: one line for `facefeat plugins`.
     requires: importable module names that `build` needs beyond the core, such as ("umap",).
     extra: what to `pip install` where one of them is missing, such as "facefeat[video]".
@@ -60,7 +60,7 @@ class Component:
 
 @dataclass(frozen=True)
 class DetailDecoder:
-    """What a decoder's `build(*, latent_dim=D, ...)` gives where the classifier's features alone are too little.
+    """What a decoder's `build(*, latent_dim=D, ...)` gives where the classifier's features alone do not suffice.
 
     The latent is then [attribute features (D), detail code (K)].
     decoder: Keras model, latents (B, D + K) -> crops (B, S, S, 3) float32 in 0..1.
@@ -89,7 +89,7 @@ class Analyzer(Protocol):
     """Studies latents.
 
     Where `analyze` also takes `faces`, it gets the `FaceSet` that the latents are of, or None: file names, exact ages,
-    crops. One that cannot do without model and faces says so by an attribute `needs_faces = True`.
+    crops. One that needs model and faces has an attribute `needs_faces = True`.
     """
 
     def analyze(
@@ -103,7 +103,7 @@ class Analyzer(Protocol):
 class Parsed:
     """A label that was read. target: T numbers, as of `AttributeKind.parse`.
 
-    repaired: what a spreadsheet had damaged it to be and what it was read as, "9-Mar as 3-9"; "" where unchanged.
+    repaired: how it was damaged by a spreadsheet and repaired, "9-Mar as 3-9"; "" where unchanged.
     """
 
     target: tuple[float, ...]
@@ -112,7 +112,7 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Wording:
-    """An answer in words. short: "41 years", for captions. lines: all worth telling, for the cell of a table.
+    """An answer as text. short: "41 years", for captions. lines: all of it, for the cell of a table.
 
     text: `lines` as one, for a plain line.
     """
@@ -140,7 +140,7 @@ class AttributeKind(Protocol):
     """All that differs between attributes of different sorts. It has no state: `attribute` is the schema's.
 
     Targets are labels as numbers: (N, T) float32, NaN where unknown. Outputs are those of a head: (N, M) with
-    M = `outputs(attribute)`. Answers are what is read of the outputs. Weights (B, N) count each face so often.
+    M = `outputs(attribute)`. Answers are postprocessed outputs. Weights (B, N) count each face so often.
 
     keys: those of a schema's table that the kind knows. measures: suffix of a metric, "accuracy" -> (its title, what it
     means). tolerances: output of `graph` -> how far an exported file may be from the model.
@@ -209,7 +209,7 @@ class AttributeKind(Protocol):
         ...
 
     def say(self, name: str, prediction: AttributePrediction) -> Wording:
-        """One answer in words. name: the attribute's, for where the answer alone would not tell what it is about."""
+        """One answer as text. name: the attribute's, for answers that are unclear without it."""
         ...
 
     def width(self, attribute: Attribute) -> int:
@@ -221,7 +221,7 @@ class AttributeKind(Protocol):
     def calibrate(
         self, attribute: Attribute, outputs: np.ndarray, targets: np.ndarray, coverage: float, seed: int
     ) -> dict[str, Any]:
-        """What makes the probabilities and intervals of `read` hold; JSON-able, `measured` for the record only."""
+        """The calibration of the probabilities and intervals of `read`; JSON-able, `measured` for the record only."""
         ...
 
     def check_calibration(self, attribute: Attribute, value: Mapping[str, Any]) -> dict[str, Any]:
