@@ -289,7 +289,7 @@ class FaceFeatureModel:
         return self.decoder.draw(latents)
 
     def reconstruct(self, crops: UInt8Array) -> UInt8Array:
-        """(N, H, W, 3) uint8 crops -> (N, S, S, 3) uint8, decoded from their latents. Raises as `encode` and `decode`."""
+        """(N, H, W, 3) uint8 crops -> (N, S, S, 3) uint8, decoded from their latents. Raises as both."""
         self.require_decoder()
         return self.decode(self.encode(crops))
 
