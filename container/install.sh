@@ -7,8 +7,8 @@ if [ $# -lt 2 ]; then
   exit 2
 fi
 target=$1 source=$2 gpu=${3:-0}
-# What every command needs; not `jax` (another backend) and `scale` (Ray), which want several machines or a GPU.
-extras=audit,batch,demo,export,onnx,plots,search,tune,video
+# What every command needs; not `jax` and `torch` (other backends) and `scale` (Ray), for several machines.
+extras=audit,batch,demo,export,plots,search,tune,video
 
 python3 -m venv "$target"
 "$target/bin/pip" install --no-cache-dir --quiet "$source[$extras]"

@@ -260,7 +260,7 @@ def test_the_command_fetches_and_imports(
     ("args", "code", "message"),
     [
         (["fareface"], 2, "Did you mean 'fairface'"),
-        (["utkface"], 2, "given out by its authors on request"),
+        (["utkface"], 2, "available from its authors on request"),
         (["fairface", "--margin", "0.5"], 2, "'0.5' is not one of"),
         (["fairface", "-o", "{folder}/ff"], 1, "By hand"),
         (["fairface", "-o", "{folder}/file/ff"], 1, "Give another --output"),

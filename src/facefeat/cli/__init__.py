@@ -25,7 +25,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "predict": Lazy("facefeat.cli.predict", "predict", "Age, gender and race of every face in photos."),
     "batch": Lazy("facefeat.cli.batch", "batch", "Every face of a million pictures into one table, resumable."),
-    "demo": Lazy("facefeat.cli.demo", "demo", "Open the demo in the browser: classify, morph, edit, explore."),
+    "demo": Lazy("facefeat.cli.demo", "demo", "Classify, morph and edit faces in the browser."),
     "presets": Lazy("facefeat.cli.presets", "presets", "List the trained models that are installed."),
     "data": Lazy("facefeat.cli.data", "data", "Download, import and explore labelled faces."),
     "train": Lazy("facefeat.cli.train", "train", "Train a model by a recipe."),
@@ -43,7 +43,7 @@ COMMANDS = {
     "analyze": Lazy("facefeat.cli.analyze", "analyze", "Study the latents of labelled faces."),
     "explain": Lazy("facefeat.cli.explain", "explain", "Show where the model looked in a face."),
     "index": Lazy("facefeat.cli.index", "index", "Put the latents of many faces into an index."),
-    "similar": Lazy("facefeat.cli.similar", "similar", "Find the faces of an index that are most similar to one."),
+    "similar": Lazy("facefeat.cli.similar", "similar", "Find the most similar faces of an index."),
     "export": Lazy("facefeat.cli.export", "export", "Write a model as ONNX, LiteRT or SavedModel."),
     "plugins": Lazy("facefeat.cli.plugins", "plugins", "List components, and plugins that did not load."),
 }
