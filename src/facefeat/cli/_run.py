@@ -120,7 +120,7 @@ def repeated(command: str, recipe: str, **options: Any) -> str:
 def check_output(output: Path, resume: bool) -> None:
     """Call before the data are read.
 
-    Raises InputError where the folder of a run cannot be made, or holds one already and this is not to go on with it.
+    Raises InputError where the folder of a run cannot be made, or holds one already and --resume is not given.
     """
     from facefeat.errors import InputError
     from facefeat.utils.atomic import check_writable

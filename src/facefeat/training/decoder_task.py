@@ -38,7 +38,7 @@ def check_named(recipe: DecoderRecipe) -> None:
         )
     if recipe.train.start_share and not recipe.start:
         raise TrainingError(
-            f"start_share = {recipe.train.start_share}: {recipe.name!r} goes on from another run's decoder. Next: "
+            f"start_share = {recipe.train.start_share}: {recipe.name!r} starts from another run's decoder. Next: "
             "--start PRESET, or `start` in the recipe."
         )
 

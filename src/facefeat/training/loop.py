@@ -102,7 +102,7 @@ class RunOptions:
     Attributes:
         folder: where `checkpoint.npz` and `best.npz` are kept; None keeps them in memory only.
         resume: continue from the folder's checkpoint, if there is one.
-        reporter: hears how it goes on.
+        reporter: receives the progress.
         processes: of `join_processes`.
     """
 
