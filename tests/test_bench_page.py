@@ -127,14 +127,14 @@ def test_the_memory_of_a_process_is_counted_with_what_it_started(tmp_path: Path)
 def test_the_crops_that_memory_is_measured_on_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
     from facefeat.batch.inputs import list_items, look
-    from facefeat.batch.reader import Opener
+    from facefeat.batch.reader import PictureReader
 
     memory = load("memory")
     monkeypatch.setattr(memory, "DIFFERENT", 3)
     made = memory.crops()
     for name in ("crops.tar", "crops.parquet"):
         memory.write(tmp_path / name, made, 520)
-        items, opener = list(list_items(look([str(tmp_path / name)]))), Opener()
+        items, opener = list(list_items(look([str(tmp_path / name)]))), PictureReader()
         assert len(items) == 520 and {opener.open(i).shape for i in items[510:]} == {(96, 96, 3)}
 
 

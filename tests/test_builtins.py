@@ -14,8 +14,15 @@ from facefeat.testing import check_detector, check_preset
 BUILTIN = [i for i in get_registry().all() if i.distribution == "facefeat"]
 # Another value for every setting.
 CHANGED: dict[str, dict[str, Any]] = {
-    "centerface": {"side": 256, "turned": False},
-    "mtcnn": {"max_side": 320, "min_face": 40, "score": 0.8},
+    "centerface": {
+        "side": 256,
+        "max_side": 640,
+        "score": 0.5,
+        "turned": False,
+        "refine": False,
+        "threads": 1,
+    },
+    "mtcnn": {"max_side": 320, "min_face": 40, "score": 0.8, "threads": 1},
 }
 # Kind -> the file whose test goes through the built-ins of that kind; those of the others are here.
 ELSEWHERE = {

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from facefeat import FaceFeatureModel, InputError, PresetError, RecipeError, TrainingError
 from facefeat.cli import cli
 from facefeat.data import FaceDataset
+from facefeat.networks.runtime import RuntimeOptions
 from facefeat.training import DecoderRecipe, list_decoder_recipes, load_decoder_recipe
 from made import TINY, dataset, squares
 
@@ -153,7 +154,7 @@ def test_a_missing_or_altered_decoder_is_named(trained: FaceFeatureModel, tmp_pa
     [
         (lambda d: d.update(name="detial"), r"needs the decoder 'detial' of facefeat .*Did you mean 'detail'"),
         (lambda d: d["config"].update(code=7), "does not fit|breaks its contract"),
-        (lambda d: d.pop("feature_dim"), "incomplete or a wrong type"),
+        (lambda d: d.pop("feature_dim"), "incomplete or has a wrong type"),
         (lambda d: d.update(feature_dim=9), "does not fit"),
     ],
     ids=["name", "config", "key", "width"],
@@ -163,7 +164,8 @@ def test_a_decoder_that_does_not_fit(trained: FaceFeatureModel, tmp_path: Path, 
 
     folder = trained.save(tmp_path / "a")
     change(folder, lambda c: edit(c["decoder"]))
-    read = FaceFeatureModel.from_preset(folder)  # what needs no decoder goes on to work
+    # What needs no decoder goes on to work.
+    read = FaceFeatureModel.from_preset(folder, runtime=RuntimeOptions("keras"))
     with pytest.raises(PresetError, match=message):
         read.decode(np.zeros((1, 14), "float32"))
 

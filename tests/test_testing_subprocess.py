@@ -78,7 +78,7 @@ def test_a_module_that_costs_something_at_import(
 def test_a_module_that_costs_nothing_passes_and_a_test_is_not_taken_for_one(module: Callable[[str], Any]) -> None:
     check_detector(module(DETECTOR).C, changed={"part": 0.3})
     with pytest.warns(
-        UncheckedWarning, match="the cost of importing not checked: build is from 'test_testing_elsewhere'"
+        UncheckedWarning, match="the cost of importing not checked: build is from 'test_testing_subprocess'"
     ):
         check_detector(Component("x", lambda: ToyDetector(), "x"))
 

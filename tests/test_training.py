@@ -110,7 +110,7 @@ def test_such_a_batch_is_written_whole_or_told_not_to_be(tmp_path: Path, monkeyp
     batches = FaceBatches(Batches(data.crops(32), data.labels(), batch_size=4), files_of(data))
 
     def half(file: Any, **_: Any) -> None:
-        file.write(b"half")
+        Path(file).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

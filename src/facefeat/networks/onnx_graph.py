@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import FacefeatError, PluginError, PresetError
 from facefeat.utils.ort import import_onnxruntime
-from facefeat.utils.precision import stored_weight
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,6 +162,8 @@ def _halved(graph: Any) -> None:
     """Kernels in float16, each behind a Cast to float32 that ONNX Runtime computes once."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
+
+    from facefeat.utils.precision import stored_weight
 
     casts = []
     for tensor in graph.initializer:

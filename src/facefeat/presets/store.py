@@ -8,7 +8,8 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,19 +186,18 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
             calibration = Calibration.from_tables({**stored, "temperatures": config["temperatures"]}, schema)
         else:
             calibration = Calibration.from_dict(config["calibration"], schema)
-        refs = {n: _ref(config[n]) for n in CLASSIFIER}
+        refs = {n: _ref(config[n], n) for n in CLASSIFIER}
 
         def build() -> Classifier:
             for n in CLASSIFIER:
                 _require_component(folder, n, config[n])
-            bare = get_registry().bare_config("backbone", refs["backbone"].qualified, refs["backbone"].config)
             built = Classifier.build(
                 schema=schema,
                 image_size=size,
                 alignment=alignment,
                 backbone=refs["backbone"].qualified,
                 head=refs["head"].qualified,
-                backbone_config=bare,
+                backbone_config=refs["backbone"].config,
                 head_config=refs["head"].config,
             )
             for n, model in built.models.items():
@@ -282,8 +282,13 @@ def decoder_networks(part: Mapping[str, Any]) -> tuple[str, ...]:
     return DECODER if int(part["detail"]) else DECODER[:1]
 
 
-def _ref(part: Mapping[str, Any]) -> ComponentRef:
-    return ComponentRef(str(part["name"]), dict(part["config"]), str(part["distribution"]), str(part["version"]))
+def _ref(part: Mapping[str, Any], kind: str = "") -> ComponentRef:
+    """A component; with its kind, without published weights where it is installed: a preset brings its own."""
+    ref = ComponentRef(str(part["name"]), dict(part["config"]), str(part["distribution"]), str(part["version"]))
+    if kind:
+        with suppress(PluginError):
+            return replace(ref, config=get_registry().bare_config(kind, ref.qualified, ref.config))
+    return ref
 
 
 def _hashes(config: Mapping[str, Any], networks: Iterable[str]) -> dict[str, str]:
