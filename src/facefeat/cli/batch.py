@@ -16,6 +16,7 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 
 
 @click.command()
+@runtime_options  # last, so that it sees this command's own --threads
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("--output", "-o", required=True, metavar="FILE", help="The Parquet file to write, a local path.")
 @click.option("--resume", is_flag=True, help="Resume an earlier run with this output; start where there is none.")
