@@ -37,7 +37,6 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--gpus", type=Finite(min=0), metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. "
               "[default: none]")  # fmt: skip
 @click.option("--cpus", type=Finite(min=0), metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")
-@runtime_options
 @click.pass_context
 def batch(
     ctx: click.Context,
