@@ -328,7 +328,7 @@ def test_a_killed_command_line_run_resumes_and_leaves_a_preset(tmp_path: Path) -
     assert not (tmp_path / "run" / "preset").exists()
 
     refused = run(*args, check=False)
-    assert refused.returncode == 2 and "Add --resume" in refused.stderr
+    assert refused.returncode == 2 and "Next: --resume" in refused.stderr
     done = run(*args, "--resume")
     preset = Path(done.stdout.strip())
     card = (preset / "model_card.md").read_text("utf-8")

@@ -278,7 +278,7 @@ def test_unusable_arguments(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no address"):
         fetch([], None, tmp_path / "f")
     (tmp_path / "f").mkdir()
-    with pytest.raises(DownloadError, match="in the way"):
+    with pytest.raises(DownloadError, match="exists and is not a file"):
         fetch("http://127.0.0.1:9/f", None, tmp_path / "f")
 
 
