@@ -47,6 +47,15 @@ def dataset(folder: Path, faces: int = 48) -> FaceDataset:
     return load_dataset(squares(folder, faces), schema="utkface")
 
 
+def recipe_of(folder: Path, text: str) -> Recipe:
+    """The recipe in a file of this text."""
+    from facefeat.training import load_recipe
+
+    file = folder / "mine.toml"
+    file.write_text(text, "utf-8")
+    return load_recipe(file)
+
+
 def tiny_recipe(**changes: Any) -> Recipe:
     """Two epochs of a network of a few thousand weights at 32 pixels, with every kind of augmentation."""
     from facefeat.training.recipe import Recipe

@@ -26,18 +26,10 @@ EMOTIONS = ("calm", "glad", "sad", "angry", "afraid", "disgusted", "surprised")
 SCHEMA = f"""
 name = "mine"
 
-[attributes.emotion]
-classes = {json.dumps(EMOTIONS)}
-
-[attributes.wears]
-kind = "multilabel"
-classes = ["glasses", "hat"]
-
-[attributes.yaw]
-kind = "continuous"
-unit = "degrees"
-range = [-90, 90]
-bins = [-30, 30]
+[attributes]
+emotion = {{ classes = {json.dumps(EMOTIONS)} }}
+wears = {{ kind = "multilabel", classes = ["glasses", "hat"] }}
+yaw = {{ kind = "continuous", unit = "degrees", range = [-90, 90], bins = [-30, 30] }}
 """
 RECIPE = """
 summary = "every kind"

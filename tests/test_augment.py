@@ -15,27 +15,19 @@ from PIL import Image
 
 from facefeat import RecipeError
 from facefeat.cli import run
-from facefeat.training.recipe import Augment, load_recipe
-from made import dataset, squares, tiny_recipe
+from facefeat.training.recipe import Augment
+from made import dataset, recipe_of, squares, tiny_recipe
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
 ALONE: dict[str, dict[str, Any]] = {
+    **{name: {name: 0.2} for name in ("shift", "zoom", "shear", "coarse_dropout")},
+    **{name: {name: 0.3} for name in ("brightness", "hue")},
+    **{name: {name: 0.6} for name in ("contrast", "saturation", "jpeg", "erase")},
+    **{name: {name: 1.0} for name in ("mixup", "cutmix")},
     "flip": {"flip": True},
     "rotation": {"rotation": 20.0},
-    "shift": {"shift": 0.1},
-    "zoom": {"zoom": 0.2},
-    "shear": {"shear": 0.2},
-    "brightness": {"brightness": 0.3},
-    "contrast": {"contrast": 0.4},
-    "saturation": {"saturation": 0.6},
-    "hue": {"hue": 0.3},
     "randaugment": {"randaugment": 2, "magnitude": 0.5},
-    "jpeg": {"jpeg": 0.6},
-    "erase": {"erase": 0.7},
-    "coarse_dropout": {"coarse_dropout": 0.2},
-    "mixup": {"mixup": 1.0},
-    "cutmix": {"cutmix": 1.0},
     "both": {"mixup": 1.0, "cutmix": 1.0},
 }
 
@@ -290,10 +282,8 @@ def test_a_run_with_mixing_repeats(tmp_path: Path) -> None:
     ],
 )
 def test_impossible_augmentation_is_named(tmp_path: Path, line: str, message: str) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text(f"[augment]\n{line}\n", "utf-8")
     with pytest.raises(RecipeError, match=message):
-        load_recipe(file)
+        recipe_of(tmp_path, f"[augment]\n{line}\n")
 
 
 def test_the_preview_shows_originals_first_and_repeats() -> None:

@@ -25,12 +25,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "mtcnn": {"max_side": 320, "min_face": 40, "score": 0.8, "threads": 1},
 }
 # Kind -> the file whose test goes through the built-ins of that kind; those of the others are here.
-ELSEWHERE = {
-    "backbone": "test_backbones.py",
-    "head": "test_heads.py",
-    "decoder": "test_decoders.py",
-    "analyzer": "test_analyzers.py",
-}
+ELSEWHERE = {kind: f"test_{kind}s.py" for kind in ("backbone", "head", "decoder", "analyzer")}
 
 
 def of(kind: str) -> Any:

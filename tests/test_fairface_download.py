@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import io
-import threading
 import time
 import urllib.parse
 import zipfile
@@ -20,6 +19,7 @@ from facefeat.cli import run
 from facefeat.data import fairface_download, load_dataset
 from facefeat.data.fairface_download import LABELS, PICTURES, download_fairface
 from facefeat.errors import DownloadError, InputError
+from loopback import serving
 from made_data import jpeg
 
 HEADER = b"file,age,gender,race,service_test\n"
@@ -99,30 +99,15 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("FACEFEAT_MIRROR", raising=False)
     monkeypatch.setattr(fairface_download, "PATIENCE", {"attempts": 2, "timeout": 5.0, "pause": 0.001})
-    servers = []
+    with contextlib.ExitStack() as servers:
 
-    def start(**kwargs: Any) -> Server:
-        made = Server(**kwargs)
+        def start(**kwargs: Any) -> Server:
+            made = Server(**kwargs)
+            made.url = servers.enter_context(serving(made.answer))
+            monkeypatch.setattr(fairface_download, "DRIVE", f"{made.url}/download")
+            return made
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                with contextlib.suppress(OSError):  # the client has hung up
-                    made.answer(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        servers.append(server)
-        made.url = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(fairface_download, "DRIVE", f"{made.url}/download")
-        return made
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def kept(folder: Path) -> set[str]:

@@ -23,6 +23,17 @@ def facefeat_backbones():
     return [Component("{name}", build, "a good one")]
 """
 HEAD = "from facefeat import Component, hookimpl\ndef build(**config): return config\n"
+
+
+def heads(body: str) -> str:
+    """A plugin whose hook for heads is this body, in one line."""
+    return f"{HEAD}@hookimpl\ndef facefeat_heads(): {body}"
+
+
+ASKS = """@hookimpl
+def facefeat_heads():
+  from facefeat.plugins.registry import get_registry
+  get_registry()"""
 REPORT = """
 import json, sys
 from facefeat.plugins.registry import get_registry
@@ -128,27 +139,22 @@ BROKEN: dict[str, tuple[str, str]] = {
     "returns-none": (HEAD + "@hookimpl\ndef facefeat_backbones(): [Component('x', build, '')]", "returned None"),
     "returns-a-number": (HEAD + "@hookimpl\ndef facefeat_backbones(): return 7", "Received: 7"),
     "returns-a-string": (HEAD + "@hookimpl\ndef facefeat_backbones(): return 'abc'", "Received: 'abc'"),
-    "returns-one-component": (HEAD + "@hookimpl\ndef facefeat_heads(): return Component('x', build, '')", "iterable"),
-    "returns-tuples": (HEAD + "@hookimpl\ndef facefeat_heads(): return [('x', build)]", "must give Component"),
-    "raises-in-a-hook": (HEAD + "@hookimpl\ndef facefeat_heads(): return 1 / 0", "ZeroDivisionError"),
+    "returns-one-component": (heads("return Component('x', build, '')"), "iterable"),
+    "returns-tuples": (heads("return [('x', build)]"), "must give Component"),
+    "raises-in-a-hook": (heads("return 1 / 0"), "ZeroDivisionError"),
     "exits-in-a-hook": (HEAD + "import sys\n@hookimpl\ndef facefeat_heads(): sys.exit(3)", "SystemExit: 3"),
     "raises-in-a-generator": (HEAD + "@hookimpl\ndef facefeat_heads():\n  yield 1 / 0", "ZeroDivisionError"),
     "never-ends": (
         HEAD + "@hookimpl\ndef facefeat_heads():\n  while True: yield Component('x', build, '')",
         "more than 1000",
     ),
-    "asks-for-the-registry": (
-        HEAD
-        + "@hookimpl\ndef facefeat_heads():\n"
-        + "  from facefeat.plugins.registry import get_registry\n  get_registry()",
-        "while plugins were being loaded",
-    ),
-    "has-a-bad-name": (HEAD + "@hookimpl\ndef facefeat_heads(): return [Component('Bad Name', build, '')]", "Bad Name"),
-    "has-an-empty-name": (HEAD + "@hookimpl\ndef facefeat_heads(): return [Component('', build, '')]", "a name is"),
-    "has-a-colon": (HEAD + "@hookimpl\ndef facefeat_heads(): return [Component('a:b', build, '')]", "a name is"),
-    "has-no-build": (HEAD + "@hookimpl\ndef facefeat_heads(): return [Component('x', None, '')]", "build must be"),
+    "asks-for-the-registry": (HEAD + ASKS, "while plugins were being loaded"),
+    "has-a-bad-name": (heads("return [Component('Bad Name', build, '')]"), "Bad Name"),
+    "has-an-empty-name": (heads("return [Component('', build, '')]"), "a name is"),
+    "has-a-colon": (heads("return [Component('a:b', build, '')]"), "a name is"),
+    "has-no-build": (heads("return [Component('x', None, '')]"), "build must be"),
     "requires-a-string": (
-        HEAD + "@hookimpl\ndef facefeat_heads(): return [Component('x', build, '', requires='umap')]",
+        heads("return [Component('x', build, '', requires='umap')]"),
         "requires must be a tuple",
     ),
 }  # fmt: skip
@@ -178,9 +184,7 @@ def test_what_a_plugin_prints_goes_to_standard_error(site: Site) -> None:
 
 
 def test_a_bad_component_does_not_cost_the_good_ones(site: Site) -> None:
-    source = (
-        HEAD + "@hookimpl\ndef facefeat_heads(): return [7, Component('fine', build, ''), Component('No', build, '')]"
-    )
+    source = heads("return [7, Component('fine', build, ''), Component('No', build, '')]")
     site.install("mixed", source)
     seen = site.report()
     assert [c[1] for c in seen.components] == ["mixed:fine"]
@@ -235,7 +239,7 @@ def test_a_component_with_a_builtins_name_is_reported_and_the_builtin_keeps_it(s
 
 
 def test_a_second_component_of_the_same_distribution_is_left_out(site: Site) -> None:
-    source = HEAD + "@hookimpl\ndef facefeat_heads(): return [Component('x', build, '1'), Component('x', build, '2')]"
+    source = heads("return [Component('x', build, '1'), Component('x', build, '2')]")
     site.install("twice", source)
     seen = site.report()
     assert [c[1] for c in seen.components] == ["twice:x"]

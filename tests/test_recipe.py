@@ -10,6 +10,7 @@ import pytest
 from facefeat import RecipeError
 from facefeat.training.base_recipe import PRECISIONS
 from facefeat.training.recipe import Recipe, list_recipes, load_recipe
+from made import recipe_of
 from readme_blocks import blocks
 
 
@@ -52,10 +53,8 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text(text, "utf-8")
     with pytest.raises(RecipeError, match=message):
-        load_recipe(file)
+        recipe_of(tmp_path, text)
 
 
 def test_a_file_takes_its_name_and_changes_are_checked(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from facefeat.errors import DownloadError, InputError
 from facefeat.utils.download import fetch, sha256_of
+from loopback import serving
 
 BODY = random.Random(0).randbytes(700_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -72,29 +73,14 @@ class Site:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
     """Starts servers on loopback: serve(**what it does) gives the Site with its url."""
     monkeypatch.setenv("no_proxy", "*")
-    servers = []
+    with contextlib.ExitStack() as servers:
 
-    def start(**kwargs: Any) -> Site:
-        site = Site(**kwargs)
+        def start(**kwargs: Any) -> Site:
+            site = Site(**kwargs)
+            site.url = servers.enter_context(serving(site.answer)) + "/file.bin"
+            return site
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                with contextlib.suppress(OSError):  # the client has hung up
-                    site.answer(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        site.url = f"http://127.0.0.1:{server.server_port}/file.bin"
-        servers.append(server)
-        return site
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def get(urls: Any, target: Path, sha256: str | None = SHA256, **kwargs: Any) -> Path:

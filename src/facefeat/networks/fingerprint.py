@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from facefeat.utils.precision import stored_weight
 
 if TYPE_CHECKING:
+    import keras
+
     from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
     from facefeat.networks.models import ComponentRef
@@ -42,7 +44,7 @@ def weights_of(part: Classifier | FaceDecoder, network: str) -> str:
     return part.hashes.get(network) or weights_hash(part.models[network])
 
 
-def weights_hash(model: Any) -> str:
+def weights_hash(model: keras.Model) -> str:
     """SHA-256 (hex) of the weights of a Keras model, as a preset stores them, or saving would make another of it."""
     import numpy as np
 

@@ -17,6 +17,7 @@ from facefeat.errors import FacefeatError, PluginError, PresetError
 from facefeat.utils.ort import import_onnxruntime
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
 INPUT, OUTPUT = "input", "output"
@@ -43,7 +44,7 @@ def can_export() -> str:
     return f"{' and '.join(missing)} not installed (Next: pip install 'facefeat[export]')" if missing else ""
 
 
-def to_onnx(model: Any, *, pixels: bool, what: str) -> bytes:
+def to_onnx(model: keras.Model, *, pixels: bool, what: str) -> bytes:
     """The ONNX file of a Keras model of one input, the same bytes each time; it is run, and must agree with the model.
 
     Args:
@@ -79,7 +80,7 @@ def to_onnx(model: Any, *, pixels: bool, what: str) -> bytes:
     return graph
 
 
-def _wrapped(model: Any, pixels: bool) -> Any:
+def _wrapped(model: keras.Model, pixels: bool) -> keras.Model:
     import keras
 
     given = keras.Input(model.input_shape[1:], dtype="uint8" if pixels else "float32", name=INPUT)
