@@ -97,7 +97,7 @@ def test_every_kind_gives_the_same_pictures_in_the_same_order(kind: str, photos:
     items = list(list_items(given))
     assert len(items) == 9 and len({i.source for i in items}) == 9
     for item, path in zip(items, photos, strict=True):
-        np.testing.assert_array_equal(reader.open(reader.in_order(item)), np.asarray(Image.open(path)))
+        np.testing.assert_array_equal(reader.open(reader.in_order(item)).pixels, np.asarray(Image.open(path)))
     # Listed twice, also without reading, it is the same: a resumed run counts on that.
     first, second = InputDigest(), InputDigest()
     assert len(list(first.watch(items))) == len(list(second.watch(list_items(given, read=False))))
@@ -115,7 +115,7 @@ def test_sources_are_named_so_that_they_can_be_found_again(photos: list[Path]) -
     assert sources(as_parquet(photos, hub=False)) == ["a.parquet#0"]
     address = in_memory(photos)
     assert sources(address) == ["memory:///shop/album/a/000.png"]
-    assert PictureReader().open(Item("", "address", ("memory:///shop/album/a/000.png",))).shape == (20, 24, 3)
+    assert PictureReader().open(Item("", "address", ("memory:///shop/album/a/000.png",))).pixels.shape == (20, 24, 3)
     assert sources(as_zip(photos)) == ["zip://album/a/000.png::a.zip"]
 
 
@@ -128,7 +128,7 @@ def test_relative_inputs_are_opened_by_a_process_in_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     reader = PictureReader()
     for item, path in zip(items, photos, strict=True):
-        np.testing.assert_array_equal(reader.open(item), np.asarray(Image.open(tmp_path / path)))
+        np.testing.assert_array_equal(reader.open(item).pixels, np.asarray(Image.open(tmp_path / path)))
         assert "address" in kind or str(tmp_path) not in item.source  # named as it was given
 
 
@@ -188,7 +188,7 @@ def test_rows_of_a_parquet_can_be_read_in_any_order(photos: list[Path]) -> None:
     reader = PictureReader()
     items = list(list_items(look([as_parquet(photos, hub=True)])))
     for k in (5, 2, 3, 8, 0, 8):
-        np.testing.assert_array_equal(reader.open(items[k]), np.asarray(Image.open(photos[k])))
+        np.testing.assert_array_equal(reader.open(items[k]).pixels, np.asarray(Image.open(photos[k])))
 
 
 # ---------------------------------------------------------------- what is broken
@@ -217,7 +217,7 @@ def test_each_broken_picture_has_a_reason_that_names_it(photos: list[Path]) -> N
     table = pa.table({"image": pa.array([data, None, b"", b"text", data[:90]], pa.binary())})
     pq.write_table(table, "b.parquet")
     items = list(list_items(look(["b.parquet"])))
-    assert PictureReader().open(items[0]).shape == (20, 24, 3)
+    assert PictureReader().open(items[0]).pixels.shape == (20, 24, 3)
     assert "has no picture (null)" in reason(items[1])
     assert reason(items[2]) == "'b.parquet#2' is empty (0 bytes)."
     assert reason(items[3]).startswith("'b.parquet#3' is not a picture")

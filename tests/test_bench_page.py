@@ -135,7 +135,7 @@ def test_the_crops_that_memory_is_measured_on_can_be_read(tmp_path: Path, monkey
     for name in ("crops.tar", "crops.parquet"):
         memory.write(tmp_path / name, made, 520)
         items, opener = list(list_items(look([str(tmp_path / name)]))), PictureReader()
-        assert len(items) == 520 and {opener.open(i).shape for i in items[510:]} == {(96, 96, 3)}
+        assert len(items) == 520 and {opener.open(i).pixels.shape for i in items[510:]} == {(96, 96, 3)}
 
 
 def test_the_roofline_says_what_bounds_a_program(monkeypatch: pytest.MonkeyPatch) -> None:

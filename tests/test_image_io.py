@@ -19,6 +19,7 @@ from facefeat.image.align import (
     MAX_PIXELS,
     open_image,
 )
+from facefeat.image.io import open_photo
 from test_image_align import smooth
 
 
@@ -82,6 +83,38 @@ def test_orientation_of_a_jpeg_and_of_a_pil_image_that_stays_as_it_was() -> None
     picture = Image.open(io.BytesIO(encoded(Image.fromarray(smooth(16, 48)), "JPEG", exif=exif)))
     assert open_image(picture).shape == (48, 16, 3)
     assert picture.size == (48, 16)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+@pytest.mark.parametrize("orientation", [1, 2, 6, 7])
+@pytest.mark.parametrize(
+    ("width", "height", "side", "scale"), [(1001, 701, 240, 4), (1001, 701, 501, 1), (640, 900, 400, 2)]
+)
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(
+    kind: str, orientation: int, width: int, height: int, side: int, scale: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(smooth(height, width)), kind, quality=95, exif=exif)
+    whole, photo = open_image(data), open_photo(data, side)
+    assert photo.size == (whole.shape[1], whole.shape[0]) and photo.scale == scale
+    assert photo.pixels.shape[:2] == (-(-whole.shape[0] // scale), -(-whole.shape[1] // scale))
+    rows, columns = (n // scale * scale for n in whole.shape[:2])
+    blocks = whole[:rows, :columns].reshape(rows // scale, scale, columns // scale, scale, 3).mean(axis=(1, 3))
+    if orientation == 1:  # else the incomplete blocks lie at the other edges
+        assert np.abs(photo.pixels[: rows // scale, : columns // scale] - blocks).mean() < 1
+    np.testing.assert_array_equal(photo.finer(1).pixels, whole)
+    assert photo.finer(scale) is photo
+
+
+def test_what_is_no_large_jpeg_is_decoded_whole() -> None:
+    pixels = smooth(600, 900)
+    picture = Image.fromarray(pixels)
+    for source in (encoded(picture, "PNG"), picture, pixels):
+        photo = open_photo(source, 100)
+        assert photo.scale == 1 and photo.size == (900, 600)
+        np.testing.assert_array_equal(photo.pixels, pixels)
+    assert open_photo(encoded(Image.fromarray(smooth(60, 4000)), "JPEG"), 100).scale == 1, "too narrow"
 
 
 def test_broken_exif_is_no_reason_to_refuse_the_pixels() -> None:

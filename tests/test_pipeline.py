@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from facefeat import Face, FaceBatch, ImageError, MissingExtraError
 from facefeat.image.align import ALIGNMENTS
 from facefeat.pipeline import read_images, read_photos
 from made import batch_of
+from test_image_align import smooth
 
 
 class Reader:
@@ -61,3 +65,54 @@ def test_what_facefeat_says_of_the_detector_itself_is_raised() -> None:
 
     with pytest.raises(MissingExtraError, match="pip install"):
         read_photos([plain(90), plain(80)], Missing(), Reader())
+
+
+class Finder:
+    """Finds one face at the same place of every picture, and one that is all of it."""
+
+    def __init__(self, side: int, seen_side: int | None) -> None:
+        self.part, self.sizes = side, list[tuple[int, ...]]()
+        if seen_side is not None:
+            self.seen_side = seen_side
+
+    def detect_batch(self, images: list[np.ndarray]) -> list[list[Face]]:
+        self.sizes += [i.shape[:2] for i in images]
+        scales = [i.shape[1] / 900 for i in images]
+        marks = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.3, 0.7], [0.7, 0.7]]) * self.part + 150
+        return [
+            [
+                Face((0, 0, i.shape[1], i.shape[0])),
+                Face((150 * s, 150 * s, 400 * s, 400 * s), 0.9, marks * np.float32(s)),
+            ]
+            for i, s in zip(images, scales, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(("side", "scales"), [(300, [4]), (40, [4, 2]), (12, [4, 1])])
+def test_a_large_jpeg_gives_nearly_the_crops_of_the_whole_picture(
+    side: int, scales: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is decoded once more only where a face is too small in the reduced one."""
+    from facefeat import pipeline
+
+    out = io.BytesIO()
+    Image.fromarray(smooth(600, 900)).save(out, "JPEG", quality=95)
+    opened: list[int] = []
+    align = pipeline.align_face
+
+    def noting(image: np.ndarray, *rest: object) -> np.ndarray:
+        opened.append(round(900 / image.shape[1]))
+        return align(image, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "align_face", noting)
+    whole, reduced = Finder(side, None), Finder(side, 200)
+    (expected,) = read_photos([out.getvalue()], whole, Reader())
+    opened.clear()
+    (found,) = read_photos([out.getvalue()], reduced, Reader())
+    assert (whole.sizes, reduced.sizes) == ([(600, 900)], [(150, 225)])
+    assert opened == [scales[-1]] * 2
+    assert found.size == expected.size == (900, 600)
+    for ours, its in zip(found.faces, expected.faces, strict=True):
+        np.testing.assert_allclose(ours.face.box, its.face.box)
+        assert ours.face.crop is not None and its.face.crop is not None
+        assert np.abs(ours.face.crop.astype(int) - its.face.crop).mean() < 1

@@ -20,8 +20,17 @@ from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginErro
 from facefeat.networks import keras_backend, onnx_graph
 from facefeat.networks.linear_head import linear_head
 from facefeat.networks.onnx_graph import check_graph, fold_channel_reversal
-from facefeat.networks.runtime import KerasRuntime, RuntimeOptions, in_batches, providers
+from facefeat.networks.runtime import (
+    KerasRuntime,
+    RuntimeOptions,
+    default_options,
+    in_batches,
+    providers,
+    set_default_options,
+)
 from facefeat.presets import store
+from facefeat.utils import ort
+from facefeat.utils.machine import cores
 from made import TINY
 
 CROPS = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype="uint8")
@@ -140,6 +149,36 @@ def test_a_model_that_cannot_be_exported_is_saved_without_graphs(
         saved = model.save(tmp_path / "plain")
     assert not list(saved.glob("*.onnx"))
     assert load(saved).classifier.runtime.name == "keras"
+
+
+def test_a_network_that_calls_python_cannot_be_exported() -> None:
+    import keras
+    import tensorflow as tf
+
+    class Calls(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return tf.ensure_shape(tf.numpy_function(np.negative, [x], tf.float32), x.shape)
+
+    given = keras.Input((4,))
+    with pytest.raises(PluginError, match="backbone 'calls' cannot be (exported to ONNX|run by onnxruntime)"):
+        onnx_graph.to_onnx(keras.Model(given, Calls()(given)), pixels=False, what="backbone 'calls'")
+
+
+def test_an_enlargement_is_exported_as_one_plain_operator() -> None:
+    import keras
+
+    from facefeat.builtin.decoders.common import double
+
+    given = keras.Input((3, 5, 4))
+    graph = onnx_graph.to_onnx(keras.Model(given, double(given)), pixels=False, what="decoder")
+    resizes = [n for n in onnx.load_from_string(graph).graph.node if n.op_type == "Resize"]
+    found = {a.name: helper.get_attribute_value(a) for n in resizes for a in n.attribute}
+    assert len(resizes) == 1 and found["coordinate_transformation_mode"] == b"asymmetric"
+    rows = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
+    import onnxruntime
+
+    (enlarged,) = onnxruntime.InferenceSession(graph).run(None, {"input": rows})
+    np.testing.assert_array_equal(enlarged, rows.repeat(2, axis=1).repeat(2, axis=2))
 
 
 # hostile and broken graphs
@@ -283,6 +322,33 @@ def test_onnxruntime_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, fo
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"ONNX Runtime cannot be loaded.*Next: pip install -U onnxruntime"):
         load(folder)
+
+
+@pytest.mark.parametrize("version", ["1.15.0", "1.9.1", "0"])
+def test_onnxruntime_that_is_too_old_is_told(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) -> None:
+    monkeypatch.setattr("onnxruntime.__version__", version)
+    with pytest.raises(MissingExtraError, match=r"is too old: facefeat needs 1.20 or newer. Next: pip install -U"):
+        load(folder)
+
+
+def test_the_oldest_onnxruntime_is_the_one_that_is_required() -> None:
+    wanted = (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8")
+    assert f'"onnxruntime>={".".join(map(str, ort.OLDEST))}"' in wanted
+
+
+@pytest.mark.parametrize(("own", "process", "expected"), [(3, 2, 3), (0, 2, 2), (0, 0, cores())])
+def test_a_session_has_the_threads_that_it_names_or_those_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, own: int, process: int, expected: int
+) -> None:
+    monkeypatch.setattr(ort, "_threads", 0)
+    before = default_options()
+    try:
+        set_default_options(RuntimeOptions(threads=process))
+        options = ort.session_options(own)
+    finally:
+        set_default_options(before)
+    assert options.intra_op_num_threads == expected
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_a_keras_backend_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
 from facefeat.errors import FacefeatError, ImageError, InputError
-from facefeat.image.align import align_face, crop_transform, is_one_image, name_of, open_image, paste_face
+from facefeat.image.align import align_face, crop_side, crop_transform, is_one_image, name_of, open_image, paste_face
+from facefeat.image.io import SCALES, Photo, open_photo
 from facefeat.networks.postprocess import face_result
 from facefeat.types import Face, ImageResult
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Photos decoded and detected together: enough for the detector's batches, few enough for memory."""
+
+_PIXELS = 2
+"""So many pixels of a photo a crop's pixel is made of at least, along a side, where the photo has them."""
 
 MAX_SIDE = 4096
 """Pixels of a crop's side at most."""
@@ -74,11 +79,11 @@ def read_photos(images: Sequence[ImageLike], detector: Detector, classifier: Rea
 
 
 def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, classifier: Reader) -> list[ImageResult]:
-    opened: dict[int, UInt8Array] = {}
+    opened: dict[int, Photo] = {}
     errors: dict[int, str] = {}
     for i, image in enumerate(images):
         try:
-            opened[i] = open_image(image)
+            opened[i] = open_photo(image, seen_side(detector))
         except ImageError as e:
             errors[i] = str(e)
     found: dict[int, list[Face]] = {}
@@ -100,18 +105,28 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
             assert batch is not None
             read.append(face_result(face, batch, row))
             row += 1
-        height, width = opened[i].shape[:2]
-        results.append(ImageResult(source, tuple(read), (width, height)))
+        results.append(ImageResult(source, tuple(read), opened[i].size))
     return results
 
 
-def faces_of(images: Sequence[UInt8Array], detector: Detector, geometry: Geometry) -> list[list[Face] | str]:
-    """The faces of each (H, W, 3) uint8 image with their crops, or the reason why there are none: one sentence.
+def seen_side(detector: Detector) -> int | None:
+    """The longer side in pixels that a detector scales larger images down to, where it says so; else None."""
+    side = getattr(detector, "seen_side", None)
+    return side if isinstance(side, int) and side > 0 else None
+
+
+def faces_of(
+    photos: Sequence[Photo], detector: Detector, geometry: Geometry, each: Callable[..., Iterable[Any]] = map
+) -> list[list[Face] | str]:
+    """The faces of each photo with their crops, or the reason why there are none: one sentence.
+
+    Boxes and landmarks are in pixels of the whole photo. each: `map`, or that of a pool, whose threads cut the crops.
 
     Only faults of the picture are reasons; errors of the detector itself (a missing extra) are
     raised.
     """
-    return [_aligned(image, faces, geometry) for image, faces in zip(images, _detect(images, detector), strict=True)]
+    found = _detect([p.pixels for p in photos], detector)
+    return list(each(partial(_aligned, geometry=geometry), photos, found))
 
 
 def _detect(images: Sequence[UInt8Array], detector: Detector) -> list[list[Face] | str]:
@@ -125,13 +140,37 @@ def _detect(images: Sequence[UInt8Array], detector: Detector) -> list[list[Face]
         return [_detect([image], detector)[0] for image in images]
 
 
-def _aligned(image: UInt8Array, faces: list[Face] | str, geometry: Geometry) -> list[Face] | str:
-    if isinstance(faces, str):
+def _aligned(photo: Photo, faces: list[Face] | str, geometry: Geometry) -> list[Face] | str:
+    if isinstance(faces, str) or not faces:
         return faces
     try:
-        return [replace(f, crop=align_face(image, f, geometry.alignment, geometry.image_size)) for f in faces]
+        given = _size(photo.pixels)
+        whole = [_rescaled(f, given, photo.size, photo.scale) for f in faces]
+        sides = [crop_side(f, geometry.alignment, photo.size) for f in whole]
+        # A crop is first made twice as large as it will be: from more pixels than that nothing is gained.
+        scale = next((s for s in SCALES if min(sides) >= _PIXELS * s * geometry.image_size), 1)
+        photo = photo.finer(scale)
+        seen = [_rescaled(f, photo.size, _size(photo.pixels), 1 / photo.scale) for f in whole]
+        crops = [align_face(photo.pixels, f, geometry.alignment, geometry.image_size) for f in seen]
+        return [replace(f, crop=crop) for f, crop in zip(whole, crops, strict=True)]
+    except ImageError as e:
+        return str(e)
     except FacefeatError as e:
         return f"the detector gave a face that cannot be aligned: {e}"
+
+
+def _size(pixels: UInt8Array) -> tuple[int, int]:
+    return pixels.shape[1], pixels.shape[0]
+
+
+def _rescaled(face: Face, before: tuple[int, int], after: tuple[int, int], factor: float) -> Face:
+    """A face of a picture in another size of it, (width, height) each: an edge of the picture stays one."""
+    if factor == 1:
+        return face
+    edges = zip(face.box, before * 2, after * 2, strict=True)
+    left, top, right, bottom = (new if at == old else at * factor for at, old, new in edges)
+    marks = None if face.landmarks is None else (face.landmarks * factor).astype("float32")
+    return replace(face, box=(left, top, right, bottom), landmarks=marks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,20 +194,19 @@ class PhotoFace:
     @property
     def side(self) -> float:
         """Side of the crop in pixels of the photo."""
-        return float(1 / np.linalg.norm(self._to_crop(1)[0, :2]))
+        return crop_side(self.face, self.alignment, _size(self.photo))
 
     def paste(self, before: UInt8Array, after: UInt8Array) -> UInt8Array:
         """(H, W, 3) uint8, the photo with the face changed, from `before` to `after`: (T, T, 3) uint8 crops of it."""
         return paste_face(self.photo, before, after, self._to_crop(len(before)))
 
     def _to_crop(self, size: int) -> np.ndarray:
-        height, width = self.photo.shape[:2]
-        return crop_transform(self.face, self.alignment, size, (width, height))
+        return crop_transform(self.face, self.alignment, size, _size(self.photo))
 
 
 def photo_faces(photo: UInt8Array, detector: Detector, geometry: Geometry) -> list[PhotoFace]:
     """The faces of an (H, W, 3) uint8 photo, largest first. Raises ImageError where the detector fails."""
-    (found,) = faces_of([photo], detector, geometry)
+    (found,) = faces_of([Photo(photo, _size(photo), 1, photo)], detector, geometry)
     if isinstance(found, str):
         raise ImageError(found)
     return [PhotoFace(photo, face, geometry.alignment) for face in found]

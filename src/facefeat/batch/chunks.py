@@ -20,14 +20,15 @@ from facefeat.batch.reader import PictureReader
 from facefeat.batch.table import Found, arrow_schema, to_rows
 from facefeat.errors import ImageError
 from facefeat.networks.runtime import RuntimeOptions, default_options
-from facefeat.pipeline import faces_of
+from facefeat.pipeline import faces_of, seen_side
 from facefeat.utils.machine import cores
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from facefeat.image.io import Photo
     from facefeat.model import FaceFeatureModel
-    from facefeat.types import Face, UInt8Array
+    from facefeat.types import Face
 
 CHUNK = 64
 """Pictures in a chunk: with one face each, as many as the classifier takes at once."""
@@ -54,8 +55,11 @@ def default_threads() -> int:
 
 
 def load_model(settings: Settings) -> FaceFeatureModel:
-    """The model that the settings name."""
+    """The model that the settings name. Its threads are those of the detector, too, in this process."""
     from facefeat.model import FaceFeatureModel
+    from facefeat.utils.ort import set_threads
+
+    set_threads(settings.runtime.threads)
 
     config = dict(settings.detector_config)
     return FaceFeatureModel.from_preset(
@@ -70,7 +74,7 @@ class ChunkReader:
         self.model = load_model(settings)
         self._latent = settings.latent
         self._threads = threads or default_threads()
-        self._reader = PictureReader()
+        self._reader = PictureReader(seen_side(self.model.detector))
         self.schema: pa.Schema = arrow_schema(self.model.schema, self.model.latent_dim if settings.latent else None)
 
     def read(self, chunks: Iterable[Chunk]) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -78,18 +82,17 @@ class ChunkReader:
         pool = ThreadPoolExecutor(self._threads, "facefeat-decode")
         try:
             found: list[Found] = []
-            group: list[tuple[Found, UInt8Array | None]] = []
+            group: list[tuple[Found, Photo | None]] = []
             pixels = 0
             for number, source, last, opened in self._opened(chunks, pool):
                 try:
-                    image = opened.result()
-                    height, width = image.shape[:2]
-                    group.append((Found(source, (width, height)), image))
-                    pixels += width * height
+                    photo = opened.result()
+                    group.append((Found(source, photo.size), photo))
+                    pixels += photo.pixels.size // 3
                 except ImageError as e:
                     group.append((Found(source, reason=str(e)), None))
                 if last or len(group) == _GROUP or pixels > _GROUP_PIXELS:
-                    found += self._detected(group)
+                    found += self._detected(group, pool)
                     group, pixels = [], 0
                 if last:
                     yield number, self._rows(found)
@@ -99,9 +102,9 @@ class ChunkReader:
 
     def _opened(
         self, chunks: Iterable[Chunk], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[int, str, bool, Future[UInt8Array]]]:
+    ) -> Iterator[tuple[int, str, bool, Future[Photo]]]:
         """(chunk, source, whether it is the chunk's last, its picture) in order, a few of them opened ahead."""
-        waiting: deque[tuple[int, str, bool, Future[UInt8Array]]] = deque()
+        waiting: deque[tuple[int, str, bool, Future[Photo]]] = deque()
         for number, items in chunks:
             for i, item in enumerate(items, 1):
                 opened = pool.submit(self._reader.open, self._reader.in_order(item))
@@ -111,11 +114,11 @@ class ChunkReader:
         while waiting:
             yield waiting.popleft()
 
-    def _detected(self, group: list[tuple[Found, UInt8Array | None]]) -> list[Found]:
+    def _detected(self, group: list[tuple[Found, Photo | None]], pool: ThreadPoolExecutor) -> list[Found]:
         """The faces of a group, with their crops."""
-        images = [image for _, image in group if image is not None]
-        read = iter(faces_of(images, self.model.detector, self.model))
-        return [one if image is None else _with(one, next(read)) for one, image in group]
+        photos = [photo for _, photo in group if photo is not None]
+        read = iter(faces_of(photos, self.model.detector, self.model, each=pool.map))
+        return [one if photo is None else _with(one, next(read)) for one, photo in group]
 
     def _rows(self, found: list[Found]) -> pa.RecordBatch:
         crops: list[Any] = [face.crop for one in found for face in one.faces]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from facefeat.batch import files
 from facefeat.batch.inputs import Item
 from facefeat.errors import FacefeatError, ImageError
-from facefeat.image.align import open_image
-
-if TYPE_CHECKING:
-    from facefeat.types import UInt8Array
+from facefeat.image.io import Photo, open_photo
 
 _ROWS = 16  # of a Parquet that are in memory at once
 
@@ -19,8 +16,9 @@ _ROWS = 16  # of a Parquet that are in memory at once
 class PictureReader:
     """Reads items. `in_order` is for one thread, in the order of the items; `open` for any."""
 
-    def __init__(self) -> None:
-        self._rows = _RowReader()
+    def __init__(self, side: int | None = None) -> None:
+        """side: of `open_photo`."""
+        self._rows, self._side = _RowReader(), side
 
     def in_order(self, item: Item) -> Item:
         """The item, with the bytes where they are cheap to get in order only: rows of a Parquet."""
@@ -32,20 +30,20 @@ class PictureReader:
             return Item(item.source, "fault", (str(e),))
         return Item(item.source, "bytes", (data,))
 
-    def open(self, item: Item) -> UInt8Array:
-        """(H, W, 3) uint8 RGB, upright. Raises ImageError for whatever cannot be read."""
+    def open(self, item: Item) -> Photo:
+        """The picture. Raises ImageError for whatever cannot be read."""
         try:
             return self._open(item)
         except MemoryError:
             raise ImageError(f"{item.source!r} is too large for the memory of this machine.") from None
 
-    def _open(self, item: Item) -> UInt8Array:
+    def _open(self, item: Item) -> Photo:
         if item.kind == "fault":
             raise ImageError(item.at[0])
         if item.kind == "path":
-            return open_image(item.at[0])
+            return open_photo(item.at[0], self._side)
         if item.kind == "address":
-            return _decoded(files.read_bytes(item.at[0]), item.source)
+            return self._decoded(files.read_bytes(item.at[0]), item.source)
         if item.kind == "slice":
             archive, start, size = item.at
             if not size:
@@ -53,19 +51,18 @@ class PictureReader:
             data = files.read_bytes(archive, start, start + size)
             if len(data) < size:
                 raise ImageError(f"{item.source!r} is cut short: the archive ends before it does.")
-            return _decoded(data, item.source)
+            return self._decoded(data, item.source)
         if item.kind == "bytes":
-            return _decoded(item.at[0], item.source)
+            return self._decoded(item.at[0], item.source)
         return self._open(self.in_order(item))
 
-
-def _decoded(data: bytes, source: str) -> UInt8Array:
-    if not data:
-        raise ImageError(f"{source!r} is empty (0 bytes).")
-    try:
-        return open_image(data)
-    except ImageError as e:
-        raise ImageError(str(e).replace(f"the picture of {len(data):,} bytes", repr(source))) from None
+    def _decoded(self, data: bytes, source: str) -> Photo:
+        if not data:
+            raise ImageError(f"{source!r} is empty (0 bytes).")
+        try:
+            return open_photo(data, self._side)
+        except ImageError as e:
+            raise ImageError(str(e).replace(f"the picture of {len(data):,} bytes", repr(source))) from None
 
 
 class _RowReader:

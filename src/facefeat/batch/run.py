@@ -7,6 +7,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,8 @@ def run_batch(
     each face's latent, too. column: of a Parquet's pictures. resume: continue a stopped run with the same output;
     retry_failed: then, too, read those chunks again in which a picture could not be read. give_up_after: so many
     pictures in a row, at addresses, that a permission or the network kept away; 0: never.
-    engine: "local" or "ray". threads: that decode, in each process. cluster: how the engine "ray" is to run.
+    engine: "local" or "ray". threads: that decode, in each process; of the engine "local" those of the networks, too.
+    cluster: how the engine "ray" is to run.
     progress: called with (pictures done, pictures in all), in this thread; first when all is checked, before the
     model is read.
 
@@ -102,7 +104,8 @@ def run_batch(
             listed_again = seen.watch(islice(list_items(given), plan.count))
             todo = _todo(seen, chunks(listed_again, settings.chunk), run, plan)
             if engine == "local":
-                read = ChunkReader(settings, threads).read(todo)
+                runtime = settings.runtime if threads is None else replace(settings.runtime, threads=threads)
+                read = ChunkReader(replace(settings, runtime=runtime), threads).read(todo)
             else:
                 read = read_on_cluster(settings, threads, todo, plan.count - done, cluster or Cluster())
             streak = _FailureStreak(give_up_after)

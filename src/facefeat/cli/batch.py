@@ -28,8 +28,8 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
               "picture is one face already, or a plugin's.")  # fmt: skip
 @click.option("--latent", is_flag=True, help="Write each face's latent, too.")
 @click.option("--column", metavar="NAME", help="The column of a Parquet's pictures. [default: found by its type]")
-@click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process. [default: one a core, "
-              "8 at most]")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process; without a "
+              "cluster the networks have as many. [default: one a core; 8 at most decode]")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="ray: workers on a cluster.")  # fmt: skip
 @click.option("--address", help="ray: of a cluster; auto on a machine of one. [default: Ray is started here]")

@@ -36,6 +36,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "align_face",
     "check_crops",
+    "crop_side",
     "crop_transform",
     "get_alignment",
     "is_one_image",
@@ -213,6 +214,12 @@ def crop_transform(face: Face, alignment: Alignment, size: int, image_size: tupl
         return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     marks = _marks_in_box(face.box) if face.landmarks is None else face.landmarks
     return similarity(marks, np.asarray(alignment.landmarks) * size)
+
+
+def crop_side(face: Face, alignment: Alignment, image_size: tuple[int, int]) -> float:
+    """Side of a face's crop, in pixels of the image. image_size: (width, height). Raises as `align_face`."""
+    to_crop = crop_transform(face, alignment, 1, image_size)
+    return 1 / math.hypot(*to_crop[0, :2])
 
 
 def paste_face(photo: UInt8Array, before: UInt8Array, after: UInt8Array, to_crop: NDArray[np.float64]) -> UInt8Array:

@@ -9,7 +9,8 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from facefeat.utils.files import open_regular, walk
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as PILImage
+    from PIL.Image import Transpose
 
     from facefeat.types import ImageLike, UInt8Array
 
@@ -90,6 +92,48 @@ def open_image(source: ImageLike) -> UInt8Array:
     sentence, for whatever cannot be read: missing, empty or truncated files, folders, other formats, more than
     MAX_PIXELS pixels, arrays of another shape or dtype.
     """
+    return open_photo(source).pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An opened picture; a large JPEG may be decoded to a fraction of its size, which takes a fraction of the time.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB, upright.
+        size: (W, H) of the whole picture, upright.
+        scale: 1, 2, 4 or 8: pixels of the whole picture along the side of one of `pixels`.
+        source: what it was opened from.
+    """
+
+    pixels: UInt8Array
+    size: tuple[int, int]
+    scale: int
+    source: ImageLike
+
+    def finer(self, scale: int) -> Photo:
+        """The picture decoded again, with a smaller `scale`. Raises ImageError as `open_image`."""
+        return self if scale >= self.scale else _opened(self.source, lambda width, height: scale)
+
+
+def open_photo(source: ImageLike, side: int | None = None) -> Photo:
+    """A picture as `open_image` opens it; a JPEG, where its longer side keeps `side` pixels, at 1/2, 1/4 or 1/8.
+
+    libjpeg then computes each pixel as the mean of those that it stands for.
+    """
+    return _opened(source, lambda width, height: 1 if side is None else _scale(max(width, height), side))
+
+
+Scale = Callable[[int, int], int]
+"""(width, height) of a picture -> the scale to decode it at: 1, 2, 4 or 8."""
+SCALES = (8, 4, 2, 1)
+
+
+def _scale(longer: int, side: int) -> int:
+    return next((s for s in SCALES if longer // s >= side), 1)
+
+
+def _opened(source: ImageLike, scale: Scale) -> Photo:
     import numpy as np
     from PIL import Image
 
@@ -97,29 +141,33 @@ def open_image(source: ImageLike) -> UInt8Array:
         array = check_pixels(source, "the array", "H, W, 3")
         if array.shape[0] * array.shape[1] > MAX_PIXELS:
             raise _too_large("the array", f"{array.shape[1]:,} x {array.shape[0]:,} pixels")
-        return array
+        return Photo(array, (array.shape[1], array.shape[0]), 1, source)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "the PIL image")
+        return Photo(*_from_pil(source, "the PIL image", lambda width, height: 1), source)
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
         if not data:
             raise ImageError(f"cannot read the picture: received 0 bytes. {_READABLE}.")
-        return _from_file(io.BytesIO(data), f"the picture of {len(data):,} bytes")
+        return Photo(*_from_file(io.BytesIO(data), f"the picture of {len(data):,} bytes", scale), source)
     if isinstance(source, str | os.PathLike):
-        return _from_path(os.fspath(source))
+        return Photo(*_from_path(os.fspath(source), scale), source)
     raise ImageError(
         "not a picture. Valid: a path, bytes, a PIL image or an (H, W, 3) uint8 array. "
         f"Received: {type(source).__name__}."
     )
 
 
-def _from_path(path: str) -> UInt8Array:
+_Decoded = tuple["UInt8Array", tuple[int, int], int]
+"""pixels, size and scale of a `Photo`."""
+
+
+def _from_path(path: str, scale: Scale) -> _Decoded:
     name = repr(path if len(path) <= 200 else f"{path[:60]}...{path[-100:]}")
     try:
         with open_regular(path, MAX_PICTURE_BYTES) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ImageError(f"{name} is empty (0 bytes).")
-            return _from_file(file, name)
+            return _from_file(file, name, scale)
     except FileNotFoundError:
         raise ImageError(f"no such file: {name}.") from None
     except IsADirectoryError:
@@ -130,7 +178,7 @@ def _from_path(path: str) -> UInt8Array:
         raise ImageError(f"cannot read {name}: {getattr(e, 'strerror', None) or e}.") from None
 
 
-def _from_file(file: Any, name: str) -> UInt8Array:
+def _from_file(file: Any, name: str, scale: Scale) -> _Decoded:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -145,7 +193,7 @@ def _from_file(file: Any, name: str) -> UInt8Array:
     except _DAMAGE as e:
         raise _damaged(name, e) from None
     with picture:
-        return _from_pil(picture, name)
+        return _from_pil(picture, name, scale)
 
 
 @cache
@@ -157,7 +205,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(f for f in FORMATS if f in Image.OPEN)
 
 
-def _from_pil(picture: PILImage.Image, name: str) -> UInt8Array:
+def _from_pil(picture: PILImage.Image, name: str, scale: Scale) -> _Decoded:
     import numpy as np
     from PIL import Image
 
@@ -167,15 +215,19 @@ def _from_pil(picture: PILImage.Image, name: str) -> UInt8Array:
     if width == 0 or height == 0:
         raise ImageError(f"{name} has no pixels: {width} x {height}.")
     try:
+        factor = _reduce(picture, scale(width, height))
         picture.load()
-        upright = _upright(picture)
+        turn = _turn(picture)
+        upright = picture if turn is None else picture.transpose(turn)
         if upright.mode.startswith("I") or upright.mode == "F":
             grey = _to_8_bits(np.asarray(upright), 65535 if upright.mode.startswith("I;16") else None, name)
             upright = Image.fromarray(grey)
         elif upright.has_transparency_data:
             upright = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
+        pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
+        lying = turn is not None and turn.name in ("ROTATE_90", "ROTATE_270", "TRANSPOSE", "TRANSVERSE")
+        return pixels, (height, width) if lying else (width, height), factor
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -184,15 +236,24 @@ def _from_pil(picture: PILImage.Image, name: str) -> UInt8Array:
         raise _damaged(name, e) from None
 
 
-def _upright(picture: PILImage.Image) -> PILImage.Image:
-    """The picture turned as its EXIF orientation says; broken EXIF counts as none, for the pixels are still good."""
+def _reduce(picture: PILImage.Image, scale: int) -> int:
+    """Have a JPEG decoded at 1/scale, before it is loaded; gives the scale that it gets."""
+    width, height = picture.size
+    if scale == 1 or picture.format not in ("JPEG", "MPO") or min(width, height) < 64 * scale:
+        return 1
+    picture.draft(None, (width // scale, height // scale))
+    return next(s for s in SCALES if (-(-width // s), -(-height // s)) == picture.size)
+
+
+def _turn(picture: PILImage.Image) -> Transpose | None:
+    """What the picture's EXIF orientation says; broken EXIF counts as none, for the pixels are still good."""
     from PIL.Image import Transpose
 
     try:
         orientation = picture.getexif().get(_ORIENTATION_TAG)
     except _DAMAGE:
         orientation = None
-    turn = {
+    return {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
         4: Transpose.FLIP_TOP_BOTTOM,
@@ -201,7 +262,6 @@ def _upright(picture: PILImage.Image) -> PILImage.Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }.get(orientation if isinstance(orientation, int) else 1)
-    return picture if turn is None else picture.transpose(turn)
 
 
 def _to_8_bits(values: NDArray[Any], white: int | None, name: str) -> UInt8Array:

@@ -116,6 +116,7 @@ def _finished(path: Path, outputs: tuple[str, ...]) -> bytes:
     for node in graph.node:
         node.doc_string = ""
     fold_channel_reversal(graph)
+    _plain_enlargements(graph)
     _rename(graph, [o.name for o in graph.output], outputs)
     _numbered(graph)
     for value in (*graph.input, *graph.output):
@@ -225,6 +226,27 @@ def fold_channel_reversal(graph: Any) -> bool:
         constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
     _drop(graph, reversal, users, makes)
     return True
+
+
+def _plain_enlargements(graph: Any) -> None:
+    """Write enlargements by whole factors, each place repeated, in the form that ONNX Runtime computes fastest.
+
+    TensorFlow's coordinates, which the converter writes, are deprecated; for whole factors the results are the same.
+    """
+    from onnx import helper, numpy_helper
+
+    constants = {t.name: t for t in graph.initializer}
+    for node in graph.node:
+        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type != "Resize" or given.get("mode", b"nearest") != b"nearest" or len(node.input) != 3:
+            continue
+        if given.get("coordinate_transformation_mode") != b"tf_half_pixel_for_nn" or node.input[2] not in constants:
+            continue
+        scales = numpy_helper.to_array(constants[node.input[2]])
+        if (scales >= 1).all() and (scales == scales.round()).all():
+            del node.attribute[:]
+            plain = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            node.attribute.extend(helper.make_attribute(name, value) for name, value in plain.items())
 
 
 def _reverses(node: Any, constants: dict[str, Any]) -> bool:

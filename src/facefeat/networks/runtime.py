@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facefeat.errors import InputError, PresetError, did_you_mean
 from facefeat.networks.keras_backend import use_jit
 from facefeat.networks.onnx_graph import OUTPUT, check_graph
-from facefeat.utils.ort import import_onnxruntime
+from facefeat.utils.ort import import_onnxruntime, session_options, set_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,9 +83,13 @@ def default_options() -> RuntimeOptions:
 
 
 def set_default_options(options: RuntimeOptions) -> None:
-    """Change the default of the process: for a program that asks its user once, such as the command line."""
+    """Change the default of the process: for a program that asks its user once, such as the command line.
+
+    Its threads are those of the detectors' networks, too.
+    """
     global _default
     _default = options
+    set_threads(options.threads)
 
 
 class OnnxRuntime:
@@ -183,16 +187,9 @@ def providers(device: str) -> list[str]:
 
 def open_session(graph: bytes, where: str, chosen: list[str], options: RuntimeOptions) -> Any:
     """An ONNX Runtime session of an ONNX file. Raises PresetError for what is no graph or cannot be run."""
-    from facefeat.utils.machine import cores
-
     onnxruntime = import_onnxruntime()
     check_graph(graph, where)
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options.threads or cores()
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = 4  # what goes wrong is raised; its log would go to standard error
-    # Threads that wait do not spin: a model has several sessions, and a machine may have several workers.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings = session_options(options.threads)
     try:
         return onnxruntime.InferenceSession(graph, settings, providers=chosen)
     except Exception as e:  # onnxruntime's own errors share no public base

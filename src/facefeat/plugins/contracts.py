@@ -73,7 +73,11 @@ class DetailDecoder:
 
 @runtime_checkable
 class Detector(Protocol):
-    """Finds faces."""
+    """Finds faces.
+
+    One that scales large images down itself may have an attribute `seen_side`: the longer side in pixels that it
+    scales to. Large JPEGs are then decoded at a half, a quarter or an eighth of their size, but no smaller than that.
+    """
 
     def detect(self, image: UInt8Array) -> list[Face]:
         """Faces of one (H, W, 3) uint8 RGB image, largest first, in the image's own pixels."""

@@ -107,11 +107,11 @@ def _decoder(dim: int, code: int, size: int, shown: int, filters: Sequence[int],
             layers.Reshape((1, 1, width), name=f"block{i}_{n}_map")(v) for n, v in (("gain", gain), ("shift", shift))
         )
         y = layers.Add(name=f"block{i}_film")([y, layers.Multiply(name=f"block{i}_scaled")([y, gain]), shift])
-        y = common.double(layers.Activation(activation, name=f"block{i}_mid")(y), f"block{i}_double")
+        y = common.double(layers.Activation(activation, name=f"block{i}_mid")(y))
         y = _conv(y, width, f"block{i}_conv2", start="zeros")  # (B, side * 2**i, same, width)
         if x.shape[-1] != width:
             x = _conv(x, width, f"block{i}_shortcut", kernel=1)
-        x = layers.Add(name=f"block{i}_add")([common.double(x, f"block{i}_wide"), y])
+        x = layers.Add(name=f"block{i}_add")([common.double(x), y])
     x = layers.Activation(activation, name="last_act")(x)
     faces = _resized(common.shuffled_pixels(x, size), size, shown)
     return keras.Model(latents, faces, name="detail_decoder")

@@ -45,7 +45,7 @@ def build(
     x = layers.Dense(side * side * filters[0], activation=activation, name="start")(latents)
     x = layers.Reshape((side, side, filters[0]), name="map")(x)  # (B, side, side, filters[0])
     for i, width in enumerate(filters, start=1):
-        x = common.double(x, f"double_{i}")
+        x = common.double(x)
         x = layers.Conv2D(
             width,
             3,

@@ -79,9 +79,14 @@ class CenterFace:
         check_flag("centerface", "refine", self.refine)
         check_threads("centerface", self.threads)
 
+    @property
+    def seen_side(self) -> int:
+        """The longer side that larger images are scaled down to."""
+        return max(self.side, self.max_side, _REFINED_SIDE)
+
     def detect(self, image: UInt8Array) -> list[Face]:
         """Faces of one (H, W, 3) uint8 RGB image, largest first, in its own pixels."""
-        picture = shrink(image, max(self.side, self.max_side, _REFINED_SIDE))
+        picture = shrink(image, self.seen_side)
         rows, traces = self._upright(picture)
         if self.turned and traces and not len(rows):
             for quarters in (1, 3, 2):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import InputError, PluginError
-from facefeat.utils.ort import import_onnxruntime
+from facefeat.utils.ort import import_onnxruntime, session_options, threads_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def run_graph(name: str, pixels: NDArray[Any], threads: int = 0) -> list[Floats]
 
 def _session(name: str, threads: int) -> Any:
     with _opening:  # `cache` alone would let two threads open the same graph
-        return _open_session(name, threads)
+        return _open_session(name, threads_of(threads))
 
 
 @cache
@@ -77,12 +77,7 @@ def _open_session(name: str, threads: int) -> Any:
     path = FOLDER / f"{name}.onnx"
     if not path.is_file():
         raise PluginError(f"facefeat is incomplete: {path} is missing. Next: pip install --force-reinstall facefeat")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that spin while they wait would take a core's time from the decoder of the next photos.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options = session_options(threads)
     # The arena keeps the largest of all sizes that it has seen; photos come in many.
     options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -55,6 +55,11 @@ class Mtcnn:
         common.check_number("mtcnn", "score", self.score)
         common.check_threads("mtcnn", self.threads)
 
+    @property
+    def seen_side(self) -> int:
+        """The longer side that larger images are scaled down to."""
+        return self.max_side
+
     def detect(self, image: UInt8Array) -> list[Face]:
         """Faces of one (H, W, 3) uint8 RGB image, largest first, in its own pixels; none for a tiny image."""
         small = common.shrink(image, self.max_side)
