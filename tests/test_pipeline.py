@@ -105,7 +105,7 @@ def test_a_large_jpeg_gives_nearly_the_crops_of_the_whole_picture(
         return align(image, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline, "align_face", noting)
-    whole, reduced = Finder(side, None), Finder(side, 200)
+    whole, reduced = Finder(side, None), Finder(side, 100)
     (expected,) = read_photos([out.getvalue()], whole, Reader())
     opened.clear()
     (found,) = read_photos([out.getvalue()], reduced, Reader())

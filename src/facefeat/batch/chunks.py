@@ -20,7 +20,7 @@ from facefeat.batch.reader import PictureReader
 from facefeat.batch.table import Found, arrow_schema, to_rows
 from facefeat.errors import ImageError
 from facefeat.networks.runtime import RuntimeOptions, default_options
-from facefeat.pipeline import faces_of, seen_side
+from facefeat.pipeline import faces_of, side_to_keep
 from facefeat.utils.machine import cores
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ChunkReader:
         self.model = load_model(settings)
         self._latent = settings.latent
         self._threads = threads or default_threads()
-        self._reader = PictureReader(seen_side(self.model.detector))
+        self._reader = PictureReader(side_to_keep(self.model.detector))
         self.schema: pa.Schema = arrow_schema(self.model.schema, self.model.latent_dim if settings.latent else None)
 
     def read(self, chunks: Iterable[Chunk]) -> Iterator[tuple[int, pa.RecordBatch]]:

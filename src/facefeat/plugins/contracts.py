@@ -76,7 +76,7 @@ class Detector(Protocol):
     """Finds faces.
 
     One that scales large images down itself may have an attribute `seen_side`: the longer side in pixels that it
-    scales to. Large JPEGs are then decoded at a half, a quarter or an eighth of their size, but no smaller than that.
+    scales to. Large JPEGs are then decoded at a half, a quarter or an eighth of their size, never below twice that.
     """
 
     def detect(self, image: UInt8Array) -> list[Face]:
