@@ -115,7 +115,7 @@ def test_the_page_stands_alone_and_is_replaced_as_a_whole(model: FaceFeatureMode
     page = (out / "report.html").read_text()
     assert "<img src=x" not in page
     sources = re.findall(r"(?:src|href)=\"([^\"]*)\"", page)
-    assert sources and all(s.startswith(("data:image/", "#")) for s in sources)
+    assert sources and all(s.startswith(("data:image/", "data:text/csv;", "#")) for s in sources)
     assert re.findall(r"<img (?![^>]*alt=\"[^\"]+\")", page) == []
     for figure in (out / "figures").glob("*.png"):
         assert figure.read_bytes()[:4] == b"\x89PNG"

@@ -10,7 +10,7 @@ import pytest
 import facefeat
 
 PUBLIC = {
-    "FaceFeatureModel", "Component", "DetailDecoder", "hookimpl",
+    "FaceFeatureModel", "audit", "Component", "DetailDecoder", "hookimpl",
     "Schema", "Attribute", "Alignment",
     "Face", "AttributePrediction", "FaceResult", "ImageResult", "FaceBatch", "Analysis",
     "FacefeatError", "InputError", "ImageError", "LabelError", "SchemaError", "RecipeError", "DataError",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from facefeat.errors import TrainingError as TrainingError
     from facefeat.errors import UnknownComponentError as UnknownComponentError
     from facefeat.errors import UnknownPresetError as UnknownPresetError
+    from facefeat.evaluation.anyone import audit as audit
     from facefeat.model import FaceFeatureModel as FaceFeatureModel
     from facefeat.plugins.contracts import Component as Component
     from facefeat.plugins.contracts import DetailDecoder as DetailDecoder
@@ -69,6 +70,7 @@ _ROOMS = {
         "UnknownPresetError",
     ),
     "plugins.hookspecs": ("hookimpl",),
+    "evaluation.anyone": ("audit",),
     "model": ("FaceFeatureModel",),
     "schema": ("Attribute", "Schema"),
     "types": ("Alignment", "Analysis", "AttributePrediction", "Face", "FaceBatch", "FaceResult", "ImageResult"),
@@ -76,6 +78,7 @@ _ROOMS = {
 
 __all__ = [  # noqa: RUF022 - what most people want comes first
     "FaceFeatureModel",
+    "audit",
     "Component",
     "DetailDecoder",
     "hookimpl",

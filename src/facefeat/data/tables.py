@@ -80,6 +80,24 @@ def parse_table(data: bytes, where: str) -> Table:
     return Table(where, columns, tuple(rows), tuple(ragged))
 
 
+def sniff(head: bytes, where: str) -> tuple[str, str]:
+    """(encoding, separator) of a CSV file by its first bytes. Raises DataError as `parse_table`."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding, text = "utf-16", head[: len(head) // 2 * 2].decode("utf-16", "ignore")
+    else:
+        whole = head[: head.rfind(b"\n") + 1] or head  # no letter cut in two
+        text = _decode(whole, where)
+        encoding = "utf-8-sig"
+        try:
+            whole.decode("utf-8")
+        except UnicodeDecodeError:
+            encoding = "cp1252"
+    lines = text.lstrip("\r\n").splitlines()
+    if not lines or not lines[0].strip():
+        raise DataError(f"{where!r} is empty: expected a header line, then one line per face")
+    return encoding, max(",;\t", key=lines[0].count)
+
+
 def _decode(data: bytes, where: str) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import MissingExtraError
-from facefeat.evaluation.groups import disparity, group_means, group_table, groupings, quantities
+from facefeat.evaluation.groups import (
+    Groups,
+    Quantity,
+    disparity,
+    group_means,
+    group_table,
+    groupings,
+    means,
+    quantities,
+    schema_groups,
+)
 from facefeat.evaluation.report import Report, predict_dataset, report_on, require_labels
+from facefeat.evaluation.sections import records
 from facefeat.plugins.kinds import say
 from facefeat.utils.statistics import interval, tsne
 from facefeat.utils.weighted import ECE_BINS, calibration_error, perfect_calibration_error
@@ -23,11 +33,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facefeat.data import FaceDataset
+    from facefeat.evaluation.rules import Checked
+    from facefeat.evaluation.sections import Section
     from facefeat.networks.classifier import Classifier
     from facefeat.plugins.contracts import Judged
     from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, UInt8Array
 
+FORMAT_VERSION = 1
+"""Of report.json: it grows when a key goes or changes its meaning."""
 NEEDED = ("jinja2", "matplotlib")
 MISTAKES = 12
 """Mistakes shown for each attribute."""
@@ -70,7 +84,8 @@ class Audit:
     a list -> (names, (K, K) counts), rows are labels. reliability: attribute -> bins of confidence. answered: attribute
     -> share answered and accuracy by confidence asked for. groups: a row per group. disparities: one row per grouping
     and accuracy. errors: attribute whose labels are numbers -> its error by number. mistakes: attribute -> the worst
-    ones. map: None where too few faces.
+    ones. map: None where too few faces. notes: a sentence for everything in the data that a reader should know. rules:
+    what was asked for, and whether it holds. sections: whatever else the page is to show.
     """
 
     report: Report
@@ -86,19 +101,30 @@ class Audit:
     errors: dict[str, pd.DataFrame]
     mistakes: dict[str, list[Mistake]]
     map: FaceMap | None
+    notes: tuple[str, ...] = ()
+    rules: tuple[Checked, ...] = ()
+    sections: tuple[Section, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; NaN and infinity are None."""
+        """JSON-able; NaN and infinity are None. `docs/audit.md` says what stays stable."""
+        from facefeat.evaluation.summary import sentences
+
         tables = {"classes": self.classes, "groups": self.groups, "disparities": self.disparities}
         return {
+            "format": "facefeat-audit",
+            "version": FORMAT_VERSION,
+            "summary": sentences(self),
+            "notes": list(self.notes),
+            "rules": [r.to_dict() for r in self.rules],
+            "sections": [s.to_dict() for s in self.sections],
             **self.report.to_dict(),
             "about": self.about,
-            **{k: _records(v) for k, v in tables.items()},
+            **{k: records(v) for k, v in tables.items()},
             "confusion": {k: {"classes": list(c), "counts": v.tolist()} for k, (c, v) in self.confusion.items()},
             "calibration_errors": self.calibration_errors,
-            "reliability": {k: _records(v) for k, v in self.reliability.items()},
-            "answered": {k: _records(v) for k, v in self.answered.items()},
-            "errors": {k: _records(v) for k, v in self.errors.items()},
+            "reliability": {k: records(v) for k, v in self.reliability.items()},
+            "answered": {k: records(v) for k, v in self.answered.items()},
+            "errors": {k: records(v) for k, v in self.errors.items()},
             "mistakes": {k: [m.to_dict() for m in v] for k, v in self.mistakes.items()},
         }
 
@@ -184,24 +210,18 @@ def measure(
     seed: int = 0,
 ) -> dict[str, Any]:
     """The fields of an Audit that need no pictures. Raises DataError where no face has any label."""
-    import pandas as pd
 
     members = require_labels(name, schema, targets)
     every = {n: a.strategy.judged(a, batch.answers[n], targets[n]) for n, a in schema.attributes.items()}
     judged: dict[str, Judged] = {n: j for n, j in every.items() if j is not None}
     confusion = {title: found for j in judged.values() for title, found in j.confusions.items()}
     measured = quantities(schema, batch, targets)
-    tables, disparities = [], []
-    for by in groupings(schema, members):
-        table, draws = group_table(schema, measured, members, by, bootstrap, seed)
-        tables.append(table)
-        found = [disparity(table, draws, q.name) for q in measured if q.kind == "accuracy"]
-        disparities += [d for d in found if d is not None]
+    groups, disparities = measure_groups(measured, schema_groups(schema, members), bootstrap, seed)
     errors = {n: error_by_number(a, batch, targets[n], bootstrap, seed) for n, a in schema.attributes.items()}
     return {
         "report": report_on(name, schema, batch, targets, bootstrap, seed),
         "schema": schema,
-        "classes": pd.concat([_classes(n, *c) for n, c in confusion.items()] or [pd.DataFrame()], ignore_index=True),
+        "classes": class_tables(confusion, bootstrap, seed),
         "confusion": confusion,
         "reliability": {n: reliability(j.confidence, j.right) for n, j in judged.items()},
         "calibration_errors": {
@@ -212,10 +232,25 @@ def measure(
             for n, j in judged.items()
         },
         "answered": {n: answered(j.confidence, j.right) for n, j in judged.items()},
-        "groups": pd.concat(tables, ignore_index=True),
-        "disparities": pd.DataFrame(disparities),
+        "groups": groups,
+        "disparities": disparities,
         "errors": {n: found for n, found in errors.items() if found is not None},
     }
+
+
+def measure_groups(
+    measured: Sequence[Quantity], groups: Mapping[str, Groups], bootstrap: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of groups and of disparities of an Audit."""
+    import pandas as pd
+
+    tables, disparities = [], []
+    for by in groupings(groups):
+        table, draws = group_table(measured, groups, by, bootstrap, seed)
+        tables.append(table)
+        found = [disparity(table, draws, q.name) for q in measured if q.kind == "accuracy"]
+        disparities += [d for d in found if d is not None]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), pd.DataFrame(disparities)
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
@@ -255,39 +290,52 @@ def answered(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
 def error_by_number(
     attribute: Attribute, batch: FaceBatch, targets: np.ndarray, bootstrap: int, seed: int
 ) -> pd.DataFrame | None:
-    """By labelled number: from, to, faces, mae, mae_low, mae_high, bias (of predicted - labelled), coverage, width.
-
-    In bins of five units, or of more where there would be more than PARTS. None without exact labels.
-    """
-    import pandas as pd
-
+    """The errors of an attribute by its labelled number, as `errors_of`. None without exact labels."""
     answers, true = batch.answers[attribute.name], attribute.strategy.numbers(attribute, targets)
     faces = attribute.strategy.per_face(attribute, answers, targets)
     if attribute.axis is None or answers.values is None or not np.isfinite(true).any() or "mae" not in faces:
         return None
-    span = attribute.axis.high - attribute.axis.low
-    step = 5.0 if 5 <= span <= 5 * PARTS else span / PARTS
-    place = np.where(np.isfinite(true), np.floor(np.nan_to_num(true) / step), np.nan)
-    bins = np.unique(place[np.isfinite(place)])
-    members = place[:, None] == bins[None, :]
-    low, high = interval(group_means(faces["mae"], members, bootstrap, seed))
     error = answers.values.astype("float64") - true
     # A difference that goes round, as of angles, has the size of the kind's error.
     error = np.sign(error) * faces["mae"]
-    out = {
-        "from": bins * step,
-        "to": (bins + 1) * step,
-        "faces": members.sum(axis=0),
-        "mae": [float(faces["mae"][m].mean()) for m in members.T],
-        "mae_low": low,
-        "mae_high": high,
-        "bias": [float(error[m].mean()) for m in members.T],
-    }
+    table = errors_of(true, error, attribute.axis.high - attribute.axis.low, bootstrap, seed)
     if "coverage" in faces and answers.intervals is not None:
+        place, bins = _number_bins(true, attribute.axis.high - attribute.axis.low)[:2]
         width = answers.intervals[:, 1] - answers.intervals[:, 0]
-        out["coverage"] = [float(faces["coverage"][m].mean()) for m in members.T]
-        out["width"] = [float(width[m].mean()) for m in members.T]
-    return pd.DataFrame(out)
+        table["coverage"] = [float(faces["coverage"][place == b].mean()) for b in bins]
+        table["width"] = [float(width[place == b].mean()) for b in bins]
+    return table
+
+
+def errors_of(true: np.ndarray, error: np.ndarray, span: float, bootstrap: int, seed: int) -> pd.DataFrame:
+    """By labelled number: from, to, faces, mae, mae_low, mae_high, bias (of predicted - labelled).
+
+    true, error: (N,), NaN where unknown. span: of the scale. In bins of five units, or of more where there would be
+    more than PARTS.
+    """
+    import pandas as pd
+
+    place, bins, step = _number_bins(np.where(np.isfinite(error), true, np.nan), span)
+    groups = Groups.of_codes([f"{b:g}" for b in bins], np.where(np.isfinite(place), np.searchsorted(bins, place), -1))
+    low, high = interval(group_means(np.abs(error), groups, bootstrap, seed))
+    return pd.DataFrame(
+        {
+            "from": bins * step,
+            "to": (bins + 1) * step,
+            "faces": groups.faces,
+            "mae": means(np.abs(error), groups)[0],
+            "mae_low": low,
+            "mae_high": high,
+            "bias": means(error, groups)[0],
+        }
+    )
+
+
+def _number_bins(true: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """(N,) numbers of the bins, NaN where unknown; those with faces; how wide a bin is."""
+    step = 5.0 if 5 <= span <= 5 * PARTS else span / PARTS
+    place = np.where(np.isfinite(true), np.floor(np.nan_to_num(true) / step), np.nan)
+    return place, np.unique(place[np.isfinite(place)]), step
 
 
 def face_map_places(latents: np.ndarray, seed: int) -> np.ndarray | None:
@@ -297,28 +345,42 @@ def face_map_places(latents: np.ndarray, seed: int) -> np.ndarray | None:
     return tsne(latents, seed)
 
 
-def _classes(name: str, classes: tuple[str, ...], confusion: np.ndarray) -> pd.DataFrame:
+def class_tables(
+    confusion: Mapping[str, tuple[tuple[str, ...], np.ndarray]], bootstrap: int, seed: int
+) -> pd.DataFrame:
+    """Precision, recall and F1 of each class of each attribute, each with _low and _high."""
     import pandas as pd
 
-    right, labelled, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    tables = [_class_table(n, *c, bootstrap, seed) for n, c in confusion.items()]
+    return pd.concat(tables or [pd.DataFrame()], ignore_index=True)
+
+
+def _class_table(name: str, classes: tuple[str, ...], confusion: np.ndarray, bootstrap: int, seed: int) -> pd.DataFrame:
+    import pandas as pd
+
+    k = len(classes)
+    out: dict[str, Any] = {"attribute": name, "class": classes, "faces": confusion.sum(axis=1)}
+    out["predicted"] = confusion.sum(axis=0)
+    value = _class_figures(confusion[None].astype("float64"))
+    total = int(confusion.sum())
+    drawn = np.random.default_rng(seed).multinomial(total, confusion.ravel() / max(total, 1), size=bootstrap)
+    draws = _class_figures(drawn.reshape(-1, k, k).astype("float64"))
+    for key, found in value.items():
+        out[key] = found[0]
+        out[f"{key}_low"], out[f"{key}_high"] = interval(draws[key])
+    return pd.DataFrame(out)
+
+
+def _class_figures(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """(B, K, K) counts -> (B, K) of each figure; NaN where there is nothing to divide by."""
+    right, labelled, said = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), counts.sum(axis=1)
 
     def share(part: np.ndarray, of: np.ndarray) -> np.ndarray:
         return np.where(of > 0, part / np.where(of > 0, of, 1), np.nan)
 
-    return pd.DataFrame(
-        {
-            "attribute": name,
-            "class": classes,
-            "faces": labelled,
-            "precision": share(right, said),
-            "recall": share(right, labelled),
-            # 2 right / (labelled + said) is the harmonic mean of the two, and 0 where nothing is right.
-            "f1": np.where(labelled > 0, share(2 * right, labelled + said), np.nan),
-        }
-    )
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON has them: NaN and infinity are null."""
-    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
-    return records
+    return {
+        "precision": share(right, said),
+        "recall": share(right, labelled),
+        # 2 right / (labelled + said) is the harmonic mean of the two, and 0 where nothing is right.
+        "f1": np.where(labelled > 0, share(2 * right, labelled + said), np.nan),
+    }

@@ -14,10 +14,13 @@ import numpy as np
 
 from facefeat.evaluation.figures import FigureFile, draw_all
 from facefeat.evaluation.report import SMALL_GROUP
+from facefeat.evaluation.sections import csv_link, csv_of
+from facefeat.evaluation.summary import charts, labelled, sentences
 from facefeat.utils.atomic import atomic_folder
 
 if TYPE_CHECKING:
     from facefeat.evaluation.audit import Audit
+    from facefeat.evaluation.sections import Section
 
 OURS = {"report.html", "report.json", "by_group.csv", "figures"}
 
@@ -39,21 +42,18 @@ def save_audit(audit: Audit, folder: Path) -> Path:
         for figure in figures:
             (new / "figures" / f"{figure.name}.png").write_bytes(figure.png)
         (new / "report.json").write_text(json.dumps(audit.to_dict(), indent=1) + "\n", "utf-8")
-        audit.report.by_group.to_csv(new / "by_group.csv", index=False)
+        (new / "by_group.csv").write_text(csv_of(audit.report.by_group), "utf-8")
         (new / "report.html").write_text(render(audit, figures), "utf-8")
     return folder
 
 
 def render(audit: Audit, figures: Sequence[FigureFile]) -> str:
     """The page: nothing in it points outside. All text is escaped: a file name may hold anything."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"png": _inline, "photo": _photo, "number": _number, "percent": _percent}
-    template = environment.from_string(resources.files(__package__).joinpath("report.html.jinja").read_text("utf-8"))
     sections = [(key, title, [f for f in figures if f.section == key]) for key, title in SECTIONS]
-    return template.render(
+    return template("report.html.jinja").render(
         audit=audit,
+        sentences=sentences(audit),
+        charts=charts(audit),
         about=audit.about,
         schema=audit.schema,
         sections=[s for s in sections if s[2]],
@@ -68,13 +68,54 @@ def render(audit: Audit, figures: Sequence[FigureFile]) -> str:
     )
 
 
+def template(name: str) -> Any:
+    """A template of this folder; all text that goes in is escaped."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    def load(wanted: str) -> str:
+        return resources.files(__package__).joinpath(wanted).read_text("utf-8")
+
+    environment = Environment(
+        loader=FunctionLoader(load), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "png": _inline, "photo": _photo, "number": _number, "percent": _percent, "csv": csv_link,
+    }  # fmt: skip
+    return environment.get_template(name)
+
+
+def save_sections(
+    folder: Path, title: str, what: str, sentences: Sequence[str], sections: Sequence[Section], about: dict[str, Any]
+) -> Path:
+    """Write a page of tables atomically: `what`.html, `what`.json and a CSV for each table.
+
+    Raises InputError for a folder that holds anything else or cannot be written.
+    """
+    from facefeat._version import __version__
+
+    names = {f"{what}.html", f"{what}.json", *(f"{s.key}.csv" for s in sections)}
+    data = {"format": f"facefeat-{what}", "version": 1, "summary": list(sentences), "about": about,
+            "sections": [s.to_dict() for s in sections]}  # fmt: skip
+    page = template("sections.html.jinja").render(
+        title=title, sentences=sentences, sections=sections, command=about.get("command", ""), version=__version__,
+        json_name=f"{what}.json",
+    )  # fmt: skip
+    with atomic_folder(folder, f"a {what}", lambda n: n in names or n.endswith(".csv")) as new:
+        (new / f"{what}.html").write_text(page, "utf-8")
+        (new / f"{what}.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+        for s in sections:
+            (new / f"{s.key}.csv").write_text(csv_of(s.table), "utf-8")
+    return folder
+
+
 def _headlines(audit: Audit) -> list[dict[str, Any]]:
     out = []
     for key, (name, title, meaning) in _measures(audit).items():
         if key in audit.report.metrics:
             low, high = audit.report.intervals.get(key, (np.nan, np.nan))
             value, what = audit.report.metrics[key], f"{name.replace('_', ' ')}: {title}"
-            out.append({"name": what, "meaning": meaning, "value": value, "low": low, "high": high})
+            n = labelled(audit, name)
+            out.append({"name": what, "meaning": meaning, "value": value, "low": low, "high": high, "faces": n})
     return out
 
 

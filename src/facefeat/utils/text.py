@@ -16,3 +16,8 @@ def one_line(text: str, limit: int = 300) -> str:
     """Printable, on one line, not too long."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def plain_cell(text: str) -> str:
+    """Text for a cell of a CSV file: what a spreadsheet would take for a formula begins with an apostrophe."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and len(text) > 1 else text

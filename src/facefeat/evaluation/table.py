@@ -1,0 +1,132 @@
+"""Tables of any size, read a part at a time: CSV in any of the usual encodings and separators, Parquet, a DataFrame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facefeat.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PART = 100_000
+"""Rows that are in memory as text at a time."""
+PARQUET = (".parquet", ".pq")
+
+
+def parts(source: Any) -> Iterator[pd.DataFrame]:
+    """A DataFrame, or the table at a path, in parts of PART rows. Raises DataError, MissingExtraError."""
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame):
+        yield from (source.iloc[i : i + PART] for i in range(0, max(len(source), 1), PART))
+        return
+    path = Path(os.fspath(source)).expanduser()
+    yield from _parquet(path) if path.suffix.lower() in PARQUET else _csv(path)
+
+
+def _csv(path: Path) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    from facefeat.data.tables import sniff
+    from facefeat.utils.files import open_regular
+
+    try:
+        with open_regular(path) as file:
+            encoding, separator = sniff(file.read(1 << 20), str(path))
+            file.seek(0)
+            reader = pd.read_csv(
+                file, encoding=encoding, sep=separator, dtype=str, keep_default_na=False, na_values=[""],
+                chunksize=PART, skipinitialspace=True, encoding_errors="replace" if encoding == "cp1252" else "strict",
+            )  # fmt: skip
+            for part in reader:
+                part.columns = [str(c).strip() for c in part.columns]
+                yield part
+    except OSError as e:
+        raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+    except (ValueError, pd.errors.ParserError) as e:  # a UnicodeDecodeError is a ValueError
+        raise DataError(f"{str(path)!r} is not a CSV table: {str(e).strip().splitlines()[0]}.") from None
+
+
+def _parquet(path: Path) -> Iterator[pd.DataFrame]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingExtraError(
+            "Parquet needs the module 'pyarrow', not installed here. Next: pip install \"facefeat[batch]\""
+        ) from None
+    try:
+        with pq.ParquetFile(path) as file:
+            # Latents and pictures are no use here, and large.
+            flat = [f.name for f in file.schema_arrow if not pa.types.is_nested(f.type) and not _is_binary(f.type)]
+            for batch in file.iter_batches(batch_size=PART, columns=flat):
+                yield batch.to_pandas()
+    except OSError as e:
+        raise DataError(f"cannot read {str(path)!r}: {e.strerror or str(e).splitlines()[0]}") from None
+    except pa.ArrowException as e:
+        raise DataError(f"{str(path)!r} is not a Parquet table: {str(e).splitlines()[0]}") from None
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+class TextColumn:
+    """Texts as numbers, added a part at a time: `values` are the different ones, `codes` (N,) int32, -1 for none."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._known: dict[str, int] = {}
+
+    def add(self, column: pd.Series) -> None:
+        """The next rows."""
+        import pandas as pd
+
+        codes, found = pd.factorize(column)
+        place = [-1 if (text := _text(v)) == "" else self._known.setdefault(text, len(self._known)) for v in found]
+        self._parts.append(np.asarray([*place, -1], "int32")[codes])
+
+    @property
+    def codes(self) -> np.ndarray:
+        """(N,) int32."""
+        return np.concatenate(self._parts) if self._parts else np.zeros(0, "int32")
+
+    @property
+    def values(self) -> list[str]:
+        """By code."""
+        return list(self._known)
+
+
+class NumberColumn:
+    """Numbers, added a part at a time: `values` (N,) float32, NaN where there is none; `bad` counts texts."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self.bad = 0
+
+    def add(self, column: pd.Series) -> None:
+        """The next rows."""
+        import pandas as pd
+
+        found = pd.to_numeric(column, errors="coerce").to_numpy("float32", na_value=np.nan)
+        self.bad += int((~np.isfinite(found) & column.notna().to_numpy()).sum())
+        self._parts.append(np.where(np.isfinite(found), found, np.float32(np.nan)))
+
+    @property
+    def values(self) -> np.ndarray:
+        """(N,) float32."""
+        return np.concatenate(self._parts) if self._parts else np.zeros(0, "float32")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:g}"
+    return str(value).strip()
