@@ -41,6 +41,7 @@ COMMANDS = {
     "compare": Lazy("facefeat.cli.recipes", "compare", "Put finished runs side by side."),
     "evaluate": Lazy("facefeat.cli.evaluate", "evaluate", "Measure a model on labelled faces, per group."),
     "audit": Lazy("facefeat.cli.audit", "audit", "Measure any model by a table of its predictions."),
+    "census": Lazy("facefeat.cli.census", "census", "Count who is in a photo collection, with intervals."),
     "analyze": Lazy("facefeat.cli.analyze", "analyze", "Study the latents of labelled faces."),
     "explain": Lazy("facefeat.cli.explain", "explain", "Show where the model looked in a face."),
     "index": Lazy("facefeat.cli.index", "index", "Put the latents of many faces into an index."),

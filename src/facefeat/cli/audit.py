@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facefeat.cli._inputs import Finite
 from facefeat.cli._show import rows, say, warn
 from facefeat.errors import InputError
 
 if TYPE_CHECKING:
     from facefeat.evaluation.audit import Audit
     from facefeat.evaluation.compare import Comparison
+    from facefeat.evaluation.sections import Section
 
 FAILED = 1
 """Exit code where a rule of --fail-under does not hold."""
@@ -31,6 +33,13 @@ _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--compare", "comparing", is_flag=True, help="Compare two tables on the same faces.")
 @click.option("--fail-under", "rules", multiple=True, metavar="RULE", help="Exit with 1 unless it holds, such as "
               "'gender.worst_group.accuracy >= 0.9'; repeatable.")  # fmt: skip
+@click.option(
+    "--guarantee",
+    type=Finite(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Sets and intervals "
+    "that hold the label of this share of faces in each group, such as 0.9, and thresholds of equal accuracy.",
+)
 @click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
               "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -40,6 +49,7 @@ def audit(
     folder: Path | None,
     comparing: bool,
     rules: tuple[str, ...],
+    guarantee: float | None,
     bootstrap: int,
     as_json: bool,
 ) -> None:
@@ -67,10 +77,15 @@ def audit(
         check_folder(folder, "a report", OURS.__contains__)
     from dataclasses import replace
 
-    from facefeat.evaluation.anyone import audit as measure
+    from facefeat.evaluation.anyone import measure_predictions
+    from facefeat.evaluation.guarantee import guarantee_sections
+    from facefeat.evaluation.predictions import read_predictions
     from facefeat.evaluation.rules import check_rules
 
-    found = check_rules(measure(tables[0], mapped=mapped, bootstrap=bootstrap), asked)
+    read = read_predictions(tables[0], mapped)
+    found = check_rules(measure_predictions(read, bootstrap), asked)
+    if guarantee is not None:
+        found = replace(found, sections=tuple(guarantee_sections(read, guarantee)))
     typed = ["facefeat", "audit", tables[0].name, *(w for m in mapped for w in ("--map", m))]
     typed += ["--report", folder.name] if folder else []
     found = replace(
@@ -87,6 +102,8 @@ def audit(
         say(json.dumps(found.to_dict(), indent=1))
     else:
         show(found)
+        for section in found.sections:
+            show_section(section)
     for rule in found.rules:
         say(rule.say(), err=True)
     if not all(r.passed for r in found.rules):
@@ -109,6 +126,15 @@ def show(found: Audit) -> None:
             ]
             lines.append([r["by"], r["group"], f"{r['faces']:,}{' (small)' if r['small'] else ''}", *figures])
     rows(("By", "Group", "Faces", *(m.replace("_", " ") for m in measures)), lines)
+
+
+def show_section(section: Section) -> None:
+    """A table with its sentences, on the terminal."""
+    say()
+    for line in section.text:
+        say(line)
+    lines = [[f"{text} ({between})" if between else text for text, between, _ in cells] for _, cells in section.rows()]
+    rows((section.title, *list(section.shown.values())[1:]), lines)
 
 
 def _compare(a: Path, b: Path, mapped: tuple[str, ...], folder: Path | None, bootstrap: int, as_json: bool) -> None:

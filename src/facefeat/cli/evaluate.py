@@ -27,23 +27,36 @@ if TYPE_CHECKING:
 @click.option(
     "--report", "folder", type=click.Path(path_type=Path), help="Write a page, JSON and pictures to this folder."
 )
+@click.option("--predictions", type=click.Path(dir_okay=False, path_type=Path), help="Write labels and predictions of "
+              "each face to this CSV file, for `audit` and `census`.")  # fmt: skip
 @click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
               "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @runtime_options
 def evaluate(
-    data: Path, preset: str | None, split: str, splits: Path | None, folder: Path | None, bootstrap: int, as_json: bool
+    data: Path,
+    preset: str | None,
+    split: str,
+    splits: Path | None,
+    folder: Path | None,
+    predictions: Path | None,
+    bootstrap: int,
+    as_json: bool,
 ) -> None:
     """Score a preset on a split of a data set, overall and per group."""
     from facefeat.data import load_dataset
     from facefeat.evaluation.audit import require_extra
     from facefeat.evaluation.page import OURS
-    from facefeat.utils.atomic import check_folder
+    from facefeat.evaluation.predictions import prediction_frame
+    from facefeat.evaluation.report import predict_dataset
+    from facefeat.utils.atomic import atomic_file, check_folder, check_writable
 
     if folder is not None:
         # Before the work, not after it.
         require_extra()
         check_folder(folder, "a report", OURS.__contains__)
+    if predictions is not None:
+        check_writable(predictions)
     check_model(preset)
     check_data(data, splits)
     console = Console(stderr=True)
@@ -59,6 +72,9 @@ def evaluate(
             )
             audit = model.audit(dataset, bootstrap=bootstrap, command=command, split=split)
             report = audit.report
+    if predictions is not None:
+        with console.status("writing the predictions"), atomic_file(predictions) as new:
+            prediction_frame(predict_dataset(model.classifier, dataset), dataset).to_csv(new, index=False)
     if folder is not None:
         with console.status("drawing"):
             audit.save(folder)

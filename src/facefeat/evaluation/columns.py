@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError, did_you_mean
+from facefeat.schema import get_schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ def find_columns(sample: pd.DataFrame, mapped: Sequence[str] = ()) -> Columns:
             continue
         attribute, role = _role(name)
         if role and not getattr(attributes.get(attribute, AttributeColumns()), role):
-            attributes[attribute] = replace(attributes.get(attribute, AttributeColumns()), **{role: name})
+            attributes[attribute] = _with(attributes.get(attribute), role, name)
         else:
             plain.append(name)
     attributes, plain = _completed(attributes, plain)
@@ -139,7 +140,7 @@ def _mapped(
             ignored.append(column)
         elif len(parts) == 2 and parts[1] in ROLES:
             name = attribute_name(parts[0])
-            attributes[name] = replace(attributes.get(name, AttributeColumns()), **{parts[1]: column})
+            attributes[name] = _with(attributes.get(name), parts[1], column)
         elif len(parts) == 3 and parts[1] == "probability":
             name = attribute_name(parts[0])
             a = attributes.get(name, AttributeColumns())
@@ -147,6 +148,11 @@ def _mapped(
         else:
             raise InputError(f"--map {text}: no such role. Received: {role!r}. Valid: {VALID}.")
     return attributes, groups, ignored, classes
+
+
+def _with(a: AttributeColumns | None, role: str, column: str) -> AttributeColumns:
+    changed: dict[str, Any] = {role: column}
+    return replace(a or AttributeColumns(), **changed)
 
 
 def attribute_name(text: str) -> str:
@@ -179,9 +185,9 @@ def _completed(
     left = list(plain)
     for name, a in attributes.items():
         missing = [r for r in ("truth", "prediction") if not getattr(a, r)]
-        same = [c for c in left if attribute_name(c) == name]
+        same = [c for wanted in (f"{name}_years", name) for c in left if attribute_name(c) == wanted]
         if len(missing) == 1 and same:
-            attributes[name] = replace(a, **{missing[0]: same[0]})
+            attributes[name] = _with(a, missing[0], same[0])
             left.remove(same[0])
     return attributes, left
 
@@ -190,7 +196,8 @@ def _probabilities(sample: pd.DataFrame, name: str, a: AttributeColumns, plain: 
     """Class, as it stands in the table -> the column of its probability."""
     import pandas as pd
 
-    values = pd.concat([sample[a.truth], sample[a.prediction]]).dropna().astype(str).str.strip().unique()
+    found_values = pd.concat([sample[a.truth], sample[a.prediction]]).dropna().astype(str).str.strip().unique()
+    values = [*found_values, *(get_schema("utkface")["age"].classes if name == "age" else ())]
     if len(values) > GUESSED_GROUPS:
         return {}
     found = {}

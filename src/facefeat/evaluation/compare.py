@@ -63,9 +63,9 @@ class Comparison:
                  "difference": "b minus a", "only_a": "Only a right", "only_b": "Only b right",
                  "p_corrected": "p, corrected", "clear": "Beyond chance"}  # fmt: skip
         text = (
-            "Difference: b minus a on the same faces, with the 95 % interval of a paired bootstrap. p: McNemar's exact "
-            "test on the faces on which only one is right, corrected for the number of groups (Holm).",
-            f"Groups under {SMALL_GROUP} faces are grey and take no part in the tests. Of an error (mae) less is better.",
+            "Difference: b minus a on the same faces, with the 95 % interval of a paired bootstrap. p: "
+            "McNemar's exact test on the faces that only one gets right, corrected for the number of groups (Holm).",
+            f"Groups under {SMALL_GROUP} faces are grey and not tested. Of an error (mae) less is better.",
         )
         return Section("comparison", "For whom which model is better", text, self.table, shown)
 

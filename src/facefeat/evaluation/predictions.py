@@ -22,7 +22,8 @@ from facefeat.utils.text import one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facefeat.types import FloatArray
+    from facefeat.data import FaceDataset
+    from facefeat.types import FaceBatch, FloatArray
 
 MOST_CLASSES = 1000
 """Different values of a column, above which it cannot be of classes or groups."""
@@ -161,6 +162,18 @@ def read_predictions(source: Any, mapped: Sequence[str] = (), name: str = "") ->
     _note_copies(rows, columns, first, notes)
     return Predictions(title, columns, scored, {n: g for n, g in more.items() if g is not None}, tuple(notes),
                        len(rows), np.concatenate(keys) if named else None)  # fmt: skip
+
+
+def prediction_frame(batch: FaceBatch, dataset: FaceDataset) -> pd.DataFrame:
+    """The predictions of a model of ours beside the labels, as `read_predictions` takes them.
+
+    Columns: file, ATTRIBUTE_true (the most exact label), then those of `FaceBatch.to_frame`.
+    """
+    import pandas as pd
+
+    table = dataset.table
+    true = {f"{n}_true": table[a.strategy.stored(a)[-1]] for n, a in dataset.schema.attributes.items()}
+    return pd.concat([pd.DataFrame({"file": table["file"], **true}), batch.to_frame()], axis=1)
 
 
 def _stores(sample: pd.DataFrame, columns: Columns) -> dict[str, TextColumn | NumberColumn]:
@@ -371,7 +384,7 @@ def _with_probabilities(
         problem = _impossible(p[found.answered])
         if not problem:
             whole = p.sum(axis=1, keepdims=True)
-            p = p / np.where(whole > 0, whole, 1)
+            p = (p / np.where(whole > 0, whole, 1)).astype("float32")
             at = np.maximum(found.answer, 0)
             confidence = np.where(found.answer >= 0, p[np.arange(len(p)), at], np.float32(np.nan))
             other = float((p.argmax(axis=1) != found.answer)[found.answer >= 0].mean())

@@ -63,3 +63,16 @@ def tsne(latents: np.ndarray, seed: int, perplexity: float = 30.0) -> np.ndarray
     start = "pca" if few[:, 0].std() > 0 and few.shape[1] > 1 else "random"
     perplexity = min(perplexity, (n - 1) / 3)
     return np.asarray(TSNE(perplexity=perplexity, init=start, random_state=seed, n_jobs=1).fit_transform(few))
+
+
+def proportion_interval(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % interval of shares `hits` of `n`, (M,) each (Wilson, 1927); NaN where n is 0.
+
+    Unlike a bootstrap, it is no point where all or none of a few are hits.
+    """
+    z = 1.959964
+    total = np.where(n > 0, n, np.nan).astype("float64")
+    p = hits / total
+    middle = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * np.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
