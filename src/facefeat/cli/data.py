@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from facefeat.cli.data_doctor import doctor
 from facefeat.cli.data_download import download
 from facefeat.cli.data_import import import_
 from facefeat.cli.data_pictures import explore, preview
@@ -14,5 +15,5 @@ def data() -> None:
     """Download labelled faces, import them into one table, and explore them."""
 
 
-for command in (download, import_, explore, preview):
+for command in (download, import_, explore, preview, doctor):
     data.add_command(command)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facefeat.data.crops import CropView, DecodedCrops
+    from facefeat.data.importers import Import
     from facefeat.data.sources import Source
     from facefeat.types import FloatArray
 
@@ -38,6 +39,7 @@ class _Shared:
     open: Callable[[], Source]
     prefix: str
     home: Path | None = None
+    format: str = ""
     source: Source | None = None
     bad: dict[int, str] = field(default_factory=dict)
     decoded: dict[tuple[int, tuple[Path, ...]], tuple[tuple[int, int], DecodedCrops]] = field(default_factory=dict)
@@ -147,6 +149,16 @@ class FaceDataset:
         if not len(chosen):
             raise DataError(f"no row of data set {self.name!r} was taken")
         return FaceDataset(self._shared, chosen)
+
+    def with_table(self, table: pd.DataFrame, note: str) -> Import:
+        """The same pictures with another table: its rows and labels, and a sentence on what changed. To be written."""
+        from facefeat.data.importers import Import
+
+        shared = self._shared
+        source = shared.source or shared.open()
+        listed = (*shared.skipped, *self.skipped[len(shared.skipped) :])
+        return Import(shared.name, shared.format, shared.schema, table, listed, source, shared.prefix, shared.licence,
+                      (note,))  # fmt: skip
 
     def targets(self) -> dict[str, FloatArray]:
         """Attribute -> (N, T) float32, the labels as numbers in the form of its kind; NaN where unknown."""

@@ -61,7 +61,16 @@ def _path(value: str | os.PathLike[str] | None) -> Path | None:
 def as_dataset(found: Import) -> FaceDataset:
     """The data set of an import that stays in memory."""
     return FaceDataset(
-        _Shared(found.name, found.schema, found.licence, found.table, found.skipped, lambda: found.source, found.prefix)
+        _Shared(
+            found.name,
+            found.schema,
+            found.licence,
+            found.table,
+            found.skipped,
+            lambda: found.source,
+            found.prefix,
+            format=found.format,
+        )
     )
 
 
@@ -186,7 +195,8 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
         listed = read_table(folder / "skipped.csv")
         skipped = tuple(Skipped(row.get("file", ""), row.get("reason", "")) for _, row in listed.rows)
     outside = about.get("format") == "csv"  # only a user's own table may name files anywhere
-    shared = _Shared(name, own, licence, table, skipped, lambda: _open(folder, name, source, outside), prefix, folder)
+    shared = _Shared(name, own, licence, table, skipped, lambda: _open(folder, name, source, outside), prefix, folder,
+                     str(about.get("format", "")))  # fmt: skip
     dataset = FaceDataset(shared)
     if dataset.fingerprint != digest:
         warnings.warn(
