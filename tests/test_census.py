@@ -52,7 +52,7 @@ def test_the_em_of_saerens_finds_the_shares() -> None:
 
 
 def test_intervals_hold_the_share_and_raw_counts_do_not() -> None:
-    """90 collections of known shares, each with its own labelled faces; benchmarks/census.py draws many more."""
+    """90 collections of known shares, each with its own labelled faces; benchmarks/audit.py draws many more."""
     inside = raw = 0
     for seed in range(90):
         labelled = read_predictions(drawn(400, 0.5, 1000 + seed).iloc[:, :2])
@@ -148,7 +148,7 @@ def test_the_bundled_preset_has_its_confusion_and_another_needs_one(tmp_path: Pa
     from facefeat.presets.store import find_preset
 
     digest = json.loads((find_preset(None) / "config.json").read_text())["weights_sha256"]["head"][:16]
-    if (FOLDER / f"{digest}.csv").is_file():  # of other weights it has to be measured again: benchmarks/census.py
+    if (FOLDER / f"{digest}.csv").is_file():  # of other weights it has to be measured again: benchmarks/audit.py
         assert set(read_predictions(bundled_confusion(None)).scored) == {"age", "gender", "race"}
     config = json.loads((find_preset(None) / "config.json").read_text())
     config["weights_sha256"]["head"] = "0" * 64

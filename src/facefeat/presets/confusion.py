@@ -12,10 +12,11 @@ FOLDER = Path(__file__).parent.parent / "assets" / "confusion"
 _NEXT = "Next: facefeat evaluate --data DATA --predictions labelled.csv, then census --confusion labelled.csv"
 
 
-def bundled_confusion(preset: str | Path | None) -> Path:
+def bundled_confusion(preset: str | Path | None, missing_ok: bool = False) -> Path:
     """The table of a preset's predictions beside labels, which `evaluation.predictions.read_predictions` reads.
 
-    It is named after the SHA-256 of the preset's head, so that no other weights are taken for these.
+    It is named after the SHA-256 of the preset's head, so that no other weights are taken for these. missing_ok: give
+    the path where there is none, too.
 
     Raises InputError, with the command that makes one, where there is none for these weights.
     """
@@ -23,6 +24,6 @@ def bundled_confusion(preset: str | Path | None) -> Path:
     about = read_json(Path(folder) / "config.json")
     digest = str(about.get("weights_sha256", {}).get("head", ""))[:16]
     path = FOLDER / f"{digest}.csv"
-    if not digest or not path.is_file():
+    if not digest or not (missing_ok or path.is_file()):
         raise InputError(f"the confusion of preset {about.get('name')!r} is not known. {_NEXT}")
     return path
