@@ -1,9 +1,9 @@
 """Audits and censuses measured: `python benchmarks/audit.py [--labelled labelled.csv] [--rows 100000 1000000]`.
 
 Prints figures for docs/benchmarks.md: how long a table of predictions takes (reading, measuring, drawing the page) and
-how much memory; how long a census of as many rows takes; and, of a model's labelled faces (`facefeat evaluate --predictions`;
-by default those of the bundled preset), how often the census's 95 % intervals hold the share of collections whose shares
-are known. --write stores the labelled faces as the confusion of the bundled preset.
+how much memory; how long a census of as many rows takes; and, of a model's labelled faces (as `facefeat evaluate
+--predictions` writes them; by default those of the bundled preset), how often the census's 95 % intervals hold the share
+of collections whose shares are known. --write stores labelled faces as the confusion of the bundled preset.
 """
 
 from __future__ import annotations
