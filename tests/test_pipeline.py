@@ -21,7 +21,7 @@ class Reader:
     image_size = 8
     alignment = ALIGNMENTS["utkface"]
 
-    def predict(self, crops: np.ndarray) -> FaceBatch:
+    def predict(self, crops: np.ndarray, faces: object = None, /) -> FaceBatch:
         n = len(crops)
         return batch_of({"gender": np.tile(np.float32([0.9, 0.1]), (n, 1))}, {"gender": ("Male", "Female")})
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from facefeat.training import DecoderRecipe, Recipe
     from facefeat.training.log import TrainingLog, TrainingReporter
     from facefeat.training.processes import Processes
-    from facefeat.types import Alignment, Analysis, FaceBatch, FloatArray, ImageLike, ImageResult, UInt8Array
+    from facefeat.types import Alignment, Analysis, Face, FaceBatch, FloatArray, ImageLike, ImageResult, UInt8Array
 
 
 class FaceFeatureModel:
@@ -241,12 +241,13 @@ class FaceFeatureModel:
 
         return align(images, self.detector, self)
 
-    def predict_faces(self, crops: UInt8Array) -> FaceBatch:
+    def predict_faces(self, crops: UInt8Array, faces: Sequence[Face] | None = None) -> FaceBatch:
         """Predictions for crops that are already aligned; no detector runs.
 
-        crops: (N, H, W, 3) uint8, of any size; resized to (N, S, S, 3). Raises InputError for anything else.
+        crops: (N, H, W, 3) uint8, of any size; resized to (N, S, S, 3). faces: the N faces that they were cut from, if
+        known: their size, pose and score belong to the quality. Raises InputError for anything else.
         """
-        return self._classifier.predict(self._crops(crops))
+        return self._classifier.predict(self._crops(crops), faces)
 
     def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
         """`predict_faces` by a head that does not see these coordinates of the latent: they are held at `at` (D,)."""
@@ -458,6 +459,18 @@ class FaceFeatureModel:
         from facefeat.latent.fit_directions import fit_directions
 
         self._parts.directions = fit_directions(self, dataset)
+
+    def calibrate(self, dataset: FaceDataset, *, coverage: float = 0.9, unsure_below: float = 0.5) -> None:
+        """Fit probabilities, intervals and quality on a data set and on corrupted copies of its faces, in place.
+
+        coverage: share of faces, 0 to 1, whose age its interval is to hold. unsure_below: quality, 0 to 1, below which
+        it answers "unsure". Raises DataError.
+        """
+        from facefeat.evaluation.calibration import calibrate_on_corrupted
+
+        self._classifier.calibration = calibrate_on_corrupted(
+            self._classifier, dataset, coverage=coverage, unsure_below=unsure_below
+        )
 
     def evaluate(self, dataset: FaceDataset, *, bootstrap: int = 500) -> Report:
         """Metrics with 95 % intervals (`bootstrap` resamples) and a table per group. Raises DataError."""

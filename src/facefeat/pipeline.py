@@ -50,8 +50,8 @@ class Geometry(Protocol):
 class Reader(Geometry, Protocol):
     """What predicts from aligned crops: a Classifier."""
 
-    def predict(self, crops: UInt8Array, /) -> FaceBatch:
-        """(N, S, S, 3) uint8 -> calibrated predictions."""
+    def predict(self, crops: UInt8Array, faces: Sequence[Face] | None = None, /) -> FaceBatch:
+        """(N, S, S, 3) uint8 -> calibrated predictions. faces: the faces that the crops were cut from."""
         ...
 
 
@@ -96,8 +96,9 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
             errors[i] = faces
         else:
             found[i] = faces
-    crops = [face.crop for faces in found.values() for face in faces if face.crop is not None]
-    batch = classifier.predict(np.stack(crops)) if crops else None
+    every = [face for faces in found.values() for face in faces]
+    crops = [face.crop for face in every if face.crop is not None]
+    batch = classifier.predict(np.stack(crops), every) if crops else None
     results, row = [], 0
     for i, image in enumerate(images):
         source = name_of(image, first + i)

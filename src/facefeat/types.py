@@ -113,13 +113,61 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How well a face can be read: see `facefeat.image.quality`.
+
+    value: 0 to 1, about the chance that an answer is right. reasons: what lowers it, the most important first: "too
+    dark", "too small", "blurred", "turned away". signals: what was measured, None where it is not known.
+    """
+
+    value: float
+    reasons: tuple[str, ...] = ()
+    signals: Mapping[str, float | None] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        signals = {k: None if v is None else round(float(v), 3) for k, v in self.signals.items()}
+        return {"value": round(float(self.value), 3), "reasons": list(self.reasons), "signals": signals}
+
+
+@dataclass(frozen=True)
+class Qualities:
+    """The quality of N faces. values: (N,) float32 of 0 to 1. reasons: (N,) str, joined by ", ".
+
+    signals: (N, K) float32, NaN where unknown. names: K names. unsure_below: below it answers are "unsure".
+    """
+
+    values: FloatArray
+    reasons: NDArray[np.str_]
+    signals: FloatArray
+    names: tuple[str, ...] = ()
+    unsure_below: float = 0.0
+
+    def row(self, index: int) -> Quality:
+        """That of one face."""
+        known = {n: float(v) if v == v else None for n, v in zip(self.names, self.signals[index], strict=True)}
+        why = str(self.reasons[index])
+        return Quality(float(self.values[index]), tuple(why.split(", ")) if why else (), known)
+
+    @classmethod
+    def join(cls, parts: Sequence[Qualities]) -> Qualities:
+        """One after the other."""
+        import numpy as np
+
+        first = parts[0]
+        values, reasons = np.concatenate([p.values for p in parts]), np.concatenate([p.reasons for p in parts])
+        signals = np.concatenate([p.signals for p in parts])
+        return cls(values, reasons, signals, first.names, first.unsure_below)
+
+
+@dataclass(frozen=True)
 class AttributePrediction:
     """What the model predicts of one attribute of one face. `facefeat.plugins.kinds.say` formats it as text.
 
     label: the most probable class, the classes that apply ("glasses, hat"), or the number with its unit; "unsure" where
     the model abstains. probability: the calibrated probability of that answer; None where the kind has none.
     probabilities: every class in the schema's order; of an attribute with one class a face they sum to 1.
-    abstained: whether the probability was less than asked for (`facefeat predict --min-confidence`).
+    abstained: whether the probability or the quality was less than asked for. why: of the latter, "too dark".
     value: the number, in `unit`: of an age the median of the predicted distribution. interval: where the labelled value
     lies, or None where the model was not calibrated for that. labels: all classes that apply.
     kind: the attribute's kind. digits: decimals that the value is worth. scale: from where to where it is drawn.
@@ -136,6 +184,7 @@ class AttributePrediction:
     kind: str = "categorical"
     digits: int = 1
     scale: tuple[float, float] | None = None
+    why: str = ""
 
     def columns(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The cells of a row of a table, as of `Answers.columns`, rounded to what they are worth."""
@@ -154,6 +203,8 @@ class AttributePrediction:
             "abstained": self.abstained,
             "labels": list(self.labels),
         }
+        if self.why:
+            out["why"] = self.why
         if self.value is not None:
             between = None if self.interval is None else self.interval.to_dict()
             out |= {"value": round(float(self.value), self.digits), "unit": self.unit, "interval": between}
@@ -162,10 +213,16 @@ class AttributePrediction:
 
 @dataclass(frozen=True)
 class FaceResult:
-    """One face of an image: its place and the predictions."""
+    """One face of an image: its place and the predictions.
+
+    quality: how well it can be read; None where that was not measured. notes: sentences on what these answers cannot
+    say, such as the gender of a baby.
+    """
 
     face: Face
     attributes: Mapping[str, AttributePrediction]
+    quality: Quality | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -179,7 +236,10 @@ class FaceResult:
 
     def columns(self) -> dict[str, Any]:
         """The cells of a row of a table, as of `FaceBatch.columns`."""
-        return _joined(p.columns(n) for n, p in self.attributes.items())
+        found = self.quality
+        value = None if found is None else round(float(found.value), 3)
+        why = None if found is None else ", ".join(found.reasons)
+        return _joined(p.columns(n) for n, p in self.attributes.items()) | _quality_columns(value, why)
 
     @property
     def age_years(self) -> float | None:
@@ -205,6 +265,8 @@ class FaceResult:
             "attributes": {k: v.to_dict() for k, v in self.attributes.items()},
             "age_years": None if years is None else round(float(years), 1),
             "age_interval": None if between is None else between.to_dict(),
+            "quality": None if self.quality is None else self.quality.to_dict(),
+            "notes": list(self.notes),
         }
 
 
@@ -304,14 +366,20 @@ def _joined(parts: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str,
     return {k: v for i in (0, 1) for part in every for k, v in part[i].items()}
 
 
+def _quality_columns(value: Any, reasons: Any) -> dict[str, Any]:
+    return {"quality": value, "quality_reasons": reasons}
+
+
 @dataclass(frozen=True)
 class FaceBatch:
     """Predictions for N crops, column by column.
 
     answers: attribute -> Answers. The mappings below are views of them, by attribute.
+    quality: how well each face can be read; None where that was not measured.
     """
 
     answers: Mapping[str, Answers]
+    quality: Qualities | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.answers.values())).labels)
@@ -372,9 +440,14 @@ class FaceBatch:
     def columns(self) -> dict[str, Any]:
         """The columns of every table of predictions, name -> (N,): all numbers, then labels and probabilities.
 
-        They depend on the schema alone: an interval that was not calibrated is NaN.
+        They depend on the schema alone: an interval that was not calibrated is NaN. The quality comes last.
         """
-        return _joined(a.columns(n) for n, a in self.answers.items())
+        import numpy as np
+
+        found = self.quality
+        none = (np.full(len(self), np.nan, "float32"), np.full(len(self), "", "U1"))
+        values, why = none if found is None else (found.values, found.reasons)
+        return _joined(a.columns(n) for n, a in self.answers.items()) | _quality_columns(values, why)
 
     def to_frame(self) -> pd.DataFrame:
         """A table with a row for each crop: age_years, age_low, age_high, gender, gender_probability, gender:Male..."""
@@ -396,7 +469,9 @@ class FaceBatch:
             }
             return replace(every[0], **arrays)
 
-        return cls({n: whole(n) for n in parts[0].answers})
+        qualities = [p.quality for p in parts if p.quality is not None]
+        joined = Qualities.join(qualities) if len(qualities) == len(parts) else None
+        return cls({n: whole(n) for n in parts[0].answers}, joined)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: lists in place of arrays."""
@@ -410,6 +485,8 @@ class FaceBatch:
             "age_years": None if self.age_years is None else self.age_years.tolist(),
             "age_interval": None if self.age_interval is None else self.age_interval.tolist(),
             "age_coverage": self.age_coverage,
+            "quality": None if self.quality is None else self.quality.values.tolist(),
+            "quality_reasons": None if self.quality is None else [str(r) for r in self.quality.reasons],
         }
 
 

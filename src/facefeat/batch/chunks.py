@@ -121,12 +121,13 @@ class ChunkReader:
         return [one if photo is None else _with(one, next(read)) for one, photo in group]
 
     def _rows(self, found: list[Found]) -> pa.RecordBatch:
-        crops: list[Any] = [face.crop for one in found for face in one.faces]
+        faces = [face for one in found for face in one.faces]
+        crops: list[Any] = [face.crop for face in faces]
         if not crops:
             return to_rows(found, None, None, self.schema)
         stacked = np.stack(crops)
         latents = self.model.encode(stacked) if self._latent else None
-        return to_rows(found, self.model.predict_faces(stacked), latents, self.schema)
+        return to_rows(found, self.model.predict_faces(stacked, faces), latents, self.schema)
 
 
 def _with(one: Found, faces: list[Face] | str) -> Found:

@@ -34,7 +34,7 @@ def facefeat_heads() -> Iterable[Component]:
 
 @hookimpl
 def facefeat_augmentations() -> Iterable[Component]:
-    """`affine`, `colour`, `randaugment`, `jpeg`, `erasing` and `coarse-dropout`."""
+    """`affine`, `colour`, `randaugment`, `jpeg`, `erasing`, `coarse-dropout`, and corruptions such as `motion-blur`."""
     from facefeat.builtin.augmentations import COMPONENTS
 
     return COMPONENTS

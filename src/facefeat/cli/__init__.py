@@ -39,6 +39,7 @@ COMMANDS = {
     "tune": Lazy("facefeat.cli.tune", "tune", "Search for a better recipe."),
     "recipes": Lazy("facefeat.cli.recipes", "recipes", "List what can be trained."),
     "compare": Lazy("facefeat.cli.recipes", "compare", "Put finished runs side by side."),
+    "calibrate": Lazy("facefeat.cli.calibrate", "calibrate", "Fit a model's probabilities and its measure of quality."),
     "evaluate": Lazy("facefeat.cli.evaluate", "evaluate", "Measure a model on labelled faces, per group."),
     "audit": Lazy("facefeat.cli.audit", "audit", "Measure any model by a table of its predictions."),
     "census": Lazy("facefeat.cli.census", "census", "Count who is in a photo collection, with intervals."),

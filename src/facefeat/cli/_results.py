@@ -39,6 +39,13 @@ def box_text(face: FaceResult) -> str:
     return f"{left},{top} {right},{bottom}"
 
 
+def quality_lines(face: FaceResult) -> list[str]:
+    """ "quality 0.43", and what lowers it, "too dark"; nothing where it was not measured."""
+    if face.quality is None:
+        return []
+    return [f"quality {face.quality.value:.2f}", *([", ".join(face.quality.reasons)] if face.quality.reasons else [])]
+
+
 def finite(value: Any) -> Any:
     """The same JSON-able value with None in place of NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
@@ -111,6 +118,7 @@ class PlainWriter:
                 self._line([name, NO_FACE])
             for number, face in enumerate(result.faces, 1):
                 parts = [f"{n.replace('_', ' ')} {say(n, p).text}" for n, p in face.attributes.items()]
+                parts += quality_lines(face) and [" ".join(quality_lines(face)), *face.notes]
                 self._line([name, f"face {number}", f"box {box_text(face)}", *parts])
         self._out.flush()
 
@@ -170,6 +178,7 @@ class TableWriter:
         table.add_column("Box", width=_BOX_WIDTH)
         for name, width in self._widths.items():
             table.add_column(name.replace("_", " ").capitalize(), width=width)
+        notes: list[str] = []
         for result in results:
             if result.error is not None:
                 continue
@@ -178,10 +187,14 @@ class TableWriter:
                 table.add_row(photo, "", Text(NO_FACE, style="dim"), *("" for _ in self._widths))
             for number, face in enumerate(result.faces, 1):
                 cells = ["\n".join(say(n, face.attributes[n]).lines) for n in self._widths]
-                table.add_row(photo if number == 1 else "", str(number), box_text(face), *map(Text, cells))
+                place = "\n".join([box_text(face), *quality_lines(face)])
+                table.add_row(photo if number == 1 else "", str(number), Text(place), *map(Text, cells))
+                notes += [f"{one_line(result.source, 10_000)}, face {number}: {note}" for note in face.notes]
         if table.row_count:
             self._console.print(table)
             self._headed = True
+        for note in notes:
+            self._console.print(Text(note, style="dim"))
 
     def close(self) -> None:
         """The table has no lower edge."""

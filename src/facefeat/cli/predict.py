@@ -42,6 +42,8 @@ CHUNK = 16
     default=0.0,
     help='Say "unsure" in place of an answer less probable than P, such as 0.8.',
 )
+@click.option("--min-quality", metavar="Q", type=Finite(0, 1), default=0.0, help='Say "unsure", and why, for faces of '
+              "a quality below Q, such as 0.5. [default: what the model was calibrated for]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each photo.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one row a face, with every probability.")
 @click.option(
@@ -56,6 +58,7 @@ def predict(
     detector: str | None,
     min_score: float,
     min_confidence: float,
+    min_quality: float,
     as_json: bool,
     as_csv: bool,
     annotate: Path | None,
@@ -94,7 +97,7 @@ def predict(
         tally = _Tally()
         bar.advance(0, "reading photos")
         for start in range(0, len(found.files), CHUNK):
-            results = _read(model, found.files[start : start + CHUNK], min_score, min_confidence)
+            results = _read(model, found.files[start : start + CHUNK], min_score, min_confidence, min_quality)
             if marker is not None:
                 results = [marker.save(r) for r in results]
             with bar.aside():
@@ -109,7 +112,7 @@ def predict(
 
 
 def _read(
-    model: FaceFeatureModel | None, files: Sequence[str], min_score: float, min_confidence: float
+    model: FaceFeatureModel | None, files: Sequence[str], min_score: float, min_confidence: float, min_quality: float
 ) -> list[ImageResult]:
     from facefeat.networks.postprocess import abstain
     from facefeat.types import ImageResult
@@ -118,9 +121,9 @@ def _read(
         return [ImageResult(f, error=f"no such file: {f!r}.") for f in files]
     results: list[ImageResult] = model.predict(list(files))
     kept = [replace(r, faces=tuple(f for f in r.faces if f.score >= min_score)) for r in results]
-    if not min_confidence:
+    if not min_confidence and not min_quality:
         return kept
-    return [replace(r, faces=tuple(abstain(f, min_confidence) for f in r.faces)) for r in kept]
+    return [replace(r, faces=tuple(abstain(f, min_confidence, min_quality) for f in r.faces)) for r in kept]
 
 
 class _Tally:

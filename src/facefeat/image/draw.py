@@ -46,8 +46,13 @@ def annotate(image: UInt8Array, result: ImageResult) -> UInt8Array:
 
 
 def label(number: int, face: FaceResult) -> str:
-    """The lines of a face's label: "1  34 years", then a line for each other attribute, such as "Female 98%"."""
+    """The lines of a face's label: "1  34 years", then a line for each other attribute, such as "Female 98%".
+
+    What makes the face hard to read comes last, such as "too dark".
+    """
     lines = captions(face.attributes)
+    if face.quality is not None and face.quality.reasons:
+        lines.append(", ".join(face.quality.reasons[:2]))
     return "\n".join([f"{number}  {lines[0]}", *lines[1:]]) if lines else str(number)
 
 

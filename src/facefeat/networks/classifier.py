@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from facefeat.schema import Schema
-    from facefeat.types import Alignment, FaceBatch, FloatArray, UInt8Array
+    from facefeat.types import Alignment, Face, FaceBatch, FloatArray, UInt8Array
 
 
 @dataclass
@@ -139,9 +139,13 @@ class Classifier:
         latents: FloatArray = self._of_crops(crops, lambda features: features.mean(axis=(1, 2)))
         return latents
 
-    def predict(self, crops: UInt8Array) -> FaceBatch:
-        """(N, S, S, 3) uint8 -> calibrated predictions."""
-        return read_logits(self.schema, self.logits(crops), self.calibration)
+    def predict(self, crops: UInt8Array, faces: Sequence[Face] | None = None) -> FaceBatch:
+        """(N, S, S, 3) uint8 -> calibrated predictions, with the quality of each crop.
+
+        faces: the N faces that the crops were cut from, whose size, pose and score belong to the quality.
+        """
+        quality = self.calibration.quality.of(crops, faces)
+        return read_logits(self.schema, self.logits(crops), self.calibration, quality)
 
     def predict_without(self, crops: UInt8Array, coordinates: Sequence[int], at: FloatArray) -> FaceBatch:
         """`predict` for a head that no longer sees some coordinates of the latent: channels of its feature map.
@@ -159,7 +163,7 @@ class Classifier:
             return self._head(kept)
 
         logits = self._of_crops(crops, without)
-        return read_logits(self.schema, logits, self.calibration)
+        return read_logits(self.schema, logits, self.calibration, self.calibration.quality.of(crops))
 
     def _head(self, features: np.ndarray) -> dict[str, np.ndarray]:
         """(B, h, w, D) -> attribute -> (B, outputs)."""

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from facefeat.image.quality import QualityReader
 from facefeat.types import AttributePrediction, Face, FaceBatch, FaceResult
 
 if TYPE_CHECKING:
     import numpy as np
 
     from facefeat.schema import Schema
+    from facefeat.types import Qualities
 
 UNSURE = "unsure"
 """The label of an attribute on which the model abstains."""
+SOFTENING = "softening"
+"""By how much the logarithm of the temperature grows from a face of quality 1 to one of quality 0."""
 MEASURED = "measured"
 """What a fit measured on faces that it held out: for the record only, it makes no difference to a prediction."""
 
@@ -23,17 +27,19 @@ MEASURED = "measured"
 class Calibration:
     """The calibration of the answers; fitted on validation data after training.
 
-    attributes: attribute -> what the `calibrate` of its kind gave: a temperature, the levels of an interval.
+    attributes: attribute -> what the `calibrate` of its kind gave: a temperature, the levels of an interval; and
+    SOFTENING, where the temperature depends on the quality of the face. quality: how that is measured.
     """
 
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    quality: QualityReader = field(default_factory=QualityReader)
 
     def of(self, attribute: str) -> Mapping[str, Any]:
         """That of one attribute; empty where there is none."""
         return self.attributes.get(attribute, {})
 
     def to_dict(self, measured: bool = True) -> dict[str, Any]:
-        """JSON-able; the inverse is `from_dict`. measured: whether with what the fits measured."""
+        """Those of the attributes, JSON-able; the inverse is `from_dict`. measured: whether with what fits measured."""
         return {n: {k: v for k, v in a.items() if measured or k != MEASURED} for n, a in self.attributes.items()}
 
     @classmethod
@@ -43,8 +49,18 @@ class Calibration:
         for name, one in value.items():
             attribute = schema[name]
             checked = attribute.strategy.check_calibration(attribute, one)
+            if SOFTENING in one:
+                checked[SOFTENING] = float(one[SOFTENING])
+                if not 0 <= checked[SOFTENING] < 10:
+                    raise ValueError(f"the softening of {name} must be from 0 to 10. Received: {one[SOFTENING]!r}")
             made[name] = checked | ({MEASURED: dict(one[MEASURED])} if MEASURED in one else {})
         return cls(made)
+
+    def soften(self, attribute: str, outputs: np.ndarray, quality: np.ndarray) -> np.ndarray:
+        """(N, M) outputs of a head, divided by what a face of (N,) quality 0 to 1 adds to the temperature."""
+        import numpy as np
+
+        return outputs / np.exp(self.of(attribute).get(SOFTENING, 0.0) * (1.0 - quality))[:, None].astype("float32")
 
     @classmethod
     def from_tables(cls, value: Mapping[str, Any], schema: Schema) -> Calibration:
@@ -63,10 +79,18 @@ class Calibration:
         return cls.from_dict(made, schema)
 
 
-def read_logits(schema: Schema, logits: Mapping[str, np.ndarray], calibration: Calibration | None = None) -> FaceBatch:
-    """Attribute -> (N, outputs) of a head, to a FaceBatch of N faces."""
+def read_logits(
+    schema: Schema,
+    logits: Mapping[str, np.ndarray],
+    calibration: Calibration | None = None,
+    quality: Qualities | None = None,
+) -> FaceBatch:
+    """Attribute -> (N, outputs) of a head, to a FaceBatch of N faces. quality: None where crops are as good as any."""
     found = calibration or Calibration()
-    return FaceBatch({n: a.strategy.read(a, logits[n], found.of(n)) for n, a in schema.attributes.items()})
+    if quality is not None:
+        logits = {n: found.soften(n, z, quality.values) if SOFTENING in found.of(n) else z for n, z in logits.items()}
+    answers = {n: a.strategy.read(a, logits[n], found.of(n)) for n, a in schema.attributes.items()}
+    return FaceBatch(answers, quality)
 
 
 def no_faces(schema: Schema) -> FaceBatch:
@@ -77,12 +101,23 @@ def no_faces(schema: Schema) -> FaceBatch:
 
 
 def face_result(face: Face, batch: FaceBatch, row: int) -> FaceResult:
-    """One row of a batch as the result for a face."""
-    return FaceResult(face, batch.row(row))
+    """One row of a batch as the result for a face; "unsure" where its quality is below the model's threshold."""
+    if batch.quality is None:
+        return FaceResult(face, batch.row(row))
+    result = FaceResult(face, batch.row(row), batch.quality.row(row))
+    return abstain(result, min_quality=batch.quality.unsure_below)
 
 
-def abstain(face: FaceResult, min_confidence: float) -> FaceResult:
-    """The result with `UNSURE` in place of every label that is less probable than `min_confidence` (0 to 1)."""
+def abstain(face: FaceResult, min_confidence: float = 0.0, min_quality: float = 0.0) -> FaceResult:
+    """The result with `UNSURE` in place of every label that is less probable than `min_confidence` (0 to 1).
+
+    Of a face whose quality is below `min_quality` (0 to 1) all are, and say why.
+    """
+    if face.quality is not None and face.quality.value < min_quality:
+        why = ", ".join(face.quality.reasons) or "hard to read"
+        return replace(face, attributes={k: _unsure(v, why) for k, v in face.attributes.items()})
+    if not min_confidence:
+        return face
     return replace(face, attributes={k: _abstain(v, min_confidence) for k, v in face.attributes.items()})
 
 
@@ -90,4 +125,8 @@ def _abstain(prediction: AttributePrediction, min_confidence: float) -> Attribut
     # Not "<": a probability that is not a number is no answer either. A kind without probabilities always answers.
     if prediction.probability is None or prediction.probability >= min_confidence:
         return prediction
-    return replace(prediction, label=UNSURE, labels=(), abstained=True)
+    return _unsure(prediction)
+
+
+def _unsure(prediction: AttributePrediction, why: str = "") -> AttributePrediction:
+    return replace(prediction, label=UNSURE, labels=(), abstained=True, why=why)

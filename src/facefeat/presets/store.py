@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import FacefeatError, InputError, PluginError, PresetError, UnknownPresetError, did_you_mean
+from facefeat.image.quality import QualityReader
 from facefeat.networks.classifier import Classifier
 from facefeat.networks.decoder import FaceDecoder
 from facefeat.networks.fingerprint import weights_hash
@@ -186,6 +187,8 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
             calibration = Calibration.from_tables({**stored, "temperatures": config["temperatures"]}, schema)
         else:
             calibration = Calibration.from_dict(config["calibration"], schema)
+        if config.get("quality") is not None:  # older presets have none
+            calibration = replace(calibration, quality=QualityReader.from_dict(config["quality"]))
         refs = {n: _ref(config[n], n) for n in CLASSIFIER}
 
         def build() -> Classifier:
@@ -414,6 +417,7 @@ def save_preset(
         "backbone": classifier.backbone.to_dict(),
         "head": classifier.head.to_dict(),
         "calibration": classifier.calibration.to_dict(),
+        "quality": classifier.calibration.quality.to_dict(),
         "parameters": classifier.parameters,
         "feature_shape": list(classifier.feature_shape),
         "weights_sha256": {},

@@ -140,7 +140,8 @@ class Ordered(Categorical):
         if between is not None:
             low, high = number(between.low), number(between.high)
             lines.append(f"{low if low == high else f'{low}-{high}'} ({between.coverage:.0%})")
-        return Wording(f"{years} {prediction.unit}", tuple(lines), ", ".join(lines))
+        why = f"{years} ({prediction.label}: {prediction.why})" if prediction.why else lines[0]
+        return Wording(f"{years} {prediction.unit}", tuple(lines), ", ".join([why, *lines[1:]]))
 
     def width(self, attribute: Attribute) -> int:
         # "104 (" and ")"; the interval: "100-116 (90%)".

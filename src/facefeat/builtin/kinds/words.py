@@ -26,7 +26,8 @@ def number(value: float, decimals: int = 0) -> str:
 def class_words(prediction: AttributePrediction) -> Wording:
     """The most probable class, and the next one where the first is no clear answer: "White 45% or Asian 40%"."""
     if prediction.abstained:
-        return Wording(prediction.label, (prediction.label,), prediction.label)
+        why = f" ({prediction.why})" if prediction.why else ""
+        return Wording(prediction.label, (prediction.label,), prediction.label + why)
     lines = [f"{prediction.label} {percent(prediction.probability)}"]
     others = [(p, c) for c, p in prediction.probabilities.items() if c != prediction.label and math.isfinite(p)]
     if others and not (prediction.probability or 0) >= CLEAR:
