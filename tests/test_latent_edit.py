@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from facefeat import InputError, PresetError
 from facefeat.latent.edit import Edit, edit
 from facefeat.latent.fit_directions import directions_of
+from facefeat.latent.paths import _Points, attribute_path, reading
+from facefeat.latent.portraits import Portraits
 from facefeat.latent.traverse import ROUNDS
 from latent_fake import FEATURES, LATENT, FakeModel, another
 from made import targets_of
@@ -87,7 +89,8 @@ def test_faces_of_one_reading_are_decoded_together_and_few_times(model: FakeMode
     crops = crops_of(model, 40)
     model.rounds = 0
     together = edit(model, crops, {"age": -20, "gender": "Female"})
-    assert model.rounds <= ROUNDS * len(set(together.before.labels["race"]))
+    # Once more for the points between those of the paths, for the edited faces, and for their reconstructions.
+    assert model.rounds <= ROUNDS * len(set(together.before.labels["race"])) + 3
     alone = edit(model, crops[7:8], {"age": -20, "gender": "Female"})
     assert (alone.crops[0] == together.crops[7]).all() and len(edit(model, crops[:0], {"age": 3})) == 0
 
@@ -129,7 +132,14 @@ def test_the_result_is_json_and_a_sentence(model: FakeModel) -> None:
 
     found: Edit = edit(model, crops_of(model, 2), {"age": 10, "gender": "Female"})
     told = json.loads(json.dumps(found.to_dict()))
-    assert told["reached"] == [True, True] and set(told) == {"reached", "asked", "steps", "before", "predictions"}
+    assert told["reached"] == [True, True] and set(told) == {
+        "reached",
+        "asked",
+        "steps",
+        "ranges",
+        "before",
+        "predictions",
+    }
     assert found.sentence(0).startswith("age ") and ": reached at +" in found.sentence(0)
 
 
@@ -205,6 +215,49 @@ def test_the_direction_of_an_age_bends_where_the_means_do() -> None:
     assert 0.8 / 45 < shifts[1, 1] < 1.6 / 45  # years count from the middles of the classes, of the last one as a whole
     one = d.shifts([d.row("age")])[0][0]
     assert 20 < np.degrees(np.arctan2(one[1], one[0])) < 70  # one direction for all is neither
+
+
+def test_more_years_are_never_read_as_fewer_and_the_range_says_where_it_ends() -> None:
+    class Saturating(FakeModel):
+        """Its decoder draws nobody older than 70, and beyond 1.5 standard deviations younger again."""
+
+        def decode(self, latents: np.ndarray) -> np.ndarray:
+            drawn = np.array(latents)
+            drawn[:, 0] = 1.5 - np.abs(drawn[:, 0] - 1.5)
+            return super().decode(drawn)
+
+    model = Saturating()
+    crops = FakeModel.decode(model, np.where(np.arange(LATENT) == 0, 0, model.latents[:6]))  # all read as 50
+    years = np.stack([edit(model, crops, {"age": step}).predictions.age_years for step in (5, 12, 18, 30, 45)])
+    assert (np.diff(years, axis=0) >= -1).all() and years[-1].min() > 60
+    found = edit(model, crops, {"age": 45})
+    low, high = found.ranges["age"]
+    assert np.allclose(low, 50, atol=1) and (high < 70).all() and np.allclose(years[-1], high, atol=1.5)
+    assert not found.reached.any() and "its age can be read as 50 to 6" in found.sentence(0)
+
+
+def test_a_path_rises_in_what_is_read_and_keeps_the_rest(model: FakeModel) -> None:
+    faces = Portraits.of(model, crops_of(model, 6))
+    before = model.predict_faces(faces.crops)
+    for name in ("age", "smile", "gender"):
+        for i, path in enumerate(attribute_path(model, faces, name)):
+            assert (np.diff(path.values) > 0).all() and path.low <= path.origin <= path.high
+            assert np.allclose(path.at(path.origin)[0], faces.latents[i], atol=1e-5)
+            drawn = faces.restore(model.decode(path.latents), np.full(len(path.latents), i))
+            batch = model.predict_faces(drawn)
+            assert np.allclose(reading(model.schema[name], batch), path.values, atol=1e-3)
+            assert np.mean(batch.labels["race"] == before.labels["race"][i]) > 0.9
+            assert (path.at([-1e3, 1e3]) == path.latents[[0, -1]]).all()
+    with pytest.raises(InputError, match="race has 3 classes"):
+        attribute_path(model, faces, "race")
+
+
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=9), st.data())
+def test_the_points_of_a_path_rise_whatever_was_read(reads: list[float], data: st.DataObject) -> None:
+    origin = data.draw(st.integers(0, len(reads) - 1))
+    values = np.array(reads)
+    points = _Points(values, values[:, None], values[:, None], np.abs(values), origin).rising(0.5)
+    assert (np.diff(points.values) >= 0.5).all() and points.values[points.origin] == reads[origin]
 
 
 @settings(max_examples=15)

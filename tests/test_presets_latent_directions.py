@@ -172,11 +172,17 @@ def test_edit_draws_a_picture_and_a_strip(folder: Path, repo: Path, tmp_path: Pa
         assert picture.size == photo.size
         changed = np.asarray(picture).astype(int) != np.asarray(photo.convert("RGB"))
         assert changed.any() and not changed[:5].any() and not changed[:, :5].any()
-    strip = ask("edit", portrait, "--age", "+10", "--gender", "Female:0.6", "--attribute", "race=Asian", "--grid",
-                "-o", tmp_path / "s.jpg", "--preset", preset, "--size", 64, "--method", "orthogonal")  # fmt: skip
+    strip = ask("edit", portrait, "--age", "+10", "--gender", "Female:0.6", "--attribute", "race=Asian", "--synthetic",
+                "--grid", "-o", tmp_path / "s.jpg", "--preset", preset, "--size", 64, "--method", "orthogonal")  # fmt: skip
     assert strip.exit_code == 0, strip.output
     with Image.open(tmp_path / "s.jpg") as picture:
         assert picture.width == 6 * (64 + 4) + 4 and picture.height > 64 + 30
+    assert ask("edit", portrait, "--race", "Asian", "--allow-race-edit", "-o", tmp_path / "r.png", "--preset", preset,
+               "--size", 64).exit_code == 0  # fmt: skip
+    ages = ask("edit", portrait, "--strip", "-o", tmp_path / "ages.png", "--preset", preset, "--size", 64)
+    assert ages.exit_code == 0 and "can be read as" in ages.stdout, ages.output
+    with Image.open(tmp_path / "ages.png") as picture:
+        assert picture.width == 8 * (64 + 4) + 4
     for args, said in (
         ((), "nothing to change"),
         (("--age", "old"), "age takes a step in years"),
@@ -187,6 +193,9 @@ def test_edit_draws_a_picture_and_a_strip(folder: Path, repo: Path, tmp_path: Pa
         (("--age", "20"), "age 20 could mean 20 years more, or 20 years in all"),
         (("--age", "+1", "--face", "2"), "has 1 face"),
         (("--age", "1", "--whole", "--grid"), "leave --grid out"),
+        (("--age", "+1", "--strip"), "leave --age, --gender"),
+        (("--strip", "--whole"), "leave --whole out"),
+        (("--race", "Asian"), "--allow-race-edit if the person agrees"),
         (("--age", "1", "--whole", "--size", "64"), "leave --size out"),
     ):
         failed = ask("edit", portrait, *args, "-o", tmp_path / "n.png", "--preset", preset)

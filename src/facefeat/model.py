@@ -350,7 +350,7 @@ class FaceFeatureModel:
         large: UInt8Array | None = None,
         *,
         method: str = "means",
-        limit: float = 4.0,
+        limit: float | None = None,
         residual: bool = True,
     ) -> Edit:
         """Change (N, H, W, 3) uint8 crops until the head predicts what is asked: `{"age": +20, "gender": "Female"}`.

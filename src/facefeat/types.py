@@ -317,6 +317,11 @@ class Answers:
     digits: int = 1
     scale: tuple[float, float] | None = None
 
+    def take(self, rows: NDArray[np.intp]) -> Answers:
+        """The answers for some of the faces, in this order."""
+        arrays = ("labels", "probabilities", "confidence", "values", "intervals", "applies")
+        return replace(self, **{n: v[rows] for n in arrays if (v := getattr(self, n)) is not None})
+
     def row(self, index: int) -> AttributePrediction:
         """The answer for one face."""
         between = None
@@ -383,6 +388,10 @@ class FaceBatch:
 
     def __len__(self) -> int:
         return len(next(iter(self.answers.values())).labels)
+
+    def take(self, rows: NDArray[np.intp]) -> FaceBatch:
+        """Some of the faces, in this order."""
+        return FaceBatch({n: a.take(rows) for n, a in self.answers.items()})
 
     @property
     def labels(self) -> dict[str, NDArray[np.str_]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,10 +20,15 @@ from facefeat.errors import InputError
 @attribute_options("Years to add, such as +20 or -20.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
 @click.option("--grid", is_flag=True, help="A strip: the face, its reconstruction, the steps between, predictions.")
+@click.option("--strip", is_flag=True, help="The face at 10 to 80 years in one row, with what the model reads; each as "
+              "far as reading follows.")  # fmt: skip
+@click.option("--synthetic", is_flag=True, help="PHOTO shows a synthetic face, of no real person: its race may be "
+              "edited.")  # fmt: skip
+@click.option("--allow-race-edit", is_flag=True, help="Edit the race of a real person's face, with their consent.")
 @click.option("--whole", is_flag=True, help="The whole photo with the face changed in it, not the face alone.")
 @click.option("--steps", type=click.IntRange(1, 12), help="Of --grid, with the edited face.  [default: 4]")
-@click.option("--limit", type=Finite(0, 20, min_open=True), default=4.0, show_default=True, help="Standard deviations "
-              "that the face is moved at most.")  # fmt: skip
+@click.option("--limit", type=Finite(0, 20, min_open=True), help="Standard deviations that "
+              "the face is moved at most.  [default: 6 for ages, 4 for classes]")  # fmt: skip
 @click.option("--method", type=click.Choice(["means", "least", "orthogonal"]), default="means", show_default=True,
               help="How the direction is found: between the means of classes; the others are one direction for all, "
               "for comparison.")  # fmt: skip
@@ -41,9 +47,12 @@ def edit(
     others: tuple[str, ...],
     output: Path,
     grid: bool,
+    strip: bool,
+    synthetic: bool,
+    allow_race_edit: bool,
     whole: bool,
     steps: int | None,
-    limit: float,
+    limit: float | None,
     method: str,
     residual: bool,
     face: int | None,
@@ -62,14 +71,25 @@ def edit(
         raise InputError("--steps are those of a strip: give --grid, too.")
     if whole and (grid or size):
         raise InputError(f"--whole writes the photo in its own size: leave {'--grid' if grid else '--size'} out.")
-    if (age, gender, race, others) == (None, None, None, ()):
+    if strip:
+        _check_strip(grid, whole, (age, gender, race, others) != (None, None, None, ()))
+    elif (age, gender, race, others) == (None, None, None, ()):
         raise InputError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
     check_model(preset)
     (pixels,) = open_photos(photo)
 
     model = load_model(preset)
+    if strip:
+        _strip(model, photo, pixels, face, size or 160, output)
+        return
     changes = requested(model.schema, {"age": age, "gender": gender, "race": race}, others, signed=True)
     check_changes(model.schema, changes)
+    if "race" in changes and not (synthetic or allow_race_edit):
+        raise InputError(
+            "a change of race is not made to a photo of a real person by default: such pictures are easily used to "
+            "mock or mislead. Next: --synthetic if nobody real is shown (facefeat compose makes such faces), or "
+            "--allow-race-edit if the person agrees."
+        )
     model.require_decoder()
     found = the_face(model, photo, pixels, face)
     side = min(max(round(found.side), 32), 1024) if whole else size or 256
@@ -82,3 +102,23 @@ def edit(
     else:
         edited.save(output, strip=(steps or 4) if grid else 0)
     say(f"{edited.sentence(0)}: written to {output}")
+
+
+def _check_strip(grid: bool, whole: bool, changes: bool) -> None:
+    """Raises InputError where --strip is given with what does not go with it."""
+    if grid or whole or changes:
+        other = "--grid" if grid else "--whole" if whole else "--age, --gender, --race and --attribute"
+        raise InputError(f"--strip draws the face at 10 to 80 years and changes nothing else: leave {other} out.")
+
+
+def _strip(model: Any, photo: str, pixels: Any, face: int | None, side: int, output: Path) -> None:
+    from facefeat.image.video import write_picture
+    from facefeat.latent.portraits import Portraits
+    from facefeat.latent.strip import age_strip
+
+    model.require_decoder()
+    found = the_face(model, photo, pixels, face)
+    made = age_strip(model, Portraits.of(model, found.cut(model.image_size)[None], found.cut(side)[None]))
+    write_picture(made.draw(), output)
+    path = made.path
+    say(f"{path.attribute} {path.origin:.0f}, can be read as {path.low:.0f} to {path.high:.0f}: written to {output}")

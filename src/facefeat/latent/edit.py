@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import InputError
-from facefeat.latent.goals import ENOUGH, KEPT_LIKELY, Goal, check_changes, class_goal, value_of
+from facefeat.latent.goals import Goal, check_changes, class_goal, value_of
 from facefeat.latent.interpolate import latent_path
+from facefeat.latent.keeping import traverse_keeping
+from facefeat.latent.paths import ordered_paths
 from facefeat.latent.portraits import Portraits
-from facefeat.latent.traverse import LIMIT, Traversal, traverse
-from facefeat.presets.latent_directions import check_method
+from facefeat.latent.traverse import Traversal
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
-    from facefeat.presets.latent_directions import LatentDirections
-    from facefeat.schema import Attribute, Schema
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 
 
@@ -36,6 +35,8 @@ class Edit:
         asked: attribute -> the class, or (N,) float32 years (or positions) that it is to predict.
         steps: attribute -> (N,) float32, how far along its direction, in standard deviations.
         values: of each ordered attribute that was asked: (2, N) float32 years or positions, before and after.
+        ranges: of an ordered attribute that was asked (the first of several): (2, N) float32, the least and the most
+            that each face can be made to be read as on the side that was asked. Beyond it, reading stops rising.
         latents: (N, L) float32, of the edited faces.
         faces: the given faces, with their latents.
 
@@ -52,6 +53,7 @@ class Edit:
     asked: Mapping[str, str | FloatArray]
     steps: Mapping[str, FloatArray]
     values: Mapping[str, FloatArray]
+    ranges: Mapping[str, FloatArray]
     latents: FloatArray
     faces: Portraits
     model: FaceFeatureModel = field(repr=False)
@@ -119,7 +121,12 @@ class Edit:
             parts.append(f"{name} {said}")
         far = ", ".join(f"{float(s[row]):+.1f}" for s in self.steps.values())
         end = "reached" if self.reached[row] else "not reached"
-        return f"{', '.join(parts)}: {end} at {far} standard deviations"
+        ends = "".join(
+            f"; its {name} can be read as {float(low[row]):.0f} to {float(high[row]):.0f} that way"
+            for name, (low, high) in self.ranges.items()
+            if not self.reached[row]
+        )
+        return f"{', '.join(parts)}: {end} at {far} standard deviations{ends}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; crops and latents are left out."""
@@ -127,6 +134,7 @@ class Edit:
             "reached": [bool(v) for v in self.reached],
             "asked": {k: v if isinstance(v, str) else [float(x) for x in v] for k, v in self.asked.items()},
             "steps": {k: [round(float(x), 4) for x in v] for k, v in self.steps.items()},
+            "ranges": {k: [[round(float(x), 2) for x in end] for end in v] for k, v in self.ranges.items()},
             "before": self.before.to_dict(),
             "predictions": self.predictions.to_dict(),
         }
@@ -139,12 +147,14 @@ def edit(
     large: UInt8Array | None = None,
     *,
     method: str = "means",
-    limit: float = LIMIT,
+    limit: float | None = None,
     residual: bool = True,
 ) -> Edit:
     """Change (N, H, W, 3) uint8 crops until the head of the model predicts what is asked: `FaceFeatureModel.edit`.
 
-    The other attributes are kept as they were predicted, as far as that goes.
+    The other attributes are kept as they were predicted, as far as that goes. Along an ordered attribute a face goes
+    its `AttributePath`: more years asked are never read as fewer, and where that path ends, so does the edit
+    (`Edit.ranges`).
 
     Args:
         changes: attribute -> a signed number for an ordered one: years where it has any (+20), else classes; the class
@@ -154,8 +164,9 @@ def edit(
         large: (N, T, T, 3) uint8, the same faces cut larger, for `Edit.pictures`.
         method: "means", each face's own direction between the means of faces, see `LatentDirections.toward`; or "least"
             or "orthogonal", one direction for all, see `LatentDirections.shifts`.
-        limit: standard deviations that a face may be moved along each direction; where that is not enough, `reached`
-            says so and `predictions` how far it got.
+        limit: standard deviations that a face may be moved along each direction, 6 along an ordered attribute and 4
+            toward a class where it is None; where that is not enough, `reached` says so and `predictions` how far it
+            got.
         residual: whether what decoding loses of a face is restored where the edit changes little (`Portraits.restore`),
             so that it stays as sharp as it was, and who it was; else the edited faces are what their latents decode to.
 
@@ -175,7 +186,7 @@ def edit(
         now = value_of(attribute, before)
         assert attribute.axis is not None  # or the value would be a class
         goals.append(Goal(attribute, np.clip(now + value, attribute.axis.low, attribute.axis.high), origin=now))
-    found = _traverse_keeping(model, faces, goals, before, method=method, limit=limit)
+    found, ranges = _found(model, faces, goals, before, method=method, limit=limit)
     names = [g.attribute.name for g in goals]
     return Edit(
         crops=found.crops,
@@ -189,59 +200,36 @@ def edit(
             for g in goals
             if not g.label
         },
+        ranges=ranges,
         latents=found.latents,
         faces=faces,
         model=model,
     )
 
 
-def _kept(
-    schema: Schema, directions: LatentDirections, before: FaceBatch, asked: Collection[str], method: str
-) -> list[Attribute]:
-    """The attributes that were not asked and can be kept: the latents predict all classes that the head predicts."""
-    out = []
-    for attribute in schema.attributes.values():
-        if attribute.name in asked:
-            continue
-        try:
-            for label in [""] if attribute.axis is not None else sorted(set(before.labels[attribute.name])):
-                directions.shifts([directions.row(attribute.name, label)], method)
-        except InputError:  # no such probe, or none that can be moved alone: then it is not kept
-            continue
-        out.append(attribute)
-    return out
-
-
-def _traverse_keeping(
-    model: FaceFeatureModel, faces: Portraits, goals: list[Goal], before: FaceBatch, *, method: str, limit: float
-) -> Traversal:
-    """`traverse` from the latents of the faces, with the attributes that are not asked kept as they were predicted.
-
-    A shift leaves their linear probes unchanged, but drawing a face changes what the head predicts a little, and the
-    head is more than linear. Faces of the same predicted classes are traversed together.
-    """
-    directions = model.directions
-    if not len(faces):
-        return traverse(model, directions, faces.latents, goals, method=method, limit=limit)
-    check_method(method)
-    kept = _kept(model.schema, directions, before, {g.attribute.name for g in goals}, method)
-    classes = [a for a in kept if a.axis is None]
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for i in range(len(faces)):
-        groups.setdefault(tuple(str(before.labels[a.name][i]) for a in classes), []).append(i)
-    parts = []
-    for labels, rows in groups.items():
-        keep = [
-            Goal(a, np.zeros(len(rows)), label, ENOUGH, KEPT_LIKELY) for a, label in zip(classes, labels, strict=True)
-        ]
-        keep += [
-            Goal(a, was[rows], origin=was[rows]) for a in kept if a.axis is not None for was in (value_of(a, before),)
-        ]
-        some, own = faces.take(rows), [g.of(rows) for g in goals]
-        options: dict[str, Any] = {"keep": keep, "faces": some, "method": method, "limit": limit}
-        parts.append(traverse(model, directions, some.latents, own, **options))
-    order = np.argsort(np.concatenate(list(groups.values())))
-    joined = {
-        k: np.concatenate([getattr(p, k) for p in parts])[order] for k in ("latents", "crops", "steps", "reached")
-    }
-    return Traversal(predictions=model.predict_faces(joined["crops"]), **joined)
+def _found(
+    model: FaceFeatureModel,
+    faces: Portraits,
+    goals: Sequence[Goal],
+    before: FaceBatch,
+    *,
+    method: str,
+    limit: float | None,
+) -> tuple[Traversal, dict[str, FloatArray]]:
+    """The edited faces, and the ranges of `Edit`."""
+    ordered = [g for g in goals if g.attribute.axis is not None]
+    if not ordered or not len(faces):
+        return traverse_keeping(model, faces, list(goals), before, method=method, limit=limit), {}
+    first = ordered[0]
+    order = [first, *(g for g in goals if g is not first)]
+    sides = np.sign(first.target - value_of(first.attribute, before))
+    paths = ordered_paths(model, faces, order, before, method=method, limit=limit, sides=sides)
+    latents = np.concatenate([p.at(t) for p, t in zip(paths, first.target, strict=True)])
+    steps = np.stack([p.steps_at(t) for p, t in zip(paths, first.target, strict=True)])
+    crops = faces.restore(model.decode(latents), np.arange(len(faces)))
+    batch, reached = model.predict_faces(crops), np.ones(len(faces), bool)
+    for goal in goals:
+        reached &= goal.reached(batch)
+    place = [next(i for i, g in enumerate(order) if g is goal) for goal in goals]
+    ends = np.array([[p.low for p in paths], [p.high for p in paths]], "float32")
+    return Traversal(latents, crops, batch, steps[:, place], reached), {first.attribute.name: ends}

@@ -22,6 +22,8 @@ ROUNDS = 12
 LIMIT = 4.0
 """Standard deviations that a latent goes in one direction at most: beyond, a decoder has seen no face. `traverse` of
 the bundled decoder's recipe is the same."""
+ORDERED_LIMIT = 6.0
+"""The same along an ordered attribute: decades of age are farther apart than classes are."""
 KEPT = 0.25
 """The weight of an error in what is to be kept, relative to one in what was asked."""
 
@@ -66,7 +68,7 @@ def traverse(
     goals: Sequence[Goal],
     *,
     method: str = "means",
-    limit: float = LIMIT,
+    limit: float | None = None,
     held: Mapping[int, float] | None = None,
     keep: Sequence[Goal] = (),
     faces: Portraits | None = None,
@@ -78,7 +80,8 @@ def traverse(
 
     Args:
         method: see `LatentDirections.toward` and `shifts`.
-        limit: standard deviations that a face is moved at most along each direction.
+        limit: standard deviations that a face is moved at most along each direction; LIMIT for a class and
+            ORDERED_LIMIT for an ordered attribute where it is None.
         held: coordinate -> the value at which it stays.
         keep: goals of second rank, for what is to stay as predicted: aimed at like the others, but a face is reached
             without them.
@@ -87,12 +90,13 @@ def traverse(
     Raises:
         InputError: for a method or limit that is not valid, or what cannot be moved alone.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= 20:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= 20):
         raise InputError(f"limit must be standard deviations over 0, at most 20. Received: {limit!r}.")
     asked, goals = len(goals), [*goals, *keep]
     n, count = len(start), len(goals)
     shifts, lengths = goal_shifts(directions, goals, n, method)
-    most = limit / lengths
+    furthest = [limit or (LIMIT if g.attribute.axis is None else ORDERED_LIMIT) for g in goals]
+    most = np.array(furthest) / lengths
     amounts, best_amounts = np.zeros((n, count)), np.zeros((n, count))
     before, value_before = np.zeros((n, count)), np.full((n, count), np.nan)
     ends = [_Ends.unknown(n) for _ in goals]

@@ -1,0 +1,78 @@
+"""Whether edits of age go where they are sent: `python benchmarks/edits.py PHOTOS... [--preset P] [--limit N]`.
+
+PHOTOS: folders of photos that the model was not trained on. Ages are asked from -40 to +40 in tens, as far as they stay
+within 5 to 80 years. Prints in how many photos more years are never read as fewer (by more than half a year), how often
+an edit arrives within 5 years, how often within the range that `Edit` reports, and how often other attributes keep
+their class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+
+from facefeat import FaceFeatureModel, ImageError, InputError
+from facefeat.latent.paths import attribute_path
+from facefeat.latent.portraits import Portraits
+
+STEPS = (-40, -30, -20, -10, 10, 20, 30, 40)
+LEAST, MOST, NEAR = 5, 80, 5
+AT_ONCE = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--preset")
+    parser.add_argument("--limit", type=int, default=200, help="photos, drawn at random")
+    args = parser.parse_args()
+    model = FaceFeatureModel.from_preset(args.preset)
+    found = sorted(p for folder in args.photos for p in folder.rglob("*.jpg"))
+    crops = []
+    for i in np.random.default_rng(0).permutation(len(found)):
+        try:
+            crops.append(model.align([found[i]])[0])
+        except (InputError, ImageError):  # no face in it
+            continue
+        if len(crops) == args.limit:
+            break
+    rows = [crops_read(model, np.stack(crops[i : i + AT_ONCE])) for i in range(0, len(crops), AT_ONCE)]
+    now, reads, low, high, kept = (np.concatenate([r[k] for r in rows], axis=-1) for k in range(5))
+    asked = now + np.array(STEPS)[:, None]
+    counts = (asked >= LEAST) & (asked <= MOST)
+    near = np.abs(reads - asked) <= NEAR
+    inside = counts & (asked >= low - NEAR) & (asked <= high + NEAR)
+    path = np.insert(np.where(counts, reads, np.nan), STEPS.index(10), now, axis=0)  # (9, N), rising years asked
+    falls = [bool((np.diff(p[np.isfinite(p)]) < -0.5).any()) for p in path.T]
+    print(f"{os.cpu_count()} cores, {platform.machine()}, {len(crops)} photos, {int(counts.sum())} edits of age")
+    print(f"never read as fewer years | {1 - np.mean(falls):.1%} of photos")
+    print(f"arrives within {NEAR} years | {near[counts].mean():.1%} of edits")
+    print(f"the same, of those within the reported range | {near[inside].mean():.1%} of {int(inside.sum())}")
+    print(f"other attributes keep their class | {kept[counts].mean():.1%}")
+
+
+def crops_read(model: FaceFeatureModel, crops: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(N,) years now; (8, N) years read after each of STEPS, the ends of the range, and the share of classes kept.
+
+    As `model.edit` does for each step, but with each face's path found once.
+    """
+    faces = Portraits.of(model, crops)
+    before = model.predict_faces(crops)
+    others = [n for n in before.labels if n != "age"]
+    now = np.asarray(before.age_years, "float64")
+    reads, kept = np.zeros((len(STEPS), len(crops))), np.zeros((len(STEPS), len(crops)))
+    low, high = np.zeros_like(reads), np.zeros_like(reads)
+    for i, path in enumerate(attribute_path(model, faces, "age")):
+        decoded = model.decode(path.at(now[i] + np.array(STEPS)))
+        after = model.predict_faces(faces.restore(decoded, np.full(len(STEPS), i)))
+        reads[:, i], low[:, i], high[:, i] = after.age_years, path.low, path.high
+        kept[:, i] = np.mean([after.labels[n] == before.labels[n][i] for n in others], axis=0)
+    return now, reads, low, high, kept
+
+
+if __name__ == "__main__":
+    main()
