@@ -13,12 +13,12 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent / "screenshots"  # not with the photos, which the README has read
 PAGES = {
-    "classify-desktop": 1300,
+    "classify-desktop": 1180,
     "classify-phone": 1400,
     "morph-desktop": 1300,
     "edit-desktop": 1500,
     "explore-means-desktop": 1300,
-    "models-desktop": 1000,
+    "about-desktop": 1300,
 }
 """Page -> how much of its height is shown, in pixels."""
 WIDTH = {"desktop": 960, "phone": 375}

@@ -144,6 +144,20 @@ def test_a_sessions_files_go_with_it_and_a_shared_one_with_the_last(tmp_path: Pa
     assert not ours.exists()
 
 
+def test_a_film_that_is_ready_after_the_visitor_left_is_deleted(tmp_path: Path) -> None:
+    kept = photos.Kept()
+    for session, there in (("a", False), ("b", True)):
+        film = tmp_path / session / "film.mp4"
+        film.parent.mkdir()
+        film.write_bytes(b"1")
+        kept.present(session)
+        kept.forget(session)
+        if there:  # back again, as a phone that slept
+            kept.present(session)
+        kept.remember(session, film, tmp_path)
+        assert film.exists() is there
+
+
 def test_no_path_of_a_stranger_is_ever_deleted(tmp_path: Path) -> None:
     cache, secret = tmp_path / "cache", tmp_path / "secret"
     cache.mkdir()
@@ -172,7 +186,9 @@ def reading(*faces: FaceResult) -> PhotoResult:
 
 def test_a_face_has_a_box_a_card_an_age_with_its_interval_bars_and_a_map() -> None:
     page = cards.page(reading(face()))
-    assert "1 face found" in page and page.count('class="ff-box"') == 1 and page.count("ff-card") == 2
+    assert "1 face found" in page and page.count('class="ff-box') == 1 and page.count("ff-card") == 2
+    assert "<span>30, Female</span>" in page
+    assert 'data-says="1 face found. Face 1: age about 30 years, Female."' in page
     assert "<small>age about</small> 30 <small>years</small>" in page and "probably 22 to 41" in page
     assert "Female" in page and "90 %" in page and "where the model looked for gender Female" in page
     assert "left:12.50%;top:7.81%;width:62.50%;height:82.81%" in page
@@ -180,7 +196,7 @@ def test_a_face_has_a_box_a_card_an_age_with_its_interval_bars_and_a_map() -> No
 
 def test_many_faces_have_a_box_each_and_cards_for_the_largest() -> None:
     page = cards.page(reading(*[face(i) for i in range(30)]))
-    assert "30 faces found" in page and page.count('class="ff-box"') == 30
+    assert "30 faces found" in page and page.count('class="ff-box') == 30
     assert page.count("<section") == MAX_CARDS and f"the {MAX_CARDS} largest faces of 30" in page
 
 
@@ -196,6 +212,16 @@ def test_doubts_are_said() -> None:
     small = Face((0, 0, 20, 20), 0.6, crop=toy_crops(1, 16)[0])
     said = " ".join(cards.doubts_of(face(box=small, between=(10, 60))))
     assert "may not be a face" in said and "small" in said and "Unsure of the age" in said
+
+
+def test_what_may_be_no_face_gets_no_number_and_one_year_is_a_year() -> None:
+    blob = Face((0, 0, 60, 60), 0.6, crop=toy_crops(1, 16)[0])
+    page = cards.page(reading(face(box=blob), face(1)))
+    assert "<span>?</span>" not in page and "ff-box-doubtful" in page and "<span>1</span>" in page
+    assert "<span>2: 30, Female</span>" in page
+    baby = AttributePrediction("0-2", 0.9, {"0-2": 0.9}, value=1.2, unit="years")
+    assert cards.unit(baby) == "year" and "1 <small>year</small>" in cards.value("age", baby)
+    assert "This is my guess" not in page and "An example" in cards.page(reading(face()), example=True)
 
 
 def test_names_of_classes_are_shown_as_text() -> None:

@@ -139,6 +139,25 @@ def test_a_face_that_was_begun_with_another_model_is_not_moved(presets: Path) ->
     assert (editing.move(mine.model, again, Request()).picture == again.face.crops[0]).all()
 
 
+def slider_values(host: Host, start: editing.Start) -> list[Any]:
+    """Of all sliders, as they are when a face is opened."""
+    return [update["value"] for update in edit.opened(start, host)[6 + edit.ATTRIBUTES :]]
+
+
+def test_faces_are_numbered_from_left_to_right(here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = here.model.predict
+
+    def three(images: Any) -> Any:
+        (result,) = read(images)
+        (one,) = result.faces
+        boxes = [(50.0, 0.0, 80.0, 40.0), (0.0, 10.0, 20.0, 30.0), (25.0, 0.0, 40.0, 20.0)]
+        return [replace(result, faces=tuple(replace(one, face=replace(one.face, box=b)) for b in boxes))]
+
+    monkeypatch.setattr(here.model, "predict", three)
+    (result,) = here.predict([jpeg(toy_image(60, 80))])
+    assert [f.box[0] for f in result.faces] == [0, 25, 50] and len(result.looks) == 3
+
+
 def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> None:
     mine = Host(str(presets / "drawing"), presets, "whole-image")
     start = editing.begin(mine.model, toy_crops(1, 32)[0])
@@ -147,9 +166,10 @@ def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> Non
         edit.build(mine, Kept())
         morph.build(mine, Kept())
     mine.use("drawing")
-    values = edit.opened(editing.begin(mine.model, start.face.crops[0]), mine)[3:]
+    values = slider_values(mine, editing.begin(mine.model, start.face.crops[0]))
     calls = {
-        "began": [state],
+        "began": [state, None],
+        "every_age": [start],
         "move": [start, *values],
         "edited": [start, *values],
         "drawn": [start, "age", "gender", *values],

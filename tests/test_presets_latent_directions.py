@@ -173,7 +173,8 @@ def test_edit_draws_a_picture_and_a_strip(folder: Path, repo: Path, tmp_path: Pa
         changed = np.asarray(picture).astype(int) != np.asarray(photo.convert("RGB"))
         assert changed.any() and not changed[:5].any() and not changed[:, :5].any()
     strip = ask("edit", portrait, "--age", "+10", "--gender", "Female:0.6", "--attribute", "race=Asian", "--synthetic",
-                "--grid", "-o", tmp_path / "s.jpg", "--preset", preset, "--size", 64, "--method", "orthogonal")  # fmt: skip
+                "--grid", "-o", tmp_path / "s.jpg", "--preset", preset, "--size", 64,
+                "--method", "orthogonal")  # fmt: skip
     assert strip.exit_code == 0, strip.output
     with Image.open(tmp_path / "s.jpg") as picture:
         assert picture.width == 6 * (64 + 4) + 4 and picture.height > 64 + 30

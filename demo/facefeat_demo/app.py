@@ -28,15 +28,21 @@ _WRAP: dict[str, Any] = (
     {"overflow_behavior": "wrap"} if "overflow_behavior" in inspect.signature(gr.Tabs).parameters else {}
 )
 
-HEADER = """
+TAGLINE = "Show me a face. I'll guess, and show you how sure I am."
+HEADER = f"""
 <header class="ff-header">
   <h1>facefeat</h1>
-  <p class="ff-tagline">What does a computer guess from a face?</p>
-  <p class="ff-quiet">Apparent age, gender and race: guesses of how a face looks to others, often wrong, and never facts
-  about a person; <b>About</b> says for whom it errs most, and what not to use it for. Photos are read on the machine
-  that runs this page, and deleted when you close it.</p>
+  <p class="ff-tagline">{TAGLINE}</p>
+  <p class="ff-quiet">Only a guess of how a face looks: often wrong, never a fact.
+  <a href="?tab=about" data-tab="about">Wrong for whom?</a></p>
 </header>
 """
+# Before Gradio's script has come, over a slow line, the page is not blank.
+_LOADING = (
+    "<style>body:not(:has(.gradio-container))::before{content:'facefeat is loading …';position:fixed;inset:0;"
+    "display:grid;place-items:center;font:600 18px system-ui,sans-serif;color:#475569}"
+    "@media (prefers-color-scheme:dark){body:not(:has(.gradio-container))::before{color:#cbd5e1}}</style>"
+)
 
 
 def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
@@ -47,7 +53,7 @@ def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(DELETE_EVERY, DELETE_AFTER),
     ) as demo:
-        gr.HTML(HEADER, js_on_load=None)
+        gr.HTML(HEADER + host.moving_picture(), js_on_load=None, elem_classes="ff-top")
         with gr.Tabs(elem_id="tabs", **_WRAP):
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.__name__.rpartition(".")[2]):
@@ -68,6 +74,7 @@ def launch_options() -> dict[str, Any]:
         "state_session_capacity": SESSIONS,
         "theme": theme(),
         "css": (STATIC / "style.css").read_text("utf-8"),
+        "head": f"{_LOADING}<script>{(STATIC / 'page.js').read_text('utf-8')}</script>",
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,

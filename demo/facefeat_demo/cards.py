@@ -21,35 +21,81 @@ _DOUBTFUL = 0.9
 
 WELCOME = """
 <div class="ff-empty">
-  <p class="ff-empty-title">Choose a photo, or try an example</p>
-  <p>Every face gets a number in the photo and a card with what the model predicts from it: an age, a gender and a race,
-  how sure it is, and where it looked.</p>
+  <p class="ff-empty-title">Choose a photo, or try one of the faces above</p>
+  <p>I will tell you an age, a gender and a race for every face, how sure I am, and where I looked.</p>
 </div>
 """
 
 
-def page(result: PhotoResult) -> str:
-    """The HTML for one photo."""
+def page(result: PhotoResult, example: bool = False) -> str:
+    """The HTML for one photo. example: whether it is the one that the page opens with."""
     if result.error is not None or result.pixels is None:
         return notice("That did not work", result.error or "")
     count = len(result.faces)
     if not count:
         says = f"A face is found best when it is seen from the front, in good light, and not very small. {NO_FACE}"
-        return _photo(result) + notice("No face was found in this photo", says)
+        said = notice("No face was found in this photo", says)
+        says = "No face was found in this photo."
+        return f'<div class="ff-answer" data-says="{says}">{_photo(result)}<div>{said}</div></div>'
     cards = "".join(
         card(i, face, look, alone=count == 1)
         for i, (face, look) in enumerate(zip(result.faces, result.looks, strict=False), 1)
     )
+    found = f"{count} face{'s' * (count > 1)} found"
+    title = "An example: this is my guess. Now show me yours." if example else found
     more = "" if not result.turned else f'<p class="ff-quiet">{turned(result.turned)}</p>'
     if count > MAX_CARDS:
         more += f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
-    found = f"{count} face{'s' * (count > 1)} found"
+    says = f"{found}. " + " ".join(f"Face {i}: {spoken(f)}." for i, f in enumerate(result.faces[:MAX_CARDS], 1))
+    share = "" if example else _share(result)
+    several = " ff-several" if count > 1 else ""
     return (
-        f'<div role="status"><h2 class="ff-count">{found}</h2></div>{_photo(result)}{more}'
-        f'<div class="ff-cards">{cards}</div>'
-        f'<p class="ff-quiet">Predicted in {result.seconds:.1f} s on {escape(result.device)}. '
-        "These are guesses of how a face looks to others, not facts about a person.</p>"
+        f'<div class="ff-answer{several}" data-says="{escape("" if example else says)}">{_photo(result)}'
+        f'<div class="ff-answer-text"><h2 class="ff-count">{title}</h2>{more}<div class="ff-cards">{cards}</div>'
+        f'<p class="ff-quiet">Read in {result.seconds:.1f} s on {escape(result.device)}. '
+        f"A guess of how a face looks to others, not a fact about a person. {share}</p></div></div>"
     )
+
+
+def spoken(face: FaceResult) -> str:
+    """One face in a few words, such as "about 32 years, Female, White"; with its doubts."""
+    parts = [
+        f"{name} about {p.value:.0f} {unit(p)}" if p.value is not None else p.label
+        for name, p in face.attributes.items()
+    ]
+    doubts = doubts_of(face)
+    return ", ".join(parts) + (f". {' '.join(doubts)}".rstrip(".") if doubts else "")
+
+
+def unit(read: AttributePrediction) -> str:
+    """The unit of a number, "year" where it is one."""
+    return read.unit.removesuffix("s") if read.value is not None and round(read.value) == 1 else read.unit
+
+
+def short_label(face: FaceResult) -> str:
+    """What a box says of its face: "32, Female"; a question mark where it may be none, or can hardly be seen."""
+    if face.score < _DOUBTFUL or _side(face) < _SMALL:
+        return "?"
+    numbers = [f"{p.value:.0f}" for p in face.attributes.values() if p.value is not None]
+    classes = [p for p in face.attributes.values() if p.value is None and p.probabilities]
+    # The attribute with the fewest classes has the shortest words.
+    first = min(classes, key=lambda p: len(p.probabilities), default=None)
+    return ", ".join(
+        [
+            *numbers[:1],
+            *([] if first is None else [f"{first.label}{'' if (first.probability or 0) >= UNSURE else '?'}"]),
+        ]
+    )
+
+
+def _side(face: FaceResult) -> float:
+    left, top, right, bottom = face.box
+    return min(right - left, bottom - top)
+
+
+def _share(result: PhotoResult) -> str:
+    """A button that makes a picture of the answer, in the browser."""
+    return '<button type="button" class="ff-link" data-card>Save as a picture</button>'
 
 
 def turned(degrees: int) -> str:
@@ -67,16 +113,17 @@ def notice(title: str, text: str) -> str:
 def _photo(result: PhotoResult) -> str:
     assert result.pixels is not None
     width, height = result.size
-    boxes = "".join(_box(i, face, width, height) for i, face in enumerate(result.faces, 1))
+    alone = len(result.faces) == 1
+    boxes = "".join(_box(i, face, width, height, alone) for i, face in enumerate(result.faces, 1))
     shown_height, shown_width = result.pixels.shape[:2]
     return (
         f'<div class="ff-photo" style="--ratio:{shown_width / shown_height:.4f}">'
         f'<img src="{data_uri(result.pixels)}" width="{shown_width}" height="{shown_height}" '
-        f'alt="Your photo, with a numbered box around each face">{boxes}</div>'
+        f'alt="The photo, with a box around each face">{boxes}</div>'
     )
 
 
-def _box(number: int, face: FaceResult, width: int, height: int) -> str:
+def _box(number: int, face: FaceResult, width: int, height: int, alone: bool) -> str:
     left, top, right, bottom = face.box
     left, top = max(0.0, left), max(0.0, top)
     wide, high = min(right, width) - left, min(bottom, height) - top
@@ -84,8 +131,15 @@ def _box(number: int, face: FaceResult, width: int, height: int) -> str:
         f"left:{100 * left / width:.2f}%;top:{100 * top / height:.2f}%;"
         f"width:{100 * wide / width:.2f}%;height:{100 * high / height:.2f}%"
     )
-    small = " ff-box-small" if wide / width < 0.05 else ""
-    return f'<div class="ff-box{small}" style="{place}"><span>{number}</span></div>'
+    small = wide / width < 0.07
+    label = short_label(face)
+    text = escape(label) if alone else f"{number}" if small or label == "?" else f"{number}: {escape(label)}"
+    low = " ff-box-low" if top / height < 0.08 else ""
+    doubtful = " ff-box-doubtful" if label == "?" else ""
+    edge = " ff-box-end" if (left + wide / 2) / width > 0.7 else ""
+    return (
+        f'<div class="ff-box{" ff-box-small" * small}{low}{edge}{doubtful}" style="{place}"><span>{text}</span></div>'
+    )
 
 
 def card(number: int, face: FaceResult, look: Mapping[str, UInt8Array], alone: bool = False) -> str:
@@ -108,7 +162,7 @@ def value(name: str, read: AttributePrediction) -> str:
     if read.value is None:
         return ""
     about = f"<small>{escape(name)} about</small>"
-    shown = f'<p class="ff-age">{about} {read.value:.0f} <small>{escape(read.unit)}</small></p>'
+    shown = f'<p class="ff-age">{about} {read.value:.0f} <small>{escape(unit(read))}</small></p>'
     between = read.interval
     if between is None or read.scale is None:
         return shown
@@ -124,13 +178,14 @@ def value(name: str, read: AttributePrediction) -> str:
 
 def bars(name: str, prediction: AttributePrediction) -> str:
     """An attribute's probabilities, each a bar; the most probable first unless the classes have few."""
-    probabilities = sorted(prediction.probabilities.items(), key=lambda kv: -kv[1])
+    rows_of = sorted(prediction.probabilities.items(), key=lambda kv: -kv[1])
     rows = "".join(
         f'<tr{" class=ff-best" if i == 0 else ""}><th scope="row">{escape(label)}</th>'
         f'<td><div class="ff-bar"><i style="width:{100 * p:.1f}%"></i></div></td><td>{percent(p)}</td></tr>'
-        for i, (label, p) in enumerate(probabilities)
+        for i, (label, p) in enumerate(rows_of)
     )
-    return f'<table class="ff-bars"><caption>{escape(name.capitalize())}</caption><tbody>{rows}</tbody></table>'
+    only = f" <small>of the {len(rows_of)} words that I know</small>" if len(rows_of) > 2 else ""
+    return f'<table class="ff-bars"><caption>{escape(name.capitalize())}{only}</caption><tbody>{rows}</tbody></table>'
 
 
 def percent(p: float) -> str:
@@ -143,8 +198,7 @@ def doubts_of(face: FaceResult) -> list[str]:
     out = []
     if face.score < _DOUBTFUL:
         out.append("This may not be a face at all.")
-    left, top, right, bottom = face.box
-    if min(right - left, bottom - top) < _SMALL:
+    if _side(face) < _SMALL:
         out.append("The face is small in the photo: it can hardly be seen.")
     for name, read in face.attributes.items():
         if read.value is not None:

@@ -12,8 +12,10 @@ import numpy as np
 
 from facefeat import InputError, PresetError
 from facefeat.image.video import contact_sheet, enlarge, with_text_below
-from facefeat.latent.goals import Goal, value_of
+from facefeat.latent.goals import Goal
+from facefeat.latent.paths import AttributePath, attribute_path
 from facefeat.latent.portraits import Portraits
+from facefeat.latent.strip import AgeStrip, age_strip, years_attribute
 from facefeat.latent.traverse import LIMIT, goal_shifts
 from facefeat.plugins.kinds import captions
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 DIRECTIONS = 6
 """How many of the first principal components have a slider."""
+SENSITIVE = ("race",)
+"""Attributes that are edited on synthetic faces only."""
 CHANGED = "The model was changed; reload this page and choose the photo again."
 _GRID_FACE = 160
 _GRID_SIDE = 5
@@ -34,7 +38,8 @@ class Control:
     """How one attribute is moved. kind: "steps" for an ordered one, "between" two classes, "towards" one of several.
 
     classes: those that the directions know; none for an ordered one. low, high, step: of its slider: years or classes
-    for "steps", else standard deviations; of "between" the first class is below 0, the second above.
+    for "steps", log-odds for "between", where the first class is below 0 and the second above, else standard
+    deviations.
     """
 
     name: str
@@ -66,12 +71,14 @@ class Start:
     """A face to edit.
 
     face: it alone; its residual is restored where it is from a photo, and not where it is synthetic.
-    predictions: of the face. of: the stamp of the model whose latent it is.
+    predictions: of the face. of: the stamp of the model whose latent it is. paths: of the attributes that have an order
+    or two classes, by name: where the face can be moved, and how far.
     """
 
     face: Portraits = field(repr=False)
     predictions: FaceBatch = field(repr=False)
     of: str
+    paths: Mapping[str, AttributePath] = field(default_factory=dict, repr=False)
 
     @property
     def real(self) -> bool:
@@ -134,6 +141,23 @@ def controls(model: FaceFeatureModel) -> list[Control]:
     return out
 
 
+def ranged(model: FaceFeatureModel, start: Start) -> list[Control]:
+    """The controls for one face: each slider ends where what is read stops following it.
+
+    None toward a race where the face is a real person's: such pictures are easily used to mock or mislead.
+    """
+    out = []
+    for control in controls(model):
+        path = start.paths.get(control.name)
+        if path is not None:
+            whole = np.trunc if control.step >= 1 else np.asarray
+            low, high = (round(float(whole(end - path.origin)), 1) for end in (path.low, path.high))
+            control = replace(control, low=low, high=high)
+        if not (start.real and control.name in SENSITIVE):
+            out.append(control)
+    return out
+
+
 def requested(control: Control, amount: float | None, label: str | None = None) -> tuple[str, float] | None:
     """What a slider (and for "towards" a chosen class) asks for; None for nothing."""
     amount = min(max(float(amount or 0), control.low), control.high)
@@ -149,7 +173,13 @@ def requested(control: Control, amount: float | None, label: str | None = None) 
 def begin(model: FaceFeatureModel, crop: UInt8Array, large: UInt8Array | None = None) -> Start:
     """Start from a crop of a photo. large: the same, cut for showing. Raises PresetError without a decoder."""
     face = Portraits.of(model, crop[None], None if large is None else large[None])
-    return Start(face, model.predict_faces(face.crops), stamp(model))
+    return _started(model, face)
+
+
+def _started(model: FaceFeatureModel, face: Portraits) -> Start:
+    names = [] if lacks(model) else [c.name for c in controls(model) if c.kind != "towards"]
+    paths = {name: attribute_path(model, face, name)[0] for name in names}
+    return Start(face, model.predict_faces(face.crops), stamp(model), paths)
 
 
 def synthetic(model: FaceFeatureModel, seed: int) -> Start:
@@ -157,7 +187,17 @@ def synthetic(model: FaceFeatureModel, seed: int) -> Start:
     made = model.compose(count=2, seed=seed)  # the first is the mean of all
     crops = made.crops[1:]
     face = Portraits(crops, crops, made.latents[1:], crops, residual=False)
-    return Start(face, model.predict_faces(crops), stamp(model))
+    return _started(model, face)
+
+
+def strip(model: FaceFeatureModel, start: Start) -> AgeStrip | None:
+    """The face at 10 to 80 years, each as far as its path goes; None for a model without years."""
+    try:
+        name = years_attribute(model.schema)
+    except InputError:
+        return None
+    path = start.paths.get(name)
+    return None if path is None else age_strip(model, start.face, path=path)
 
 
 def move(model: FaceFeatureModel, start: Start, request: Request) -> Changed:
@@ -184,28 +224,25 @@ def edit(model: FaceFeatureModel, start: Start, request: Request) -> Changed:
 def moved(model: FaceFeatureModel, start: Start, requests: Sequence[Request]) -> FloatArray:
     """A face's latent -> (N, L) float32, one for each of N requests. Raises InputError for what cannot be moved alone.
 
-    An attribute goes as far as the means of its classes and its linear probe say, and no farther than editing would:
-    LIMIT standard deviations.
+    An attribute with a path goes along it; another one as far as the means of its classes say, and no farther than
+    editing would: LIMIT standard deviations.
     """
     directions = model.directions
-    out = np.tile(np.asarray(start.face.latents[0], "float64"), (len(requests), 1))
+    first = np.asarray(start.face.latents[0], "float64")
+    out = np.tile(first, (len(requests), 1))
     for z, request in zip(out, requests, strict=True):
-        goals = [_goal(model, start, name, *one) for name, one in request.attributes.items()]
-        shifts, lengths = goal_shifts(directions, goals, 1, "means")
-        for (label, amount), shift, length in zip(request.attributes.values(), shifts[0], lengths[0], strict=True):
-            far = amount if label else amount * length
-            z[: directions.feature_dim] += np.clip(far, -LIMIT, LIMIT) / length * shift
+        for name, (label, amount) in request.attributes.items():
+            path = start.paths.get(name)
+            if path is not None:
+                signed = -amount if label and label == model.schema[name].groups[0] else amount
+                z += path.at(path.origin + signed)[0] - first
+                continue
+            goal = Goal(model.schema[name], np.zeros(1), label, origin=np.asarray(start.predictions.labels[name]))
+            shifts, lengths = goal_shifts(directions, [goal], 1, "means")
+            z[: directions.feature_dim] += np.clip(amount, -LIMIT, LIMIT) / lengths[0, 0] * shifts[0, 0]
         along = np.asarray(request.along[: len(directions.components)], "float64")
         z += along @ directions.components[: len(along)]
     return out.astype("float32")
-
-
-def _goal(model: FaceFeatureModel, start: Start, name: str, label: str, amount: float) -> Goal:
-    attribute = model.schema[name]
-    if label:
-        return Goal(attribute, np.zeros(1), label, origin=np.asarray(start.predictions.labels[name]))
-    now = value_of(attribute, start.predictions)
-    return Goal(attribute, now + amount, origin=now)
 
 
 def grid(model: FaceFeatureModel, start: Start, request: Request, across: Control, down: Control) -> UInt8Array:
@@ -226,13 +263,12 @@ def grid(model: FaceFeatureModel, start: Start, request: Request, across: Contro
 
 
 def stops(control: Control) -> list[tuple[str, float] | None]:
-    """What a grid asks for along one of its sides."""
-    far = 0.75 * LIMIT
+    """What a grid asks for along one of its sides: between the ends of a slider, and nothing among that."""
     if control.kind == "towards":
-        return [(label, far) for label in control.classes]
-    ends = 0.6 * control.high if control.kind == "steps" else far
-    count = _GRID_SIDE if control.kind == "steps" else 3
-    return [requested(control, float(v)) for v in np.linspace(-ends, ends, count)]
+        return [(label, 0.75 * LIMIT) for label in control.classes]
+    half = (_GRID_SIDE if control.kind == "steps" else 3) // 2
+    down, up = np.linspace(control.low, 0, half + 1), np.linspace(0, control.high, half + 1)
+    return [requested(control, float(v)) for v in [*down, *up[1:]]]
 
 
 def _with(request: Request, changes: Mapping[str, tuple[str, float] | None]) -> Request:

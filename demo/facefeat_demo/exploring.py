@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ PROJECTIONS = {
 }
 """How a map can be drawn; all but the first by the analyzer of that name, where it is installed."""
 _TOO_FEW = 4  # for a t-SNE
+_FEW_CLASSES = 2
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,20 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Portrait:
+    """A face that may be shown, on the map of class means. crop: (S, S, 3) uint8."""
+
+    name: str
+    crop: UInt8Array = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Atlas:
     """What there is to look at: faces of a data set with their crops (N, S, S, 3), or the mean latent of each class.
 
     latents: (N, L) float32. scale: (L,), what a coordinate is divided by before distances are taken.
-    classes: attribute -> its classes, of all attributes. source: the name of the data set. stamp: identifies it.
+    classes: attribute -> its classes, of all attributes. pictures: of a map of class means, the points that are faces,
+    each with its (S, S, 3) crop. source: the name of the data set. stamp: identifies it.
     """
 
     points: tuple[Point, ...]
@@ -54,6 +64,7 @@ class Atlas:
     classes: Mapping[str, tuple[str, ...]]
     crops: UInt8Array | None = field(default=None, repr=False)
     source: str = ""
+    pictures: Mapping[int, UInt8Array] = field(default_factory=dict, repr=False)
     stamp: str = field(default_factory=lambda: secrets.token_hex(8), compare=False)
     _places: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
@@ -72,10 +83,51 @@ class Atlas:
         """(shown, 2) float32 in 0..1, x to the right and y down; reckoned once. Raises FacefeatError."""
         if projection not in self._places:
             z = (self.latents[: self.shown] / self.scale).astype("float64")
-            found = _pca(z) if projection == "pca" else _by_analyzer(projection, z)
+            found = self._plane(z) if projection == "pca" else _by_analyzer(projection, z)
             low, high = found.min(axis=0), found.max(axis=0)
             self._places[projection] = ((found - low) / np.maximum(high - low, 1e-9)).astype("float32")
         return self._places[projection]
+
+    def _plane(self, z: np.ndarray) -> np.ndarray:
+        """(N, L) scaled latents -> (N, 2): the plane of the class means where there are such, else of all points."""
+        own = self.latents[: self.shown] / self.scale
+        means = [i for i in range(len(own)) if i not in self.pictures]
+        return _pca(own[means].astype("float64"), z)
+
+    def place(self, latent: FloatArray, projection: str) -> tuple[float, float]:
+        """Where a face of a visitor, (L,), lies on the map; where it is not straight, next to the nearest point."""
+        places = self.places(projection)
+        if projection != "pca":
+            near = [i for i in self.nearest(latent, len(self.points)) if i < self.shown]
+            x, y = places[near[0]]
+        else:
+            own = self._plane((self.latents[: self.shown] / self.scale).astype("float64"))
+            low, high = own.min(axis=0), own.max(axis=0)
+            (here,) = self._plane((latent / self.scale).astype("float64")[None])
+            x, y = np.clip((here - low) / np.maximum(high - low, 1e-9), 0, 1)
+        return float(x), float(y)
+
+    def axes(self) -> tuple[str, str]:
+        """What the two directions of a straight map of class means carry: the attribute that varies most along each.
+
+        Such as "age, from 3-9 to more than 70"; empty where the points are faces of a data set.
+        """
+        if self.crops is not None:
+            return "", ""
+        places, out = self.places("pca"), []
+        for axis in (0, 1):
+            best, most = "", -1.0
+            for name in self.classes:
+                own = [i for i, p in enumerate(self.points) if name in p.labels and i not in self.pictures]
+                if len(own) < _FEW_CLASSES:
+                    continue
+                at = places[own, axis]
+                if float(at.max() - at.min()) > most:
+                    most = float(at.max() - at.min())
+                    ends = (self.points[own[int(f(at))]].name for f in (np.argmin, np.argmax))
+                    best = f"{name}, from {' to '.join(ends)}"
+            out.append(best)
+        return out[0], out[1]
 
     def nearest(self, latent: FloatArray, k: int = 5) -> list[int]:
         """The k points that are nearest to a latent (L,), nearest first."""
@@ -84,13 +136,14 @@ class Atlas:
         return [int(i) for i in near[0]]
 
 
-def _pca(z: np.ndarray) -> np.ndarray:
-    centred = z - z.mean(axis=0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
+def _pca(z: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """(M, L) -> (M, 2): `shown` in the plane in which z (N, L) varies most."""
+    middle = z.mean(axis=0)
+    axes = np.linalg.svd(z - middle, full_matrices=False)[2][:2]
     # The sign of a component is arbitrary; so its largest entry is made positive.
     axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    out = np.zeros((len(z), 2))
-    out[:, : len(axes)] = centred @ axes.T
+    out = np.zeros((len(shown), 2))
+    out[:, : len(axes)] = (shown - middle) @ axes.T
     return out
 
 
@@ -135,6 +188,21 @@ def atlas_of(
     points = tuple(Point(label, {name: label}) for name, label in directions.groups)
     classes = {n: a.groups for n, a in model.schema.attributes.items()}
     return Atlas(points, np.asarray(directions.group_means), _floor(directions.spread), classes)
+
+
+def with_portraits(atlas: Atlas, model: FaceFeatureModel, portraits: Sequence[Portrait]) -> Atlas:
+    """A map of class means with real faces on it, the last of its points."""
+    if atlas.crops is not None or not portraits:
+        return atlas
+    latents = model.encode(np.stack([p.crop for p in portraits]))
+    first = len(atlas.points)
+    return replace(
+        atlas,
+        points=(*atlas.points, *(Point(p.name, {}) for p in portraits)),
+        latents=np.concatenate([atlas.latents, latents]),
+        pictures={first + i: p.crop for i, p in enumerate(portraits)},
+        _places={},
+    )
 
 
 def _faces(

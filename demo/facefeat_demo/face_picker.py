@@ -25,11 +25,16 @@ class PickedFace:
     """state: None, or {"crops": (N, S, S, 3), "large": (N, FACE, FACE, 3), "chosen": int, "turned": degrees, "of": the
     stamp of the model}.
 
-    events: after which the state may be another.
+    events: after which the state may be another. parts: the photo, its faces, the choice and the state.
     """
 
     state: gr.State
     events: tuple[Any, ...]
+    parts: tuple[Any, ...]
+
+    def empty(self) -> list[Any]:
+        """Updates of the parts: no photo."""
+        return [None, *find(None, None)]
 
 
 def pick_face(
@@ -60,13 +65,13 @@ def pick_face(
         **QUEUE,
     )
     chosen = choice.input(choose, [choice, state], [faces, state], queue=False, api_visibility="private")
-    return PickedFace(state, (found, chosen))
+    return PickedFace(state, (found, chosen), (photo, faces, choice, state))
 
 
-def find(data: bytes | None, host: Host) -> tuple[Any, ...]:
+def find(data: bytes | None, host: Host | None) -> tuple[Any, ...]:
     """(HTML strip of the faces, update of the choice, state) for a photo; None is a photo that was taken away."""
     hidden = gr.update(visible=False, choices=[], value=None)
-    if data is None:
+    if data is None or host is None:
         return "", hidden, None
     try:
         faces, large, degrees = host.faces(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ import numpy as np
 
 from facefeat import FacefeatError, FaceFeatureModel, InputError
 from facefeat.image.align import align_face, resize_crops
+from facefeat.plugins.registry import get_registry
 from facefeat.utils.machine import cores
 from facefeat_demo import editing
-from facefeat_demo.exploring import Atlas, atlas_of
-from facefeat_demo.photos import EXAMPLES, FACE, PORTRAITS, open_photo, shrink
+from facefeat_demo.exploring import Atlas, Portrait, atlas_of, with_portraits
+from facefeat_demo.morph_view import hero, viewer
+from facefeat_demo.photos import EXAMPLES, FACE, PORTRAITS, SEVERAL, open_photo, shrink
 from facefeat_demo.redaction import without_paths
 
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 MAX_CARDS = 24
 """Faces of a photo that get a card, the largest first; the others get their box."""
 NO_FACE = "It may need to be turned: faces are found upright. That was tried, too, with a smaller copy of it."
+MORPHED = ("astronaut", "hakeem", "grace")
+"""The examples that the tab Morph opens with."""
 _LOOK_SIZE = 160
+_HERO, _HERO_EVERY = 96, 2  # side of the small morph at the top of the page, and which of the frames it has
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
 _GROUP_PIXELS = 64_000_000  # of photos that are read together, and one photo more: 192 MB each
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one
@@ -39,6 +44,7 @@ _SURE = 0.9  # that it is a face: a photo that shows none must not be turned unt
 class PhotoResult:
     """What was found in one photo, or why it could not be read.
 
+    faces: the MAX_CARDS largest, from left to right, then the others.
     pixels: (h, w, 3) uint8, the upright photo, small enough for a page. size: (width, height) of the whole photo.
     looks: for each of the first MAX_CARDS faces, attribute -> (s, s, 3) uint8: where the model looked.
     turned: degrees, counter-clockwise, by which the photo was turned because no face was found as it lay. Pixels, size
@@ -68,6 +74,12 @@ class _Found:
     faces: tuple[FaceResult, ...] = ()
     turned: int = 0
     error: str | None = None
+
+
+def left_to_right(faces: Sequence[FaceResult]) -> tuple[FaceResult, ...]:
+    """The faces with a card, then those without, each from left to right; they come with the largest first."""
+    parts = faces[:MAX_CARDS], faces[MAX_CARDS:]
+    return tuple(f for part in parts for f in sorted(part, key=lambda f: f.face.box[0] + f.face.box[2]))
 
 
 def _turn(photo: UInt8Array, quarters: int) -> UInt8Array:
@@ -115,6 +127,11 @@ class Host:
         atlas = atlas_of(model, self._dataset, self._say)
         config = read_config(folder)
         self.model, self.folder, self.atlas = model, folder, atlas
+        self._other: tuple[str, FaceFeatureModel] | None = None
+        self._examples: dict[str, PhotoResult] = {}
+        self._example_morph = ""
+        self._hero = np.zeros((0, 1, 1, 3), "uint8")
+        self._example_face: editing.Start | None = None
         self.licence, self.summary = str(config.get("licence") or ""), str(config.get("summary") or "")
 
     @property
@@ -126,20 +143,64 @@ class Host:
     def device(self) -> str:
         """Where the model runs, in words."""
         from facefeat.networks.keras_backend import has_accelerator
+        from facefeat.networks.runtime import providers
 
-        if has_accelerator():
+        if self.model.classifier.runtime.name == "onnx":
+            gpu = providers("auto")[0] != "CPUExecutionProvider"
+        else:
+            gpu = has_accelerator()
+        if gpu:
             return "GPU"
         return f"{cores()} processor core{'s' * (cores() > 1)}"
 
     def warm_up(self) -> None:
         """Let the first visitor not wait for what is made once."""
-        self.predict([(EXAMPLES / f"{name}.jpg").read_bytes() for name in PORTRAITS])
-        size = self.model.image_size
+        for name in (*PORTRAITS, *SEVERAL):
+            self.example(name)
+        self.put_portraits()
         if self.model.has_decoder:
-            _ = self.morph([np.zeros((size, size, 3), "uint8")] * 2, 60).predictions
-        if not editing.lacks(self.model):
-            face = editing.begin(self.model, np.zeros((size, size, 3), "uint8"))
+            self.example_morph()
+        face = self.example_face()
+        if face is not None:
             editing.move(self.model, face, editing.Request())
+
+    def put_portraits(self) -> None:
+        """Put the examples on the map of class means."""
+        if self.atlas is None or self.atlas.pictures:
+            return
+        found = [(name, self.example(name).faces) for name in PORTRAITS]
+        portraits = [Portrait(n.capitalize(), f[0].face.crop) for n, f in found if f and f[0].face.crop is not None]
+        self.atlas = with_portraits(self.atlas, self.model, portraits)
+
+    def example(self, name: str) -> PhotoResult:
+        """What is predicted from an example, once for each model."""
+        if name not in self._examples:
+            (self._examples[name],) = self.predict([(EXAMPLES / f"{name}.jpg").read_bytes()])
+        return self._examples[name]
+
+    def example_morph(self) -> str:
+        """The HTML of a morph through some examples, made once for each model."""
+        if not self._example_morph:
+            found = [self.faces((EXAMPLES / f"{name}.jpg").read_bytes()) for name in MORPHED]
+            crops = [faces[0].face.crop for faces, _, _ in found]
+            made = self.morph([c for c in crops if c is not None], 60, large=[large[0] for _, large, _ in found])
+            self._hero = resize_crops(made.frames[::_HERO_EVERY], _HERO)
+            names = " to ".join(name.capitalize() for name in MORPHED)
+            self._example_morph = viewer(made, f"An example: {names}. Choose two faces of your own above.")
+        return self._example_morph
+
+    def moving_picture(self) -> str:
+        """The HTML of the small morph at the top of the page; empty where the model cannot draw."""
+        return hero(self._hero, _HERO) if len(self._hero) else ""
+
+    def example_face(self) -> editing.Start | None:
+        """The face that the tab Edit opens with, begun once for each model; None where it cannot edit."""
+        if self._example_face is None and not editing.lacks(self.model):
+            faces, large, _ = self.faces((EXAMPLES / f"{PORTRAITS[0]}.jpg").read_bytes())
+            crop = faces[0].face.crop
+            assert crop is not None
+            self._example_face = editing.begin(self.model, crop, large[0])
+        return self._example_face
 
     def predict(self, photos: Sequence[bytes]) -> list[PhotoResult]:
         """Every face of the photos, in batches for several of them; a bad photo is a PhotoResult with `.error`."""
@@ -159,6 +220,7 @@ class Host:
     def _predict(self, opened: Sequence[UInt8Array | str], start: float) -> list[PhotoResult]:
         results = iter(self.model.predict([p for p in opened if not isinstance(p, str)]))
         found = [_Found(error=p) if isinstance(p, str) else self._turned(p, next(results)) for p in opened]
+        found = [replace(one, faces=left_to_right(one.faces)) for one in found]
         crops = [f.face.crop for one in found for f in one.faces[:MAX_CARDS]]
         looks = iter(self._looks(crops))
         readings = []
@@ -234,11 +296,27 @@ class Host:
             return []
         return sorted(p.parent.name for p in self.allowed.glob("*/config.json"))
 
+    def others(self) -> list[str]:
+        """Models that can be set beside the one in use: of the allowed folder, and those that are installed."""
+        installed = [n for n in get_registry().names("preset") if n != self.model.name]
+        return [*dict.fromkeys([*self.choices(), *installed])]
+
+    def other(self, name: str | None) -> FaceFeatureModel:
+        """A model of `others`, read once until another one is asked for. Raises InputError, PresetError."""
+        if name not in self.others():
+            raise InputError(f"There is no such model here. Choose one of: {', '.join(self.others()) or 'none'}.")
+        if self._other is None or self._other[0] != name:
+            inside = self.allowed is not None and name in self.choices()
+            where = str(self.allowed / str(name)) if inside and self.allowed is not None else name
+            self._other = str(name), FaceFeatureModel.from_preset(where, detector=self._detector)
+        return self._other[1]
+
     def use(self, name: str) -> None:
         """Change to a preset of the allowed folder, for everybody. Raises InputError, PresetError; then all stays."""
         if self.allowed is None or name not in self.choices():
             raise InputError(f"There is no such model here. Choose one of: {', '.join(self.choices()) or 'none'}.")
         self._load(str(self.allowed / name))
+        self.put_portraits()
 
     def said(self, error: FacefeatError) -> str:
         """An error as visitors may read it: without the folders of this machine."""

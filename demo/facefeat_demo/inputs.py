@@ -107,6 +107,7 @@ def check_room(kept: Kept, cache: str | Path) -> None:
 def _remember(kept: Kept, photo: gr.Image) -> Callable[[Any, gr.Request], None]:
     def remember(value: Any, request: gr.Request) -> None:
         if isinstance(value, dict):
+            kept.present(request.session_hash)
             kept.remember(request.session_hash, value.get("path"), photo.GRADIO_CACHE)
 
     return remember
@@ -125,14 +126,20 @@ def fresh(make: Callable[[], str], **options: Any) -> gr.HTML:
 
 
 def examples(photo: gr.Image, kept: Kept, names: Sequence[str] = PORTRAITS) -> None:
-    """A button with its picture for each of some examples."""
+    """A button with its picture for each of some examples, which puts that photo into a field."""
 
     def give(path: Path) -> str:
         check_room(kept, photo.GRADIO_CACHE)
         return lend(path, photo.GRADIO_CACHE)
 
-    gr.HTML('<p class="ff-quiet ff-examples-label">Try one of these</p>')
+    for name, button in example_buttons(names).items():
+        button.click(lambda p=EXAMPLES / f"{name}.jpg": give(p), None, photo, queue=False, api_visibility="private")
+
+
+def example_buttons(names: Sequence[str] = PORTRAITS) -> dict[str, gr.Button]:
+    """A button with a small picture for each of some examples; its name is for screen readers."""
     with gr.Row(elem_classes="ff-examples"):
-        for path in (EXAMPLES / f"{name}.jpg" for name in names):
-            button = gr.Button(path.stem.capitalize(), icon=str(path), size="sm", min_width=100)
-            button.click(lambda p=path: give(p), None, photo, queue=False, api_visibility="private")
+        return {
+            name: gr.Button(name.capitalize(), icon=str(EXAMPLES / "thumbs" / f"{name}.webp"), size="sm", min_width=44)
+            for name in names
+        }

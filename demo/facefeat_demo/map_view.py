@@ -10,6 +10,7 @@ import numpy as np
 
 from facefeat_demo.exploring import Atlas, Point, apart
 from facefeat_demo.morph_view import COLOURS
+from facefeat_demo.photos import data_uri, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SCALE = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#9fda3a", "#c8e020")
 # A label's width, for each letter and around them, and its height, as shares of the map on a phone.
 _LETTER, _AROUND, _HIGH = 0.031, 0.1, 0.105
+_FACE, _SHOWN = 0.12, 64  # width of a face on the map, as a share of it, and the pixels of its picture
 
 
 def colours_of(classes: Sequence[str], ordered: bool) -> dict[str, str]:
@@ -28,10 +30,10 @@ def colours_of(classes: Sequence[str], ordered: bool) -> dict[str, str]:
     return {c: COLOURS[i % len(COLOURS)] for i, c in enumerate(classes)}
 
 
-def drawn(atlas: Atlas, projection: str, by: str, ordered: bool) -> str:
-    """The map; by: for faces of a data set, the attribute whose classes colour the points."""
+def drawn(atlas: Atlas, projection: str, by: str, ordered: bool, you: tuple[float, float] | None = None) -> str:
+    """The map; by: for faces of a data set, the attribute whose classes colour the points. you: the visitor's place."""
     if atlas.crops is None:
-        return _means(atlas, projection)
+        return _means(atlas, projection, you)
     colours = colours_of(atlas.classes[by], ordered)
     places = atlas.places(projection)
     dots = "".join(
@@ -42,22 +44,45 @@ def drawn(atlas: Atlas, projection: str, by: str, ordered: bool) -> str:
     )
     legend = _legend(colours)
     more = f", drawn at random from {len(atlas.points):,}" if len(atlas.points) > atlas.shown else ""
-    return _map(atlas, dots, f"{atlas.shown:,} faces of the data set {escape(atlas.source)}{more}", legend)
+    what = f"{atlas.shown:,} faces of the data set {escape(atlas.source)}{more}"
+    return _map(atlas, dots + _you(you), what, legend)
 
 
-def _means(atlas: Atlas, projection: str) -> str:
-    names = list(dict.fromkeys(_of(p) for p in atlas.points))
+def _you(place: tuple[float, float] | None) -> str:
+    if place is None:
+        return ""
+    return f'<span class="ff-you" style="left:{place[0]:.2%};top:{place[1]:.2%}">You</span>'
+
+
+def _means(atlas: Atlas, projection: str, you: tuple[float, float] | None) -> str:
+    names = [n for n in atlas.classes if any(n in p.labels for p in atlas.points)]
     colours = colours_of(names, ordered=False)
-    widths = np.array([_AROUND + _LETTER * len(p.name) for p in atlas.points], "float32")
-    places = apart(atlas.places(projection), widths, _HIGH)
-    dots = "".join(
-        f'<button type="button" class="ff-dot ff-named" data-i="{i}" tabindex="{-1 if i else 0}" aria-pressed="false" '
-        f'style="left:{x:.2%};top:{y:.2%};--dot:{colours[_of(point)]}" aria-label="{escape(mean_name(point))}">'
-        f"{escape(point.name)}</button>"
-        for i, (point, (x, y)) in enumerate(zip(atlas.points, places, strict=True))
+    widths = np.array(
+        [_FACE if i in atlas.pictures else _AROUND + _LETTER * len(p.name) for i, p in enumerate(atlas.points)],
+        "float32",
     )
+    places = apart(atlas.places(projection), widths, _HIGH)
+    dots = ""
+    for i, (point, (x, y)) in enumerate(zip(atlas.points, places, strict=True)):
+        about = f'data-i="{i}" tabindex="{-1 if i else 0}" aria-pressed="false" style="left:{x:.2%};top:{y:.2%}'
+        if i in atlas.pictures:
+            face = data_uri(shrink(atlas.pictures[i], _SHOWN), quality=80)
+            dots += (
+                f'<button type="button" class="ff-dot ff-pictured" {about}" '
+                f'aria-label="The face of {escape(point.name)}">'
+                f'<img src="{face}" alt=""></button>'
+            )
+            continue
+        dots += (
+            f'<button type="button" class="ff-dot ff-named" {about};--dot:{colours[_of(point)]}" '
+            f'aria-label="{escape(mean_name(point))}">{escape(point.name)}</button>'
+        )
     legend = _legend({n.capitalize(): c for n, c in colours.items()})
-    return _map(atlas, dots, "the mean face of every class", legend, max(len(p.name) for p in atlas.points))
+    faces = f" and {len(atlas.pictures)} real faces" if atlas.pictures else ""
+    across, down = atlas.axes()
+    carried = f" From left to right it carries mostly {escape(across)}; downward, {escape(down)}." if across else ""
+    letters = max((len(p.name) for i, p in enumerate(atlas.points) if i not in atlas.pictures), default=1)
+    return _map(atlas, dots + _you(you), f"the mean face of every class{faces}", legend, letters, carried)
 
 
 def _legend(colours: Mapping[str, str]) -> str:
@@ -76,12 +101,12 @@ def _of(point: Point) -> str:
     return next(iter(point.labels))
 
 
-def _map(atlas: Atlas, dots: str, what: str, legend: str, letters: int = 1) -> str:
-    """letters: of the longest label, for which there is room at the sides."""
+def _map(atlas: Atlas, dots: str, what: str, legend: str, letters: int = 1, carried: str = "") -> str:
+    """letters: of the longest label, for which there is room at the sides. carried: a sentence on the axes."""
     return (
         f'<div class="ff-map" data-of="{atlas.stamp}"><div class="ff-legend">{legend}</div>'
         f'<div class="ff-map-area" style="--letters:{letters}" role="group" '
         f'aria-label="Map of {what}: arrow keys go from point to point">{dots}</div>'
-        f'<p class="ff-quiet">{what[0].upper()}{what[1:]}. Near points are alike to the model. Click one to see its '
-        "face, or go from point to point by the arrow keys and press Enter.</p></div>"
+        f'<p class="ff-quiet">{what[0].upper()}{what[1:]}. Near points are alike to the model.{carried} Click one to '
+        "see its face, or go from point to point by the arrow keys and press Enter.</p></div>"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,12 +13,21 @@ from facefeat_demo.photos import data_uri
 
 if TYPE_CHECKING:
     from facefeat import FaceBatch
-    from facefeat.latent.morph import Morph
     from facefeat.types import FloatArray, UInt8Array
 
 _WIDE, _HIGH = 600, 90
 # Okabe and Ito's colours, distinguishable with any kind of colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8a8a8a", "#B8A900", "#444444")
+
+
+class Frames(Protocol):
+    """Pictures (T, S, S, 3) and what the model predicts from each, such as a Morph."""
+
+    @property
+    def frames(self) -> UInt8Array: ...
+
+    @property
+    def predictions(self) -> FaceBatch: ...
 
 
 def sprite(frames: UInt8Array) -> tuple[UInt8Array, int]:
@@ -33,8 +42,8 @@ def sprite(frames: UInt8Array) -> tuple[UInt8Array, int]:
     return sheet, across
 
 
-def viewer(morph: Morph) -> str:
-    """The HTML of a morph; `static/morph.js` brings it to life."""
+def viewer(morph: Frames, note: str = "") -> str:
+    """The HTML of a morph; `static/morph.js` brings it to life. note: a sentence under the picture."""
     frames, batch = morph.frames, morph.predictions
     sheet, across = sprite(frames)
     count, size = frames.shape[:2]
@@ -48,9 +57,25 @@ def viewer(morph: Morph) -> str:
         'aria-label="The face at the slider\'s place"></canvas>'
         '<div class="ff-controls"><button type="button" class="ff-play" aria-pressed="false">▶ Play</button>'
         f'<input type="range" class="ff-slider" min="0" max="{count - 1}" step="1" value="0" '
-        'aria-label="From the first face to the last"></div></div>'
+        f'aria-label="From the first face to the last"></div>{_note(note)}</div>'
         f'<div class="ff-curves">{panels}</div></div>'
     )
+
+
+def hero(frames: UInt8Array, size: int) -> str:
+    """Frames (T, size, size, 3) as a small picture that moves by CSS alone, stops on request, and leads to Morph."""
+    count = len(frames)
+    sheet = np.concatenate(list(frames), axis=1)
+    return (
+        f'<div class="ff-hero"><a href="?tab=morph" data-tab="morph" aria-label="One face turns into another: see how">'
+        f'<span style="--count:{count};--side:{size}px;background-image:url({data_uri(sheet, "webp", 78)})"></span></a>'
+        '<label><input type="checkbox"> <span>Stop</span></label></div>'
+    )
+
+
+def _note(text: str) -> str:
+    keep = '<button type="button" class="ff-link" data-keep-frame>Save this picture</button>'
+    return f'<p class="ff-quiet ff-morph-note">{escape(text)} {keep}</p>'
 
 
 def _predicted(batch: FaceBatch) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import io
 import shutil
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,10 @@ MAX_MEGAPIXELS = 64
 SHOWN = 1280
 """Longest side of a photo as the page shows it, in pixels."""
 EXAMPLES = Path(__file__).resolve().parent / "examples"
-PORTRAITS, SEVERAL = ("astronaut", "admiral"), ("both",)
-"""Examples with one face, and with more."""
+PORTRAITS, SEVERAL = ("astronaut", "lauren", "grace", "hakeem", "don", "norma", "admiral"), ("both",)
+"""Examples with one face, and with more. The first is read when the page opens."""
+
+_LEFT = 4096  # visits that are remembered to be over
 
 
 def open_photo(data: bytes) -> UInt8Array | str:
@@ -121,6 +124,7 @@ class Kept:
     def __init__(self, most: int = 1000 * MEGABYTE) -> None:
         self.most = most
         self._of: dict[str, set[Path]] = {}
+        self._left: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def check_room(self, cache: str | Path) -> None:
@@ -128,16 +132,30 @@ class Kept:
         check_room(cache, self.most)
 
     def remember(self, session: str | None, path: object, cache: str | Path) -> None:
-        """The file belongs to the session. What does not lie in the upload folder is left alone."""
+        """The file belongs to the session. What does not lie in the upload folder is left alone.
+
+        It is deleted at once where the session ended meanwhile: see `present`.
+        """
         real = inside(path, cache)
         if session and path and real is not None:
             with self._lock:
                 self._of.setdefault(session, set()).add(real)
+                gone = session in self._left
+            if gone:
+                self.forget(session)
+
+    def present(self, session: str | None) -> None:
+        """The visitor is here and asks for something: before work whose file may outlast the visit."""
+        with self._lock:
+            self._left.pop(session or "", None)
 
     def forget(self, session: str | None) -> None:
         """Delete the session's files."""
         with self._lock:
             mine = self._of.pop(session or "", set())
+            self._left[session or ""] = None
+            while len(self._left) > _LEFT:
+                self._left.popitem(last=False)
             others = set().union(*self._of.values()) if self._of else set()
             for path in mine - others:
                 path.unlink(missing_ok=True)

@@ -5,14 +5,12 @@ FACEFEAT_SCREENSHOTS names a folder for pictures of every tab. CHROMIUM names th
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import WIDTHS, Visit
+from driving import WIDTHS, Visit, chromium_with
 from PIL import Image
 
 from demo_preset import preset_with_decoder
@@ -27,20 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; skips where there is none, unless one was named."""
-    named = os.environ.get("CHROMIUM")
-    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None and named:
-        pytest.fail(f"CHROMIUM names {named!r}, and there is no such program")
-    if found is None:
-        pytest.skip("no Chromium is installed. Next, on Debian: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+    """A headless Chromium; skips where there is none, unless one was named with CHROMIUM."""
+    with chromium_with() as chromium:
         yield chromium
-        chromium.close()
 
 
 # Gradio's upload folder is a variable of the process: the page that was started last has it. So pages of other models

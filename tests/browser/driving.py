@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-WIDTHS = {"desktop": (1280, 900), "phone": (375, 780)}
+import pytest
+
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 PATIENCE = 120_000  # milliseconds, for a machine that has much else to do
 
 
@@ -34,16 +38,11 @@ class Visit:
 
     def example(self, name: str, slot: int = 0) -> None:
         """Press the button of an example; slot: which of several photos it is for."""
-        self.page.locator("button:visible", has_text=name).nth(slot).click()
+        self.page.locator(".ff-examples:visible button", has_text=name).nth(slot).click()
 
     def upload(self, path: Path, photo: str = "#classify-photo") -> None:
         """Choose a file."""
         self.page.locator(f"{photo} input[type=file]").first.set_input_files(str(path))
-
-    def take_away(self) -> None:
-        """Take the photo of Classify away again."""
-        self.page.locator("#classify-photo").get_by_role("button", name=re.compile("Clear|Remove")).first.click()
-        self.page.get_by_text("Choose a photo, or try an example").wait_for()
 
     def shot(self, name: str) -> None:
         """A picture of the whole page, where a folder for them was given."""
@@ -59,7 +58,9 @@ class Visit:
     def settle(self) -> None:
         """Wait as long as a person needs to look: what the page shows of an answer comes in several steps."""
         self.page.wait_for_timeout(500)
-        self.page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
+        # The small morph at the top of the page never ends.
+        ended = "a.playState !== 'running' || a.effect.getTiming().iterations === Infinity"
+        self.page.wait_for_function(f"document.getAnimations().every(a => {ended})")
 
     def check(self) -> None:
         """Nothing scrolls sideways, nothing failed, nothing was asked of other sites, and axe finds nothing."""
@@ -79,3 +80,21 @@ class Visit:
 
 def _here(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "data:", "blob:"))
+
+
+@contextlib.contextmanager
+def chromium_with(*switches: str) -> Iterator[Any]:
+    """A headless Chromium of its own, with these switches."""
+    named = os.environ.get("CHROMIUM")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None and named:
+        pytest.fail(f"CHROMIUM names {named!r}, and there is no such program")
+    if found is None:
+        pytest.skip("no Chromium is installed. Next, on Debian: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", *switches])
+        yield chromium
+        chromium.close()

@@ -13,16 +13,22 @@ Go = Callable[[str], Any]
 def test_two_examples_become_a_morph(visit: Go, served: str) -> None:
     v = visit(served)
     v.tab("Morph")
+    # An example plays when the tab is opened.
+    v.page.wait_for_function("Number(document.querySelector('.ff-canvas')?.dataset.frame) > 3")
     v.page.get_by_role("button", name="Morph", exact=True).click()
     v.page.get_by_text("Choose at least two photos").first.wait_for()
     v.example("Astronaut", 0)
     v.page.locator(".ff-strip img").first.wait_for()
+    v.page.get_by_text("to see these faces turn into each other").wait_for()  # the example is not of these
     v.example("Admiral", 1)
     v.page.wait_for_function("document.querySelectorAll('.ff-strip img').length === 2")
     v.page.get_by_role("button", name="Morph", exact=True).click()
     slider = v.page.get_by_role("slider", name="From the first face to the last")
     slider.wait_for()
     canvas = v.page.locator(".ff-canvas")
+    v.page.get_by_role("button", name="Pause").click()  # it plays by itself
+    slider.focus()
+    v.page.keyboard.press("Home")
     v.page.wait_for_function("document.querySelector('.ff-canvas').dataset.frame === '0'")
 
     # By keyboard alone.
@@ -45,6 +51,7 @@ def test_two_examples_become_a_morph(visit: Go, served: str) -> None:
     v.page.get_by_role("button", name="Pause").click()
 
     for kind in ("MP4", "GIF"):
+        v.page.get_by_role("button", name=f"Make {'an' if kind == 'MP4' else 'a'} {kind}").click()
         button = v.page.get_by_role("button", name=f"Download {kind}")
         button.wait_for()
         with v.page.expect_download() as waited:

@@ -56,13 +56,28 @@ function begin() {
   const root = part('.ff-morph');
   if (!root) return;
   const sprite = part('.ff-sprite');
-  sprite.decode().then(() => { morph = JSON.parse(root.dataset.morph); show(0); });
+  sprite.decode().then(() => {
+    morph = JSON.parse(root.dataset.morph);
+    show(0);
+    if (!matchMedia('(prefers-reduced-motion: reduce)').matches) play();
+  });
 }
+
+// The example comes when the tab is looked at, not with the page.
+new IntersectionObserver((seen) => {
+  if (seen.some((one) => one.isIntersecting) && part('.ff-wants-example')) trigger('select', {});
+}, { rootMargin: '3000px' }).observe(element);
 
 element.addEventListener('input', (event) => {
   if (event.target.matches('.ff-slider')) { stop(); show(Number(event.target.value)); }
 });
 element.addEventListener('click', (event) => {
+  if (event.target.closest('[data-keep-frame]')) {
+    const link = document.createElement('a');
+    link.href = part('.ff-canvas').toDataURL('image/png');
+    link.download = 'morph.png';
+    link.click();
+  }
   if (!event.target.closest('.ff-play') || !morph) return;
   if (timer === null) play(); else stop();
 });

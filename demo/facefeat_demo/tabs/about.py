@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
 
 TITLE = "About"
+_FEW = 50  # faces of a group, below which its figures say little
 
 _WHAT = """
 <h2>What an answer is</h2>
@@ -53,19 +55,55 @@ def _errors(card: str) -> str:
             "<h2>How often it is wrong</h2><p>The model card of this model has no figures per group. Take it that the "
             "model is worse for groups that were rare in what it learnt from.</p>"
         )
-    heads = "".join(f'<th scope="col">{escape(h)}</th>' for h in header)
-    body, before = "", ""
-    for attribute, group, *cells in rows:
-        if attribute != before:
-            body += f'<tr class="ff-part"><th scope="rowgroup" colspan="{len(header)}">By {escape(attribute)}</th></tr>'
-            before = attribute
-        body += f'<tr><th scope="row">{escape(group)}</th>' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
+    charts = "".join(_chart(title, rows, 2 + k) for k, title in enumerate(header[2:]))
     return (
-        "<h2>How often it is wrong</h2><p>Measured on faces that were labelled by people; of 100 faces of each group. "
-        "The labels themselves are guesses, too. Groups of fewer than 50 faces say little.</p>"
-        '<div class="ff-scroll" tabindex="0" role="region" aria-label="Errors per group">'
-        f'<table class="ff-table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+        "<h2>For whom it is wrong, and how often</h2><p>Measured on faces that were labelled by people. A long bar is "
+        "bad. The thin line says between which values the error really lies, 19 times of 20: few faces, a long line. "
+        f'The labels themselves are guesses, too.</p><div class="ff-charts">{charts}</div>'
     )
+
+
+def _chart(title: str, rows: list[list[str]], column: int) -> str:
+    """One kind of error as bars, a group each; a table, so that it can be read without eyes."""
+    values = [_number(row[1 + column]) for row in rows]
+    top = max((v for v in values if v is not None), default=0) * 1.25 or 1
+    body, before = "", ""
+    for (attribute, group, faces, *cells), value in zip(rows, values, strict=True):
+        if attribute != before:
+            body += f'<tr class="ff-part"><th scope="rowgroup" colspan="3">By {escape(attribute)}</th></tr>'
+            before = attribute
+        text = cells[column - 2]
+        bar = line = ""
+        if value is not None:
+            bar = f'<i style="width:{min(100 * value / top, 100):.1f}%"></i>'
+            ends = _between(value / 100, _number(faces)) if text.endswith("in 100") else None
+            if ends is not None:
+                low, high = (min(100 * 100 * end / top, 100) for end in ends)
+                line = f'<b style="left:{low:.1f}%;width:{max(high - low, 1):.1f}%"></b>'
+                text = f"{text} <small>({100 * ends[0]:.0f} to {100 * ends[1]:.0f})</small>"
+        few = " class=ff-few" if (_number(faces) or 0) < _FEW else ""
+        body += (
+            f'<tr{few}><th scope="row">{escape(group)} <small>{escape(faces)} faces</small></th>'
+            f'<td><div class="ff-error">{bar}{line}</div></td><td>{text}</td></tr>'
+        )
+    return f'<table class="ff-errors"><caption>{escape(title)}</caption><tbody>{body}</tbody></table>'
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell.split()[0].replace(",", ""))
+    except (ValueError, IndexError):
+        return None
+
+
+def _between(share: float, faces: float | None) -> tuple[float, float] | None:
+    """Wilson's 95 % interval of a share (JASA 1927); None where the number of faces is unknown."""
+    if not faces:
+        return None
+    z = 1.96
+    middle = (share + z * z / (2 * faces)) / (1 + z * z / faces)
+    half = z / (1 + z * z / faces) * math.sqrt(share * (1 - share) / faces + z * z / (4 * faces * faces))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _licence(host: Host) -> str:

@@ -1,4 +1,4 @@
-"""Classify: a photo in, a numbered box and a card for every face out."""
+"""Classify: a photo in, a numbered box and a card for every face out. It opens with an example that is read already."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import gradio as gr
 
 from facefeat_demo.cards import WELCOME, page
 from facefeat_demo.host import QUEUE, Host
-from facefeat_demo.inputs import examples, photo_bytes, photo_input
+from facefeat_demo.inputs import example_buttons, photo_bytes, photo_input
+from facefeat_demo.live import live_camera
 from facefeat_demo.photos import PORTRAITS, SEVERAL
 
 if TYPE_CHECKING:
@@ -21,19 +22,21 @@ AT_ONCE = 4
 
 def build(host: Host, kept: Kept) -> None:
     """Fill the tab."""
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=280):
-            photo = photo_input("Your photo", kept, height=320, elem_id="classify-photo")
-            examples(photo, kept, (*PORTRAITS, *SEVERAL))
-        with gr.Column(scale=7, min_width=280):
-            result = gr.HTML(WELCOME, elem_id="classify-result", js_on_load=None, min_height=120)
-            numbers = gr.JSON(visible=False)
+    with gr.Row(equal_height=False, elem_classes="ff-ask"):
+        with gr.Column(scale=5, min_width=280):
+            photo = photo_input("Your photo", kept, height=132, elem_id="classify-photo")
+        with gr.Column(scale=6, min_width=280):
+            gr.HTML('<p class="ff-quiet ff-examples-label">No photo at hand? Try one of these.</p>', js_on_load=None)
+            buttons = example_buttons((*PORTRAITS, *SEVERAL))
+            live_camera(host)
+    result = gr.HTML(opening(host), elem_id="classify-result", js_on_load=None, min_height=480)
+    numbers = gr.JSON(visible=False)
 
     def classify(values: list[Any]) -> tuple[list[str], list[dict[str, Any] | None]]:
         """Age, gender and race of every face of a photo: the HTML of the page, and the numbers."""
         return read([photo_bytes(value, photo) for value in values], host)
 
-    photo.change(
+    done = photo.input(
         classify,
         photo,
         [result, numbers],
@@ -46,6 +49,25 @@ def build(host: Host, kept: Kept) -> None:
         api_name="classify",
         **QUEUE,
     )
+    # The answer shows the photo: the field is free for the next one.
+    done.then(None, None, photo, js="() => null", show_progress="hidden", api_visibility="private")
+    for name, button in buttons.items():
+        button.click(
+            lambda name=name: page(host.example(name)),
+            None,
+            result,
+            show_progress="minimal",
+            show_progress_on=result,
+            trigger_mode="always_last",
+            api_visibility="private",
+            **QUEUE,
+        )
+    gr.on(None, lambda: opening(host), None, result, queue=False, show_progress="hidden", api_visibility="private")
+
+
+def opening(host: Host) -> str:
+    """What the page opens with: the answer for the first example."""
+    return page(host.example(PORTRAITS[0]), example=True)
 
 
 def read(photos: list[bytes | None], host: Host) -> tuple[list[str], list[dict[str, Any] | None]]:

@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import gradio as gr
 
 from facefeat import FacefeatError
 from facefeat.image.video import write_picture
+from facefeat.plugins.kinds import captions
 from facefeat_demo import editing
-from facefeat_demo.editing import DIRECTIONS, Changed, Control, Request, Start, controls, lacks
+from facefeat_demo.editing import DIRECTIONS, SENSITIVE, Changed, Control, Request, Start, controls, lacks
 from facefeat_demo.face_picker import crop_of, pick_face
 from facefeat_demo.face_view import compared, figure, lacking, sentence
 from facefeat_demo.host import QUEUE, Host
@@ -29,10 +31,20 @@ ATTRIBUTES = 4
 """Attributes that have sliders at most: models of other schemas can come later, and the page is built once."""
 _FAR = 2.0
 _UNCHANGED = "unchanged"
+_SCRIPT = "new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) "
+_SCRIPT += "&& element.querySelector('.ff-wants-example')) trigger('select', {}); }, "
+_SCRIPT += "{ rootMargin: '3000px' }).observe(element);"
+"""The example comes when the tab is looked at, not with the page."""
 _EMPTY = """
 <div class="ff-empty"><p class="ff-empty-title">Choose a photo, or a synthetic face</p>
 <p>Then move a slider: the face changes at once, and the table says what the model predicts from it now.</p></div>
 """
+_FIRST = _EMPTY.replace("ff-empty", "ff-empty ff-wants-example", 1)
+_DIVIDER = (
+    '<input type="range" min="0" max="100" value="0" class="ff-divider" '
+    'aria-label="Divider: the photo to its left, the edited face to its right">'
+)
+_RACE = "A race is changed on synthetic faces only: such pictures of real people are easily used to mock or mislead."
 Values = Sequence[Any]
 """Of all sliders: number and class of each of the ATTRIBUTES, then DIRECTIONS numbers."""
 
@@ -49,7 +61,11 @@ def build(host: Host, kept: Kept) -> None:
         lack = lacks(host.model)
         shown = [gr.update(value=lacking("Editing", lack), visible=bool(lack)), gr.update(visible=not lack)]
         found = [] if lack else controls(host.model)
-        return [*shown, *(gr.update(**options) for options in _pool(found)), *(gr.update(**o) for o in _sides(found))]
+        return [
+            *shown,
+            *(gr.update(**options) for options in _options(found)),
+            *(gr.update(**o) for o in _sides(found)),
+        ]
 
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     gr.on(None, fit, None, [without, content, *pool], **quiet)
@@ -60,57 +76,80 @@ def _content(host: Host, kept: Kept) -> list[Any]:
     start = gr.State(None, time_to_live=3600)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=280):
-            picked = pick_face(host, kept, "Your photo", "edit", height=240)
+            picked = pick_face(host, kept, "Your photo", "edit", height=132)
             synthetic = gr.Button("A synthetic face", size="sm", elem_id="edit-synthetic")
-        with gr.Column(scale=7, min_width=280):
+        with gr.Column(scale=8, min_width=280):
             with gr.Row(equal_height=False, elem_classes="ff-stage-edit"):
-                before = gr.HTML(_EMPTY, elem_id="edit-before", js_on_load=None, min_width=80, scale=2)
-                after = gr.HTML("", elem_id="edit-after", js_on_load=None, min_width=60, scale=1, visible=False)
-            sliders = _sliders(found)
+                with gr.Column(min_width=200, elem_classes="ff-compare"):
+                    before = gr.HTML(_FIRST, elem_id="edit-before", js_on_load=_SCRIPT, min_height=200)
+                    after = gr.HTML("", elem_id="edit-after", js_on_load=None, visible=True)
+                    gr.HTML(_DIVIDER, elem_id="edit-divider", js_on_load=None)
+                table = gr.HTML("", elem_id="edit-predictions", js_on_load=None, min_height=200)
+            ages = gr.HTML("", elem_id="edit-ages", js_on_load=None, min_height=196)
+            sliders, groups = _sliders(found)
             with gr.Row():
                 until = gr.Button("Edit until the model agrees", variant="primary", elem_id="edit-until", min_width=220)
                 reset = gr.Button("Reset", elem_id="edit-reset", min_width=120)
-            table = gr.HTML("", elem_id="edit-predictions", js_on_load=None)
-            sides = _grid(host, kept, found, start, sliders)
-    shown = [before, after, table, *sliders]
+    sides, grid_shown, grid_file = _grid(host, kept, found, start, sliders)
+    shown = [before, after, table, ages, grid_shown, grid_file, *groups, *sliders]
 
-    def began(state: dict[str, Any] | None) -> list[Any]:
-        """The chosen face, and its reconstruction."""
+    def began(state: dict[str, Any] | None, now: Start | None) -> list[Any]:
+        """The chosen face, before anything is changed."""
         if state is None:
-            return [None, *_nothing(host)]
+            # The photo was taken away; where a synthetic face took its place, that stays.
+            return [gr.skip()] * (1 + len(shown)) if now is not None and not now.real else [None, *_nothing(host)]
         made = _tell(host, lambda: editing.begin(host.model, *(crop_of(state, host, k) for k in ("crops", "large"))))
         return [made, *opened(made, host)]
 
     def other() -> list[Any]:
-        """A synthetic face."""
+        """A synthetic face, and no photo."""
         made = _tell(host, lambda: editing.synthetic(host.model, secrets.randbelow(1_000_000)))
-        return [made, *opened(made, host)]
+        return [made, *opened(made, host), *picked.empty()]
+
+    def example() -> list[Any]:
+        """The face that the tab opens with."""
+        made = host.example_face()
+        return [gr.skip()] * (1 + len(shown)) if made is None else [made, *opened(made, host)]
+
+    def every_age(start: Start | None) -> str:
+        """The face at 10 to 80 years."""
+        return "" if start is None else _tell(host, lambda: ages_of(start, host))
 
     def move(start: Start | None, *values: Any) -> list[Any]:
         """The face as the sliders say."""
         if start is None:
             return [gr.skip(), gr.skip()]
-        made = _tell(host, lambda: editing.move(host.model, start, request_of(host, values)))
-        return changed(start, replace(made, sentence=waiting(host, values)), host)
+        made = _tell(host, lambda: editing.move(host.model, start, request_of(host, start, values)))
+        return changed(start, replace(made, sentence=waiting(host, start, values)), host)
 
     def edited(start: Start | None, *values: Any) -> list[Any]:
         """The face edited until the model predicts what the sliders ask."""
         if start is None:
             raise gr.Error("Choose a photo first, or a synthetic face.", print_exception=False)
-        made = _tell(host, lambda: editing.edit(host.model, start, request_of(host, values)))
+        made = _tell(host, lambda: editing.edit(host.model, start, request_of(host, start, values)))
         return changed(start, made, host)
 
     def back(start: Start | None) -> list[Any]:
         """The face and the sliders as they began."""
         if start is None:
-            return [gr.skip()] * (3 + len(sliders))
+            return [gr.skip()] * len(shown)
         _tell(host, lambda: editing.check(host.model, start))
-        return opened(start, host)
+        first = opened(start, host)
+        return [*first[:3], gr.skip(), *first[4:]]
 
     private: dict[str, Any] = {"api_visibility": "private", **QUEUE}
-    for event in picked.events:
-        event.success(began, picked.state, [start, *shown], show_progress="hidden", **private)
-    synthetic.click(other, None, [start, *shown], show_progress="minimal", show_progress_on=before, **private)
+    begun = [
+        event.success(began, [picked.state, start], [start, *shown], show_progress="hidden", **private)
+        for event in picked.events
+    ]
+    begun.append(
+        synthetic.click(
+            other, None, [start, *shown, *picked.parts], show_progress="minimal", show_progress_on=before, **private
+        )
+    )
+    begun.append(before.select(example, None, [start, *shown], show_progress="hidden", **private))
+    for event in begun:
+        event.success(every_age, start, ages, show_progress="minimal", **private)
     gr.on(
         [s.input for s in sliders],
         move,
@@ -126,41 +165,86 @@ def _content(host: Host, kept: Kept) -> list[Any]:
 
 
 def opened(start: Start, host: Host) -> list[Any]:
-    """A face before anything is changed: its pictures, what is predicted, and every slider where it began."""
-    first = figure(start.face.large[0], "Photo", "The face in the photo") if start.real else ""
-    second = figure(start.face.reconstructions[0], "Reconstruction" if start.real else "A synthetic face")
+    """A face before anything is changed: its pictures, what is predicted, and every slider where it began, as far as
+    that face goes."""
+    first = figure(start.face.large[0], "Before", "The face in the photo" if start.real else "A synthetic face")
     after, table = changed(start, Changed(start.face.large[0], start.predictions), host)
-    values = (_FAR if c.kind == "towards" else 0 for c in controls(host.model)[:ATTRIBUTES])
-    numbers = [*values, *[0] * ATTRIBUTES][:ATTRIBUTES]
-    at_first = [v for number in numbers for v in (number, _UNCHANGED)]
-    return [f'<div class="ff-faces">{first}{second}</div>', after, table, *at_first, *[0] * DIRECTIONS]
+    sliders = _pool(host.model, editing.ranged(host.model, start), start)
+    return [first, after, table, "", "", gr.update(visible=False, value=None), *_groups(host, start), *sliders]
 
 
 def _nothing(host: Host) -> list[Any]:
-    return [_EMPTY, gr.update(value="", visible=False), "", *[gr.skip()] * (2 * ATTRIBUTES + DIRECTIONS)]
+    empty = [_EMPTY, "", "", "", "", gr.update(visible=False, value=None)]
+    return [*empty, *_groups(host, None), *_pool(host.model, controls(host.model), None)]
+
+
+def _groups(host: Host, start: Start | None) -> list[Any]:
+    """Which of the pool of sliders are there: of a real person's face, none for a race."""
+    names = [c.name for c in controls(host.model)][:ATTRIBUTES]
+    there = names if start is None else [c.name for c in editing.ranged(host.model, start)]
+    return [gr.update(visible=i < len(names) and names[i] in there) for i in range(ATTRIBUTES)]
 
 
 def changed(start: Start, made: Changed, host: Host) -> list[Any]:
     """The edited face, and what is predicted from it."""
-    after = f'<div class="ff-faces">{figure(made.picture, "Edited", "The edited face")}</div>'
+    after = figure(made.picture, "After", "The edited face")
     table = sentence(made.sentence) + compared(host.model, start.predictions, made.predictions, start.real)
-    return [gr.update(value=after, visible=True), table]
+    keep = '<button type="button" class="ff-link" data-keep="#edit-after img">Save the edited face</button>'
+    note = f'<p class="ff-quiet">{_RACE}</p>' if start.real and _has_sensitive(host) else ""
+    return [after, f'{table}<p class="ff-quiet">{keep}</p>{note}']
 
 
-def request_of(host: Host, values: Values) -> Request:
+def _has_sensitive(host: Host) -> bool:
+    return any(c.name in SENSITIVE for c in controls(host.model))
+
+
+def ages_of(start: Start, host: Host) -> str:
+    """The face at 10 to 80 years in one row, each with what the model reads; empty for a model without years."""
+    editing.check(host.model, start)
+    made = editing.strip(host.model, start)
+    if made is None:
+        return ""
+    faces = ""
+    for i, (asked, picture) in enumerate(zip(made.asked, made.pictures, strict=True)):
+        reads = captions(made.predictions.row(i))[0]
+        short = reads.removesuffix(" years")
+        beyond = not made.path.low - 5 <= asked <= made.path.high + 5
+        faces += (
+            f'<figure{" class=ff-beyond" if beyond else ""}><img src="{data_uri(picture)}" width="160" height="160" '
+            f'alt="At {asked:.0f}: the model reads {escape(reads)}">'
+            f"<figcaption><b>{asked:.0f}</b> reads {escape(short)}</figcaption></figure>"
+        )
+    whole = data_uri(made.draw(), quality=90)
+    ends = f"{made.path.low:.0f} to {made.path.high:.0f}"
+    return (
+        f'<h2 class="ff-count">The same face from 10 to 80</h2><div class="ff-ages" tabindex="0" role="region" '
+        f'aria-label="The face at eight ages">{faces}</div><p class="ff-quiet">On this face, what the model reads '
+        f"follows from {ends}, and so does the slider. "
+        f'<button type="button" class="ff-link" data-keep="#edit-ages .ff-file" '
+        f'data-name="ages.jpg">Save the row</button></p><img class="ff-file" src="{whole}" alt="" hidden>'
+    )
+
+
+def request_of(host: Host, start: Start, values: Values) -> Request:
     """What all sliders together ask for."""
     asked = {}
-    for i, control in enumerate(controls(host.model)[:ATTRIBUTES]):
+    there = {c.name: c for c in editing.ranged(host.model, start)}
+    for i, name in enumerate(c.name for c in controls(host.model)[:ATTRIBUTES]):
+        control = there.get(name)
+        if control is None:
+            continue
         one = editing.requested(control, values[2 * i], values[2 * i + 1])
         if one is not None:
             asked[control.name] = one
     return Request(asked, tuple(float(v or 0) for v in values[2 * ATTRIBUTES :]))
 
 
-def waiting(host: Host, values: Values) -> str:
+def waiting(host: Host, start: Start, values: Values) -> str:
     """A sentence on a slider that was moved and cannot do anything yet; empty where there is none."""
     for i, control in enumerate(controls(host.model)[:ATTRIBUTES]):
         far, label = values[2 * i : 2 * i + 2]
+        if start.real and control.name in SENSITIVE:
+            continue
         if control.kind == "towards" and label not in control.classes and (far or 0) != _FAR:
             return f"{control.name.capitalize()}: choose towards what, and the slider moves the face there."
     return ""
@@ -177,15 +261,18 @@ def _tell(host: Host, make: Callable[[], Any]) -> Any:
 # ---------------------------------------------------------------- sliders
 
 
-def _sliders(found: Sequence[Control]) -> list[Any]:
-    """The pool of sliders: a number and a class for each attribute, then the first directions."""
-    options = _pool(found)
+def _sliders(found: Sequence[Control]) -> tuple[list[Any], list[Any]]:
+    """The pool of sliders: a number and a class for each attribute, then the first directions; and the groups."""
+    options = _options(found)
     out: list[Any] = []
+    groups: list[Any] = []
     with gr.Row(equal_height=False, elem_classes="ff-sliders"):
         for i in range(ATTRIBUTES):
-            with gr.Column(min_width=230, elem_id=f"edit-attribute-{i + 1}", elem_classes="ff-slider-group"):
+            named: dict[str, Any] = {"elem_id": f"edit-attribute-{i + 1}", "elem_classes": "ff-slider-group"}
+            with gr.Column(min_width=230, visible=i < len(found), **named) as group:
                 label = gr.Dropdown(**options[2 * i + 1])  # first what, then how far
                 out += [gr.Slider(**options[2 * i]), label]
+            groups.append(group)
     with gr.Accordion("Directions without a name", open=False, elem_id="edit-directions"):
         gr.HTML(
             '<p class="ff-quiet">What varies most among faces, whatever it is: light, pose, hair. In standard '
@@ -194,30 +281,45 @@ def _sliders(found: Sequence[Control]) -> list[Any]:
         )
         with gr.Row(elem_classes="ff-sliders"):
             out += [gr.Slider(**o, min_width=200) for o in options[2 * ATTRIBUTES :]]
-    return out
+    return out, groups
 
 
-def _pool(found: Sequence[Control]) -> list[dict[str, Any]]:
+def _options(found: Sequence[Control], start: Start | None = None) -> list[dict[str, Any]]:
     """The options of every component of the pool; those that no attribute needs are hidden."""
     out = []
     for i in range(ATTRIBUTES):
         control = found[i] if i < len(found) else None
-        out += [_number(control), _class(control)]
+        out += [_number(control, start), _class(control)]
     along = {"minimum": -3, "maximum": 3, "step": 0.1, "value": 0}
     return out + [{**along, "label": f"Direction {i + 1}"} for i in range(DIRECTIONS)]
 
 
-def _number(control: Control | None) -> dict[str, Any]:
+def _pool(model: Any, ranged: Sequence[Control], start: Start | None) -> list[Any]:
+    """Updates of the pool; each attribute keeps its place, whether or not this face has its slider."""
+    by_name = {c.name: c for c in ranged}
+    return [gr.update(**o) for o in _options([by_name.get(c.name, c) for c in controls(model)], start)]
+
+
+def _number(control: Control | None, start: Start | None) -> dict[str, Any]:
     if control is None:
         return {"visible": False, "value": 0, "label": "Unused"}
     name = control.name.capitalize()
     label = {
         "steps": f"{name}: {control.unit} more or less",
-        "between": f"{name}: {' to '.join(control.classes)}",
+        "between": f"{name}: {control.classes[0]} to {control.classes[-1]}" if control.classes else name,
         "towards": f"{name}: how far",
     }[control.kind]
     ends = {"minimum": control.low, "maximum": control.high, "step": control.step}
-    return {**ends, "value": _FAR if control.kind == "towards" else 0, "label": label, "visible": True}
+    info = "Ends where the model no longer follows."
+    if control.high - control.low < control.step:  # this face cannot be moved: the model reads the same all along
+        ends = {"minimum": 0, "maximum": control.step, "step": control.step}
+        info = "The model reads the same of this face, however it is moved."
+    elif start is not None and control.kind == "steps":
+        now = start.paths[control.name].origin
+        info = f"From {now:.0f}, the model follows to {now + control.low:.0f} and {now + control.high:.0f}."
+    elif control.kind == "towards":
+        info = "In standard deviations."
+    return {**ends, "value": _FAR if control.kind == "towards" else 0, "label": label, "info": info, "visible": True}
 
 
 def _class(control: Control | None) -> dict[str, Any]:
@@ -235,8 +337,10 @@ def _class(control: Control | None) -> dict[str, Any]:
 # ---------------------------------------------------------------- grid
 
 
-def _grid(host: Host, kept: Kept, found: Sequence[Control], start: gr.State, sliders: Sequence[Any]) -> list[Any]:
-    """A picture of faces by two attributes, and its download. Gives the two choices."""
+def _grid(
+    host: Host, kept: Kept, found: Sequence[Control], start: gr.State, sliders: Sequence[Any]
+) -> tuple[list[Any], Any, Any]:
+    """A picture of faces by two attributes, and its download. Gives the two choices, the picture and the download."""
     across_options, down_options = _sides(found)
     with gr.Accordion("A grid of faces", open=False, elem_id="edit-grid"):
         with gr.Row(elem_classes="ff-changer"):
@@ -251,17 +355,19 @@ def _grid(host: Host, kept: Kept, found: Sequence[Control], start: gr.State, sli
         if start is None:
             raise gr.Error("Choose a photo first, or a synthetic face.", print_exception=False)
         _tell(host, lambda: editing.check(host.model, start))
-        by_name = {c.name: c for c in controls(host.model)}
+        by_name = {c.name: c for c in editing.ranged(host.model, start)}
         if across not in by_name or down not in by_name:
-            raise gr.Error("Choose two attributes for the grid.", print_exception=False)
+            why = f" {_RACE}" if start.real and {across, down} & set(SENSITIVE) else ""
+            raise gr.Error(f"Choose two attributes for the grid.{why}", print_exception=False)
         sides = by_name[across], by_name[down]
-        picture = _tell(host, lambda: editing.grid(host.model, start, request_of(host, values), *sides))
+        picture = _tell(host, lambda: editing.grid(host.model, start, request_of(host, start, values), *sides))
         alt = f"Faces by {across}, from left to right, and {down}, from top to bottom, with what the model predicts"
         return f'<div class="ff-grid"><img src="{data_uri(picture, quality=88)}" alt="{alt}"></div>', picture
 
     def file(picture: Any, request: gr.Request) -> Any:
         if picture is None:
             return gr.update(visible=False)
+        kept.present(request.session_hash)
         check_room(kept, download.GRADIO_CACHE)
         path = write_grid(picture, download.GRADIO_CACHE)
         kept.remember(request.session_hash, path, download.GRADIO_CACHE)
@@ -278,7 +384,7 @@ def _grid(host: Host, kept: Kept, found: Sequence[Control], start: gr.State, sli
         **QUEUE,
     )
     done.success(file, made, download, show_progress="hidden", api_visibility="private")
-    return [across, down]
+    return [across, down], shown, download
 
 
 def _sides(found: Sequence[Control]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from facefeat import FacefeatError
 from facefeat.plugins.kinds import captions
 from facefeat_demo.editing import lacks
 from facefeat_demo.exploring import PROJECTIONS, Atlas
+from facefeat_demo.face_picker import crop_of, pick_face
 from facefeat_demo.face_view import figure, lacking, predicted_of, sentence
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import sorry
@@ -21,6 +22,7 @@ from facefeat_demo.map_view import drawn, mean_name
 if TYPE_CHECKING:
     from facefeat.latent.compose import Composition
     from facefeat.schema import Attribute
+    from facefeat.types import UInt8Array
     from facefeat_demo.photos import Kept
 
 TITLE = "Explore"
@@ -38,7 +40,7 @@ def build(host: Host, kept: Kept) -> None:
     lack = lacks(host.model)
     without = gr.HTML(_without(host), visible=bool(lack), js_on_load=None)
     with gr.Column(visible=host.atlas is not None) as charted:
-        chart = _chart(host)
+        chart = _chart(host, kept)
     with gr.Column(visible=not lack) as made:
         pool = _composer(host)
 
@@ -71,7 +73,7 @@ def _without(host: Host) -> str:
 # ---------------------------------------------------------------- the map
 
 
-def _chart(host: Host) -> list[Any]:
+def _chart(host: Host, kept: Kept) -> list[Any]:
     """The map, how it is drawn, and the face of the chosen point. Gives the components of `_chart_options`."""
     options = _chart_options(host)
     with gr.Row(elem_classes="ff-map-options"):
@@ -81,30 +83,46 @@ def _chart(host: Host) -> list[Any]:
         with gr.Column(scale=7, min_width=280):
             shown = gr.HTML(**options[2], js_on_load=_SCRIPT.read_text("utf-8"), elem_id="explore-map", min_height=80)
         with gr.Column(scale=4, min_width=260):
-            face = gr.HTML(_NO_POINT, js_on_load=None, elem_id="explore-face")
+            face = gr.HTML(_NO_POINT, js_on_load=None, elem_id="explore-face", min_height=200)
+            with gr.Accordion("Put me on the map", open=False, elem_id="explore-you"):
+                you = pick_face(host, kept, "Your photo", "explore", height=132, try_these=False)
 
     def look(event: gr.EventData) -> str:
         """The face of a point of the map."""
         return at_point(host, getattr(event, "index", None), getattr(event, "of", None))
 
-    def draw(by: str | None, projection: str | None) -> str:
-        """The map, coloured and laid out as asked."""
+    def draw(by: str | None, projection: str | None, state: dict[str, Any] | None) -> str:
+        """The map, coloured and laid out as asked, with the visitor's face where there is one."""
         try:
-            return the_map(host, by, projection)
+            return the_map(host, by, projection, None if state is None else crop_of(state, host))
         except FacefeatError as e:
             raise sorry(e, host) from None
+
+    def placed(by: str | None, projection: str | None, state: dict[str, Any] | None) -> list[Any]:
+        """The map with the visitor's face on it, and what is near."""
+        shown = draw(by, projection, state)
+        return [shown, _NO_POINT if state is None else near_you(host, crop_of(state, host))]
 
     shown.select(look, None, face, show_progress="minimal", show_progress_on=face, api_visibility="private", **QUEUE)
     gr.on(
         [by.input, projection.input],
         draw,
-        [by, projection],
+        [by, projection, you.state],
         shown,
         trigger_mode="always_last",
         show_progress="minimal",
         api_visibility="private",
         **QUEUE,
     )
+    for event in you.events:
+        event.success(
+            placed,
+            [by, projection, you.state],
+            [shown, face],
+            show_progress="minimal",
+            api_visibility="private",
+            **QUEUE,
+        )
     return [by, projection, shown]
 
 
@@ -126,14 +144,31 @@ def _chart_options(host: Host) -> list[dict[str, Any]]:
     ]
 
 
-def the_map(host: Host, by: str | None, projection: str | None) -> str:
-    """The HTML of the map. Raises FacefeatError where an analyzer cannot lay it out."""
+def the_map(host: Host, by: str | None, projection: str | None, crop: UInt8Array | None = None) -> str:
+    """The HTML of the map. crop: of the visitor's face, to be put on it.
+
+    Raises FacefeatError where an analyzer cannot lay it out.
+    """
     atlas = host.atlas
     if atlas is None:
         return ""
     attribute = host.model.schema.attributes.get(str(by)) or next(iter(host.model.schema.attributes.values()))
     known = projection if projection in atlas.projections else "pca"
-    return drawn(atlas, known, attribute.name, attribute.axis is not None)
+    you = None if crop is None else atlas.place(host.model.encode(crop[None])[0], known)
+    return drawn(atlas, known, attribute.name, attribute.axis is not None, you)
+
+
+def near_you(host: Host, crop: UInt8Array) -> str:
+    """What lies near the visitor's face, (S, S, 3), on the map."""
+    atlas = host.atlas
+    assert atlas is not None
+    latent = host.model.encode(crop[None])[0]
+    picture = f'<div class="ff-faces">{figure(crop, "You", "Your face")}</div>'
+    if atlas.crops is None:
+        return f'<div class="ff-point">{picture}{sentence(f"Nearest means: {nearest_means(atlas, latent)}.")}</div>'
+    near = _real(atlas, atlas.nearest(latent, NEAREST))
+    title = f"Nearest of the {len(atlas.points):,} faces"
+    return f'<div class="ff-point">{picture}<p class="ff-number">{title}</p><div class="ff-near">{near}</div></div>'
 
 
 def at_point(host: Host, index: Any, of: Any = None) -> str:
@@ -148,7 +183,12 @@ def at_point(host: Host, index: Any, of: Any = None) -> str:
         return _NO_POINT
     point, model = atlas.points[index], host.model
     near = ""
-    if atlas.crops is None:
+    if index in atlas.pictures:
+        crops = atlas.pictures[index][None]
+        pictures = figure(crops[0], point.name, f"The face of {point.name}")
+        pictures += figure(model.reconstruct(crops)[0], "Reconstruction")
+        says = f"A real face; nearest means: {nearest_means(atlas, atlas.latents[index])}."
+    elif atlas.crops is None:
         name = mean_name(point)
         crops = model.decode(atlas.latents[index : index + 1])
         pictures = figure(crops[0], f"The mean of {name}", f"The face of the mean latent of {name}")
@@ -168,6 +208,16 @@ def at_point(host: Host, index: Any, of: Any = None) -> str:
         f'<div class="ff-point"><div class="ff-faces">{pictures}</div>{sentence(says)}'
         f'<p class="ff-number">The model predicts</p>{predicted_of(predictions)}{near}</div>'
     )
+
+
+def nearest_means(atlas: Atlas, latent: Any) -> str:
+    """The class means that are nearest to a latent, such as "age 30-39, gender Female, race White"."""
+    order = atlas.nearest(latent, len(atlas.points))
+    out: dict[str, str] = {}
+    for i in order:
+        for name in atlas.points[i].labels:
+            out.setdefault(name, mean_name(atlas.points[i]))
+    return ", ".join(out[n] for n in atlas.classes if n in out)
 
 
 def _real(atlas: Atlas, rows: Sequence[int]) -> str:

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from facefeat import FacefeatError
 from facefeat.plugins.registry import get_registry
-from facefeat_demo.cards import notice
-from facefeat_demo.host import QUEUE, Host, read_card
-from facefeat_demo.inputs import fresh, sorry
+from facefeat_demo.cards import card, notice
+from facefeat_demo.host import QUEUE, Host, left_to_right, read_card
+from facefeat_demo.inputs import examples, fresh, photo_bytes, photo_input, sorry
+from facefeat_demo.photos import open_photo
 from facefeat_demo.redaction import without_paths
 from facefeat_demo.text import to_html
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
 
 TITLE = "Models"
+_COMPARED = 4  # faces of a photo that two models are compared on
 _KINDS = {
     "detector": "Detectors: find the faces in a photo",
     "backbone": "Backbones: turn a face into features",
@@ -37,6 +39,7 @@ def build(host: Host, kept: Kept) -> None:
     fresh(lambda: in_use(host), elem_classes="ff-prose")
     if host.allowed is not None:
         _changer(host)
+    _side_by_side(host, kept)
     with gr.Accordion("Model card: data, licence, figures, limits", open=True):
         names = _presets()
         if len(names) > 1:
@@ -68,6 +71,57 @@ def _changer(host: Host) -> None:
     done = button.click(change, choice, says, api_visibility="private", **QUEUE)
     # What the other tabs show depends on the model: they are made anew.
     done.success(None, None, None, js="() => setTimeout(() => location.reload(), 1200)")
+
+
+def _side_by_side(host: Host, kept: Kept) -> None:
+    """A photo, and what the model in use and another one say about it."""
+    names = host.others()
+    with gr.Accordion("Two models, one photo", open=True, visible=bool(names), elem_id="models-two"):
+        with gr.Row(equal_height=False):
+            photo = photo_input("Your photo", kept, height=132, elem_id="models-photo")
+            with gr.Column(min_width=240):
+                other = gr.Dropdown(names, value=names[0] if names else None, label="Beside the model in use")
+                examples(photo, kept)
+        shown = gr.HTML("", js_on_load=None, elem_id="models-both", min_height=60)
+
+    def both(value: Any, name: str | None) -> Any:
+        """What two models say about a photo."""
+        data = photo_bytes(value, photo)
+        if data is None:
+            return ""
+        try:
+            return two(host, data, name)
+        except FacefeatError as e:
+            raise sorry(e, host) from None
+
+    gr.on(
+        [photo.change, other.input],
+        both,
+        [photo, other],
+        shown,
+        preprocess=False,
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=shown,
+        api_visibility="private",
+        **QUEUE,
+    )
+
+
+def two(host: Host, data: bytes, name: str | None) -> str:
+    """A photo as the model in use and another one read it, next to each other. Raises FacefeatError."""
+    opened = open_photo(data)
+    if isinstance(opened, str):
+        return notice("That did not work", opened)
+    columns = ""
+    for model in (host.model, host.other(name)):
+        faces = left_to_right(model.predict(opened).faces)[:_COMPARED]
+        cards = "".join(card(i, face, {}, alone=len(faces) == 1) for i, face in enumerate(faces, 1))
+        columns += (
+            f'<section aria-label="{escape(model.name)}"><h3>{escape(model.name)}</h3><div class="ff-cards">'
+            f"{cards or 'No face was found.'}</div></section>"
+        )
+    return f'<div class="ff-two">{columns}</div>'
 
 
 def in_use(host: Host) -> str:

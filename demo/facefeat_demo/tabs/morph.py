@@ -1,14 +1,16 @@
-"""Morph: from one face to the next, as a slider, a film and curves of what the model predicts between them."""
+"""Morph: from one face to the next, as a slider, a film and curves of what the model predicts between them.
+
+It opens with a morph of two examples, which plays.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
 
 from facefeat import FacefeatError, MissingExtraError
 from facefeat.image.video import enlarge, write_frames
@@ -19,15 +21,19 @@ from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.morph_view import viewer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from facefeat.types import UInt8Array
     from facefeat_demo.photos import Kept
 
 TITLE = "Morph"
 FACES = ("First face", "Second face", "Third face (if you like)")
-FILM_SIZE = 384
+FILM_SIZES = {".mp4": 384, ".gif": 192}
+"""Side of a film's pictures, in pixels."""
 FPS = 24
 _SCRIPT = Path(__file__).resolve().parent.parent / "static" / "morph.js"
-_EMPTY = '<div class="ff-empty"><p>Choose two photos, or three, and press <b>Morph</b>.</p></div>'
+_EMPTY = '<div class="ff-empty ff-wants-example"><p>Choose two photos, or three, and press <b>Morph</b>.</p></div>'
+_AGAIN = '<div class="ff-empty"><p>Press <b>Morph</b> to see these faces turn into each other.</p></div>'
 NO_DECODER = lacking("Morphing", "decoder")
 
 
@@ -53,7 +59,7 @@ def _content(host: Host, kept: Kept) -> None:
     with gr.Row(equal_height=False):
         for number, label in enumerate(FACES):
             with gr.Column(min_width=240):
-                picked.append(pick_face(host, kept, label, f"morph-{number + 1}", try_these=number < 2))
+                picked.append(pick_face(host, kept, label, f"morph-{number + 1}", height=132, try_these=number < 2))
     with gr.Accordion("Options", open=False), gr.Row():
         steps = gr.Slider(12, 120, value=60, step=12, label="Pictures", info="More are smoother, and take longer.")
         path = gr.Radio(
@@ -63,13 +69,21 @@ def _content(host: Host, kept: Kept) -> None:
             info="Straight fades from face to face; around keeps more character between them.",
         )
     button = gr.Button("Morph", variant="primary", elem_id="morph-button")
-    shown = gr.HTML(_EMPTY, elem_id="morph-result", js_on_load=_SCRIPT.read_text("utf-8"), min_height=80)
+    shown = gr.HTML(_EMPTY, elem_id="morph-result", js_on_load=_SCRIPT.read_text("utf-8"), min_height=440)
     made = gr.State(None, time_to_live=3600)
     with gr.Row(visible=False, elem_classes="ff-downloads") as downloads:
-        film = gr.DownloadButton("Download MP4", size="sm", min_width=140)
-        animation = gr.DownloadButton("Download GIF", size="sm", min_width=140)
+        make = {".mp4": gr.Button("Make an MP4", size="sm"), ".gif": gr.Button("Make a GIF", size="sm")}
+        ready = {
+            ending: gr.DownloadButton(f"Download {ending[1:].upper()}", size="sm", variant="primary", visible=False)
+            for ending in make
+        }
+    private: dict[str, Any] = {"api_visibility": "private", **QUEUE}
 
-    def morph(count: float, path: str, *states: Any) -> tuple[str, UInt8Array, Any]:
+    def example() -> Any:
+        """The morph that the tab opens with."""
+        return host.example_morph() if host.model.has_decoder else gr.skip()
+
+    def morph(count: float, path: str, *states: Any) -> list[Any]:
         """Frames from face to face. Raises an error with a sentence for the page."""
         chosen = [s for s in states if s]
         if len(chosen) < 2:
@@ -79,37 +93,68 @@ def _content(host: Host, kept: Kept) -> None:
             result = host.morph(crops, min(max(int(count), 12), 120), path, large)
         except FacefeatError as e:
             raise sorry(e, host) from None
-        return viewer(result), result.frames, gr.update(visible=False)
+        return [viewer(result), result.frames, gr.update(visible=True), *_buttons()]
 
-    def files(frames: Any, request: gr.Request) -> list[Any]:
-        if frames is None:
-            return [gr.update(visible=False), None, None]
-        check_room(kept, film.GRADIO_CACHE)
-        paths = write_files(frames, film.GRADIO_CACHE)
-        for p in paths:
-            kept.remember(request.session_hash, p, film.GRADIO_CACHE)
-        updates = [gr.update(visible=p is not None, value=p) for p in paths]
-        return [gr.update(visible=True), *updates]
+    def other() -> list[Any]:
+        """Another face was chosen: the morph of those before is no longer of these."""
+        return [_AGAIN, None, gr.update(visible=False), *_buttons()]
 
-    done = button.click(
-        morph,
-        [steps, path, *(one.state for one in picked)],
-        [shown, made, downloads],
-        api_visibility="private",
-        scroll_to_output=True,
-        **QUEUE,
-    )
-    done.success(files, made, [downloads, film, animation], api_visibility="private", show_progress="hidden")
+    def filmed(ending: str) -> Callable[..., list[Any]]:
+        def film(frames: Any, request: gr.Request, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+            """One film, written when it is asked for."""
+            if frames is None:
+                return [gr.skip(), gr.skip()]
+            cache = ready[ending].GRADIO_CACHE
+            kept.present(request.session_hash)
+            check_room(kept, cache)
+            try:
+                path = write_film(frames, ending, cache, lambda share: progress(share, desc="Making the film"))
+            except MissingExtraError as e:
+                raise sorry(e, host) from None
+            kept.remember(request.session_hash, path, cache)
+            return [gr.update(visible=False), gr.update(visible=True, value=path)]
+
+        return film
+
+    shown.select(example, None, shown, show_progress="hidden", **private)
+    results = [shown, made, downloads, *make.values(), *ready.values()]
+    button.click(morph, [steps, path, *(one.state for one in picked)], results, scroll_to_output=True, **private)
+    for one in picked:
+        for event in one.events:
+            event.success(other, None, results, queue=False, show_progress="hidden", api_visibility="private")
+    for ending, asked in make.items():
+        asked.click(
+            filmed(ending),
+            made,
+            [asked, ready[ending]],
+            show_progress="full",
+            show_progress_on=asked,
+            concurrency_id="film",
+            concurrency_limit=1,
+            api_visibility="private",
+        )
 
 
-def write_files(frames: UInt8Array, cache: str | Path) -> list[str | None]:
-    """The frames, there and back again, as MP4 and GIF in the upload folder; None for MP4 without the extra `video`."""
+def _buttons() -> list[Any]:
+    """The buttons before a film was made: what makes one is there, and what downloads it is not."""
+    there = [gr.update(visible=True) for _ in FILM_SIZES]
+    return there + [gr.update(visible=False, value=None) for _ in FILM_SIZES]
+
+
+def write_film(
+    frames: UInt8Array, ending: str, cache: str | Path, tell: Callable[[float], Any] = lambda share: None
+) -> str:
+    """The frames, there and back again, as a film in the upload folder. tell: given the share that is done.
+
+    Raises MissingExtraError for MP4 without the extra `video`.
+    """
     Path(cache).mkdir(parents=True, exist_ok=True)
+    order = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]
+
+    def drawn() -> Iterator[UInt8Array]:
+        for done, i in enumerate(order):
+            tell(done / len(order))
+            yield enlarge(frames[i : i + 1], FILM_SIZES[ending])[0]
+
     folder = Path(tempfile.mkdtemp(dir=cache))
-    looped = np.concatenate([frames, frames[-2:0:-1]])
-    write: Callable[..., Path] = write_frames
-    try:
-        film: str | None = str(write(enlarge(looped, FILM_SIZE), folder / "morph.mp4", fps=FPS))
-    except MissingExtraError:
-        film = None
-    return [film, str(write(enlarge(looped, FILM_SIZE // 2), folder / "morph.gif", fps=FPS))]
+    return str(write_frames(drawn(), folder / f"morph{ending}", fps=FPS, count=len(order)))

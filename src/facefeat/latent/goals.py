@@ -45,7 +45,7 @@ class Goal:
     aim: float = LIKELY
     origin: np.ndarray | None = None
 
-    def of(self, rows: Sequence[int]) -> Goal:
+    def of(self, rows: Sequence[int] | np.ndarray) -> Goal:
         """The same for some of the faces."""
         origin = None if self.origin is None else self.origin[rows]
         return replace(self, target=self.target[rows], origin=origin)
