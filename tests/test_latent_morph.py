@@ -163,14 +163,14 @@ def test_photos_become_a_file(preset: Path, photos: list[str], tmp_path: Path) -
         assert (picture.size, picture.n_frames) == ((128, 64), 12)
 
 
-def test_the_largest_of_several_faces_is_taken_aloud_and_another_on_request(
+def test_the_main_one_of_several_faces_is_taken_aloud_and_another_on_request(
     preset: Path, photos: list[str], tmp_path: Path
 ) -> None:
     common = ("--preset", preset, "--steps", 3, "--size", 32)
     said = ask(photos[0], photos[2], "-o", tmp_path / "m.png", *common)
-    assert said.exit_code == 0 and "has 2 faces; the largest is taken" in said.stderr
+    assert said.exit_code == 0 and "has 2 faces; face 1, the main one, is taken" in said.stderr
     chosen = ask(photos[0], photos[2], "-o", tmp_path / "n.png", *common, "--face", 1, "--face", 2)
-    assert chosen.exit_code == 0 and "the largest" not in chosen.stderr
+    assert chosen.exit_code == 0 and "the main one" not in chosen.stderr
     none = ask(photos[0], photos[2], "-o", tmp_path / "o.png", *common, "--face", 3)
     assert isinstance(none.exception, InputError) and "has 1 face. Received: --face 3" in str(none.exception)
 

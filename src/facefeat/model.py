@@ -233,7 +233,9 @@ class FaceFeatureModel:
         return read_images(images, self.detector, self._classifier)
 
     def align(self, images: ImageLike | Sequence[ImageLike]) -> UInt8Array:
-        """(N, S, S, 3) uint8 crops: the largest face of each image, or the whole image where none is found.
+        """(N, S, S, 3) uint8 crops: the main face of each image, or the whole image where none is found.
+
+        The main face is large and near the middle (`facefeat.image.main_face`).
 
         Raises ImageError for an image that cannot be read.
         """
@@ -295,7 +297,7 @@ class FaceFeatureModel:
         return self.decode(self.encode(crops))
 
     def morph(self, *images: ImageLike, size: int = 256, **options: Unpack[MorphOptions]) -> Morph:
-        """Morph the largest face of the first image into that of the next, through as many as are given.
+        """Morph the main face of the first image into that of the next, through as many as are given.
 
         Args:
             images: paths, bytes, PIL images or (H, W, 3) uint8 RGB arrays. As in `align`, an image in which no face is

@@ -12,6 +12,7 @@ import numpy as np
 from facefeat.errors import FacefeatError, ImageError, InputError
 from facefeat.image.align import align_face, crop_side, crop_transform, is_one_image, name_of, open_image, paste_face
 from facefeat.image.io import SCALES, Photo, open_photo
+from facefeat.image.main_face import main_face
 from facefeat.networks.postprocess import face_result
 from facefeat.types import Face, ImageResult
 
@@ -217,10 +218,10 @@ def photo_faces(photo: UInt8Array, detector: Detector, geometry: Geometry) -> li
     return [PhotoFace(photo, face, geometry.alignment) for face in found]
 
 
-def largest_faces(
+def main_faces(
     images: ImageLike | Sequence[ImageLike], detector: Detector, alignment: Alignment
 ) -> Iterator[PhotoFace]:
-    """The largest face of each image, or the whole image where none is found.
+    """The main face of each image (`image.main_face`), or the whole image where none is found.
 
     Raises ImageError for an image that cannot be read.
     """
@@ -229,23 +230,24 @@ def largest_faces(
         opened = [open_image(i) for i in listed[start : start + AT_ONCE]]
         for image, faces in zip(opened, detector.detect_batch(opened), strict=True):
             height, width = image.shape[:2]
-            yield PhotoFace(image, faces[0] if faces else Face((0, 0, width, height)), alignment)
+            face = faces[main_face(faces, (width, height))] if faces else Face((0, 0, width, height))
+            yield PhotoFace(image, face, alignment)
 
 
 def align(images: ImageLike | Sequence[ImageLike], detector: Detector, geometry: Geometry) -> UInt8Array:
-    """(N, S, S, 3) uint8 crops of the `largest_faces`."""
+    """(N, S, S, 3) uint8 crops of the `main_faces`."""
     return align_at(images, detector, geometry.alignment, (geometry.image_size,))[0]
 
 
 def align_at(
     images: ImageLike | Sequence[ImageLike], detector: Detector, alignment: Alignment, sizes: Sequence[int]
 ) -> list[UInt8Array]:
-    """For each size the (N, size, size, 3) uint8 crops of the `largest_faces`; each image is decoded once.
+    """For each size the (N, size, size, 3) uint8 crops of the `main_faces`; each image is decoded once.
 
     Raises InputError for a size that is not valid.
     """
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIDE:
             raise InputError(f"size must be a whole number of pixels from 1 to {MAX_SIDE:,}. Received: {size!r}.")
-    crops = [[face.cut(size) for size in sizes] for face in largest_faces(images, detector, alignment)]
+    crops = [[face.cut(size) for size in sizes] for face in main_faces(images, detector, alignment)]
     return [np.stack([c[i] for c in crops]) if crops else np.zeros((0, s, s, 3), "uint8") for i, s in enumerate(sizes)]

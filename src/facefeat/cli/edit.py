@@ -35,7 +35,7 @@ from facefeat.errors import InputError
 @click.option("--residual/--no-residual", default=True, show_default=True, help="Restore what decoding loses of the "
               "face, where the edit changes little.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
-              "`facefeat predict`. [default: the largest]")  # fmt: skip
+              "`facefeat predict`. [default: the main one]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
 @click.option("--size", type=click.IntRange(32, 1024), help="Side of a face, pixels.  [default: 256]")
 @runtime_options
@@ -59,7 +59,7 @@ def edit(
     preset: str | None,
     size: int | None,
 ) -> None:
-    """Change the largest face of PHOTO until the model predicts what is asked, and write the picture.
+    """Change the main face of PHOTO until the model predicts what is asked, and write the picture.
 
     Where the limit comes first, the picture shows how far it got, and a line says so.
     """

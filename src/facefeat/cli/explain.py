@@ -21,7 +21,7 @@ from facefeat.cli._show import say
 @click.option("--method", type=click.Choice(["auto", "attention", "gradient"]), default="auto", show_default=True,
               help="auto: attention where the head has it and no class is given.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
-              "`facefeat predict`. [default: the largest]")  # fmt: skip
+              "`facefeat predict`. [default: the main one]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the bundled one]")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")
 @runtime_options
@@ -35,7 +35,7 @@ def explain(
     preset: str | None,
     size: int,
 ) -> None:
-    """Draw the largest face of PHOTO, with the evidence for its class (orange) and against it (blue)."""
+    """Draw the main face of PHOTO, with the evidence for its class (orange) and against it (blue)."""
     from facefeat.image.video import check_picture
     from facefeat.latent.explain import check_request
 

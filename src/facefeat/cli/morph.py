@@ -27,7 +27,7 @@ from facefeat.cli._show import say
               "faces, the more the nearer a frame is to one.")  # fmt: skip
 @click.option("--face", "faces", multiple=True, type=click.IntRange(1), metavar="N",
               help="Which face of a photo, by the numbers of `facefeat predict`: once for all photos, or once a photo. "
-              "[default: the largest]")  # fmt: skip
+              "[default: the main one]")  # fmt: skip
 @click.option("--attributes", is_flag=True, help="Write the predictions next to each frame.")
 @click.option("--fps", default=30.0, show_default=True, help="Frames a second.")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a frame, pixels.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--index", "folder", required=True, type=click.Path(path_type=Path), help="What `facefeat index` wrote.")
 @click.option("--count", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many faces.")
 @click.option("--face", type=click.IntRange(1), metavar="N",
-              help="Which face of the photo, by the numbers of `facefeat predict`. [default: the largest]")  # fmt: skip
+              help="Which face of the photo, by `facefeat predict`'s numbers. [default: the main one]")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write a contact sheet: .png or .jpg.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each face.")
 @click.option("--exact", is_flag=True, help="Compare with every face, where the index would be searched approximately.")
