@@ -100,6 +100,17 @@ def jax(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """The networks on a GPU: ONNX Runtime's CUDA provider against the CPU. Skipped where there is no NVIDIA GPU."""
+    if shutil.which("nvidia-smi") is None:
+        session.skip("no NVIDIA GPU here: nvidia-smi is not on the path")
+    session.install(".[test]")
+    session.run("uv", "pip", "uninstall", "onnxruntime", external=True)  # both packages write to one folder
+    session.install("onnxruntime-gpu[cuda,cudnn]>=1.20")
+    session.run("pytest", "-m", "gpu", "tests/test_runtime.py", *session.posargs, env=QUIET)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, a warning is an error; then every code block of its pages. To look at: docs/_build."""
     session.install(".[test,docs,demo]")  # the notebook shows the demo's photos

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+from measured import machine
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "docs" / "assets" / "portrait.jpg"
 
@@ -46,10 +45,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--latent", action="store_true")
     args = parser.parse_args()
-    packages = ["facefeat", "keras", "tensorflow", "numpy", "pillow", "pyarrow"]
+    packages = ["facefeat", "onnxruntime", "numpy", "pillow", "pyarrow"]
     packages += ["ray"] if args.engine == "ray" else []
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    print(", ".join(f"{p} {version(p)}" for p in packages))
+    machine(*packages)
     print(f"{len(args.photos)} photos, detector {args.detector}, engine {args.engine}")
     print("pictures | faces | seconds in all | pictures/s after the first chunk | peak memory, MB")
     given = {"detector": args.detector, "engine": args.engine, "latent": args.latent, "workers": args.workers}

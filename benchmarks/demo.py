@@ -68,7 +68,7 @@ def main() -> int:
     print(
         f"{os.cpu_count()} cores, of which {cores} are used, {platform.machine()}, Python {platform.python_version()}"
     )
-    packages = ("facefeat", "keras", "tensorflow", "gradio", "gradio_client", "numpy", "pillow")
+    packages = ("facefeat", "onnxruntime", "gradio", "gradio_client", "numpy", "pillow")
     print(", ".join(f"{p} {version(p)}" for p in packages), flush=True)
     with tempfile.TemporaryDirectory() as folder, serving(args.preset) as (url, started):
         photos = megapixels(Path(folder), args.rounds + 1)

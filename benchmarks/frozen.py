@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from measured import machine
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -64,8 +64,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     args = parser.parse_args()
     packages = ("facefeat", "keras", "tensorflow", "numpy")
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    print(", ".join(f"{p} {version(p)}" for p in packages))
+    machine(*packages)
 
     from facefeat import FaceFeatureModel
     from facefeat.data import load_dataset

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import platform
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
+
+from measured import machine
 
 EVERY = 0.5  # seconds between two looks; each costs some milliseconds
 DIFFERENT = 500  # crops that are made; then they come again, for a picture costs what it costs
@@ -112,9 +111,8 @@ def main() -> None:
     parser.add_argument("--counts", default="10000,100000", help="crops, one run each")
     parser.add_argument("--kinds", default="tar,parquet")
     args = parser.parse_args()
-    packages = ("facefeat", "keras", "tensorflow", "numpy", "pillow", "pyarrow")
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    print(", ".join(f"{p} {version(p)}" for p in packages))
+    packages = ("facefeat", "onnxruntime", "numpy", "pillow", "pyarrow")
+    machine(*packages)
     print(f"crops of {SIDE} pixels, detector whole-image")
     print("input | crops | seconds in all | crops/s, start included | at most in the first half, MB | at most, MB")
     counts = sorted(map(int, args.counts.split(",")))

@@ -1,10 +1,11 @@
 """Measures what docs/benchmarks.md claims, and writes it there. Wants an idle machine.
 
-    python benchmarks/page.py [DATA [PHOTOS]] [--splits CSV] [--only NAME,NAME] [--rows 1000000] [--page FILE]
+    python benchmarks/page.py [DATA [PHOTOS]] [--splits CSV] [--mixed FOLDER]... [--before PYTHON]
+        [--only NAME,NAME] [--rows 1000000] [--page FILE]
 
-DATA is a labelled data set (UTKFace.tar), PHOTOS a folder. What one script prints goes between `<!-- bench:NAME -->`
-and `<!-- /bench -->`; a block that cannot be measured here is not changed (the reason is printed). The page is
-written after every script, so that an interrupted run keeps what it has.
+DATA is a labelled data set (UTKFace.tar), PHOTOS a folder; --mixed and --before are those of runtime.py. What one
+script prints goes between `<!-- bench:NAME -->` and `<!-- /bench -->`; a block that cannot be measured here is not
+changed (the reason is printed). The page is written after every script, so that an interrupted run keeps what it has.
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 @dataclass(frozen=True)
 class Given:
-    """What there is to measure on. rows: of the index that is searched."""
+    """What there is to measure on. rows: of the index that is searched. mixed: folders of more photos, for batches.
+
+    before: the Python of an environment with another version, to compare with.
+    """
 
     data: str | None = None
     photos: tuple[str, ...] = ()
     splits: str | None = None
     rows: int = 1_000_000
+    mixed: tuple[str, ...] = ()
+    before: str | None = None
 
 
 def plan(given: Given) -> dict[str, list[str] | str]:
@@ -41,9 +47,12 @@ def plan(given: Given) -> dict[str, list[str] | str]:
     splits = ["--splits", given.splits] if given.splits else []
     no_data = "no data set was given"
     no_chip = _missing("jax") or ("" if shutil.which("nvidia-smi") else "no GPU here")
+    before = ["--before", given.before] if given.before else []
+    runtime = ["runtime.py", *given.mixed, *before] if given.mixed else "no folders of mixed photos were given"
     deepface = _missing("deepface", "tf_keras") or ("" if given.photos else "no photos were given")
     return {
         "accuracy": ["accuracy.py", *data, *splits] if data else no_data,
+        "runtime": runtime,
         "speed": ["speed.py", *given.photos],
         "peers": deepface or ["peers.py", *given.photos],
         "profile": ["profiles.py", *given.photos],
@@ -121,12 +130,14 @@ def main() -> int:
     parser.add_argument("data", nargs="?")
     parser.add_argument("photos", nargs="?", type=Path)
     parser.add_argument("--splits", help="CSV with `file` and `split`, for raw data")
+    parser.add_argument("--mixed", action="append", default=[], help="folder of photos for runtime.py; repeatable")
+    parser.add_argument("--before", help="Python of an environment with another version, for runtime.py")
     parser.add_argument("--only", help="these blocks alone, with commas")
     parser.add_argument("--rows", type=int, default=Given.rows, help="of the index that is searched")
     parser.add_argument("--page", type=Path, default=PAGE)
     args = parser.parse_args()
     photos = tuple(str(p) for p in sorted(args.photos.glob("*.jpg"))) if args.photos else ()
-    planned = plan(Given(args.data, photos, args.splits, args.rows))
+    planned = plan(Given(args.data, photos, args.splits, args.rows, tuple(args.mixed), args.before))
     wanted = args.only.split(",") if args.only else list(planned)
     unknown = [n for n in wanted if n not in planned or n not in blocks(args.page.read_text("utf-8"))]
     if unknown:

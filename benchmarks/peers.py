@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
+
+from measured import machine
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["DEEPFACE_BACKEND_ENGINE"] = "tensorflow"
@@ -50,9 +50,8 @@ def main() -> None:
     if not sys.argv[1:]:
         sys.exit("usage: python benchmarks/peers.py PHOTO...")
     photos = [Path(p) for p in sys.argv[1:]]
-    packages = ("facefeat", "deepface", "keras", "tensorflow", "mtcnn", "numpy")
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    print(", ".join(f"{p} {version(p)}" for p in packages))
+    packages = ("facefeat", "onnxruntime", "deepface", "keras", "tensorflow", "mtcnn", "numpy")
+    machine(*packages)
     print(f"{len(photos)} photos")
     with contextlib.redirect_stdout(sys.stderr):  # DeepFace logs to standard output, which has figures alone
         rows = list(measured([str(p) for p in photos]))

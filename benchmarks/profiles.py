@@ -1,38 +1,33 @@
 """Where the time goes, and what each change brought: `python benchmarks/profiles.py [PHOTO...]`.
 
 First the deterministic profile (cProfile) of 64 photos read as one chunk of `facefeat batch` is read, by the functions
-that do the work; then TensorFlow's own trace of the default classifier's graph, by kind of operation. Then changes that
-such profiles led to, each compared with the code before, in this run. Prints the machine and versions.
+that do the work; then ONNX Runtime's own profile of the default classifier's backbone, by kind of operation. Then
+changes that such profiles led to, each compared with the code before, in this run. Prints the machine and versions.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
-import os
-import platform
 import pstats
 from collections import Counter
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
+from measured import machine
 from speed import median_seconds
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "docs" / "assets" / "portrait.jpg"
 CHUNK, ROUNDS = 64, 3
 
 STAGES = {
-    ("opening.py", "open_image"): "decoding, upright and in RGB",
-    ("mtcnn.py", "_shrink"): "scaling photos down for the detector",
-    ("mtcnn.py", "_propose"): "detector: the first network, over the pyramid",
-    ("mtcnn.py", "_look"): "detector: the other two, over boxes",
-    ("image.py", "align_face"): "aligning crops",
-    ("classifier.py", "_run"): "classifying crops",
+    ("io.py", "open_photo"): "decoding, upright and in RGB",
+    ("common.py", "shrink"): "scaling photos down for the detector",
+    ("common.py", "run_graph"): "the detector's networks",
+    ("pipeline.py", "_aligned"): "aligning crops",
+    ("classifier.py", "logits"): "classifying crops",
 }
 """File and function -> what it is; their cumulative times, none inside another."""
 
@@ -42,8 +37,7 @@ def main() -> None:
     parser.add_argument("photos", nargs="*", type=Path)
     args = parser.parse_args()
     photos = args.photos or [PORTRAIT]
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    print(", ".join(f"{p} {version(p)}" for p in ("facefeat", "keras", "tensorflow", "numpy", "pillow")))
+    machine()
 
     from facefeat import FaceFeatureModel
 
@@ -54,8 +48,8 @@ def main() -> None:
         print(row, flush=True)
     crops = model.align(chosen[: len(photos)])
     crops = np.concatenate([crops] * CHUNK)[:CHUNK]
-    print("\nclassifying 64 crops, by TensorFlow's operation | ms | share")
-    for row in of_the_graph(model.classifier, crops):
+    print("\nthe backbone on 64 crops, by ONNX Runtime's operation | ms | share")
+    for row in of_the_graph(crops):
         print(row, flush=True)
     print("\nwhat was changed | before | after | times")
     for name, before, after, unit in changes(model, photos, crops):
@@ -79,54 +73,45 @@ def of_photos(model: Any, photos: list[str]) -> Iterator[str]:
         yield f"{name} | {1000 * value / len(photos):.1f} | {value / total:.0%}"
 
 
-def of_the_graph(classifier: Any, crops: np.ndarray, rows: int = 8) -> Iterator[str]:
-    """The kinds of operation that take longest. The trace is of a session, which runs the graph as a function is."""
-    import tensorflow as tf
+def of_the_graph(crops: np.ndarray, rows: int = 8) -> Iterator[str]:
+    """The kinds of operation that take longest, on one thread."""
+    import json
+    import tempfile
 
-    v1 = tf.compat.v1
-    size = classifier.image_size
+    import onnxruntime
 
-    def logits(batch: Any) -> Any:
-        return classifier.head_model(classifier.backbone_model(batch, training=False), training=False)
+    from facefeat.presets.store import find_preset
+    from facefeat.utils.ort import session_options
 
-    concrete = tf.function(logits).get_concrete_function(tf.TensorSpec((None, size, size, 3), "float32"))
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2 as frozen
-
-    graph = frozen(concrete)
     spent: Counter[str] = Counter()
-    with graph.graph.as_default() as inside, v1.Session(graph=inside) as session:
-        feed = {graph.inputs[0].name: crops.astype("float32")}
-        for _ in range(2):
-            session.run(graph.outputs, feed)
-        for _ in range(ROUNDS):
-            told = v1.RunMetadata()
-            session.run(graph.outputs, feed, v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE), told)
-            for device in told.step_stats.dev_stats:
-                for node in device.node_stats:
-                    spent[node.timeline_label.partition(" = ")[2].partition("(")[0] or "other"] += (
-                        node.all_end_rel_micros
-                    )
+    with tempfile.TemporaryDirectory() as folder:
+        options = session_options(threads=1)
+        options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(find_preset(None) / "backbone.onnx", options)
+        for _ in range(ROUNDS + 1):
+            session.run(None, {"input": crops})
+        for event in json.loads(Path(session.end_profiling()).read_text("utf-8")):
+            if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
+                spent[event["args"]["op_name"]] += event["dur"]
     total = sum(spent.values())
     for name, micros in spent.most_common(rows):
-        yield f"`{name.lstrip('_')}` | {micros / ROUNDS / 1000:.1f} | {micros / total:.0%}"
+        yield f"`{name}` | {micros / (ROUNDS + 1) / 1000:.1f} | {micros / total:.0%}"
 
 
 def changes(model: Any, photos: list[Path], crops: np.ndarray) -> Iterator[tuple[str, float, float, str]]:
     """What was done, and seconds of the unit before and after."""
-    from facefeat.image.align import open_image
+    from facefeat.builtin.detectors.common import shrink
+    from facefeat.image.io import open_photo
 
-    images = ([open_image(p) for p in photos] * 16)[:16]
-    one, all_at_once = (
-        _seconds(lambda: [model.detector.detect(i) for i in images]),
-        _seconds(lambda: model.detector.detect_batch(images)),
-    )
-    yield "faces found in 16 photos at once, not one by one", one / 16, all_at_once / 16, "ms a photo"
-    large = max(images, key=lambda i: i.size)
-    from facefeat.builtin.detectors.mtcnn import _shrink
-
+    path = max(photos, key=lambda p: open_photo(p).pixels.size)
+    large = open_photo(path).pixels
+    yield (
+        f"a photo of {large.shape[1]} x {large.shape[0]} decoded at a fraction of its size",
+        _seconds(lambda: open_photo(path)), _seconds(lambda: open_photo(path, 1600)), "ms",
+    )  # fmt: skip
     yield (
         f"a photo of {large.shape[1]} x {large.shape[0]} scaled down for the detector from every n-th pixel",
-        _seconds(lambda: _resized(large, 640)), _seconds(lambda: _shrink(large, 640)), "ms",
+        _seconds(lambda: _resized(large, 640)), _seconds(lambda: shrink(large, 640)), "ms",
     )  # fmt: skip
     singly = _seconds(lambda: [model.predict_faces(c[None]) for c in crops])
     yield "64 crops classified at once, not one by one", singly, _seconds(lambda: model.predict_faces(crops)), "ms"

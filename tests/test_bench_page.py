@@ -26,19 +26,22 @@ def load(name: str) -> ModuleType:
     return module
 
 
+sys.path.insert(0, str(SCRIPTS))  # they share a module, as they do where Python runs one of them
 page = load("page")
 
 
 def test_every_block_of_the_page_has_a_script_and_every_script_a_block() -> None:
-    given = page.Given("UTKFace.tar", ("a.jpg",), "splits.csv", 1000)
+    given = page.Given("UTKFace.tar", ("a.jpg",), "splits.csv", 1000, ("photos", "more"), "before/bin/python")
     planned = page.plan(given)
     assert sorted(page.blocks(PAGE.read_text("utf-8"))) == sorted(planned)
     commands = [c for c in planned.values() if not isinstance(c, str)]
     assert all((SCRIPTS / c[0]).is_file() for c in commands)
     assert planned["accuracy"] == ["accuracy.py", "UTKFace.tar", "--splits", "splits.csv"]
+    assert planned["runtime"] == ["runtime.py", "photos", "more", "--before", "before/bin/python"]
     shown = PAGE.read_text("utf-8")
     for name in (
         "accuracy",
+        "runtime",
         "speed",
         "peers",
         "search",
@@ -57,6 +60,7 @@ def test_what_there_is_not_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = page.plan(page.Given())
     assert planned["accuracy"] == planned["input"] == "no data set was given"
     assert planned["peers"] == "deepface and tf_keras not installed" and planned["search"] == "lancedb not installed"
+    assert planned["runtime"] == "no folders of mixed photos were given"
     assert planned["speed"] == ["speed.py"] and planned["plugins"] == ["plugins.py"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert page.plan(page.Given())["peers"] == "no photos were given"
@@ -216,4 +220,29 @@ def test_the_session_runs_it() -> None:
     text = (ROOT / "noxfile.py").read_text("utf-8")
     assert 'session.run("python", "benchmarks/page.py", *session.posargs' in text
     done = subprocess.run([sys.executable, SCRIPTS / "page.py", "--only", "nope"], capture_output=True, text=True)
-    assert done.returncode == 2 and "no such block: nope. Valid: accuracy, speed" in done.stderr
+    assert done.returncode == 2 and "no such block: nope. Valid: accuracy, runtime, speed" in done.stderr
+
+
+def test_a_command_is_measured_as_a_whole_process() -> None:
+    measured = load("measured")
+    busy = "import time; x = bytearray(10**8)\nwhile time.process_time() < 0.3: pass"
+    found = measured.in_turn(
+        {"busy": [sys.executable, "-c", busy], "idle": [sys.executable, "-c", "import time; time.sleep(0.3)"]}, 1, False
+    )
+    assert found["busy"].processor >= 0.3 > found["idle"].processor and found["idle"].wall >= 0.3
+    assert found["busy"].peak > 100
+    with pytest.raises(SystemExit, match=r"ended with 3\nwhy"):
+        measured.cost([sys.executable, "-c", "print('why'); raise SystemExit(3)"])
+
+
+def test_photos_of_folders_are_mixed_and_rows_say_the_ratio(tmp_path: Path) -> None:
+    runtime = load("runtime")
+    for name in ("a/1.jpg", "b/1.jpg", "b/2.jpg", "b/3.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = runtime.mixed([tmp_path / "a", tmp_path / "b"])
+    assert [Path(p).relative_to(tmp_path.resolve()).as_posix() for p in found] == [
+        *("a/1.jpg", "b/1.jpg", "a/1.jpg", "b/2.jpg", "a/1.jpg", "b/3.jpg")
+    ]
+    assert runtime.row("x", {"now": 2.0, "before": 16.0}, "s") == "x | 2.00 s | 16 s | 0.125"
+    assert runtime.row("x", {"now": 1234.5}, "MB") == "x | 1,234 MB |  | "

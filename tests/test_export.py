@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginError
+from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginError, PresetError
 from facefeat.builtin.kinds.ordered import _graph_interval, _graph_median, interval_of, median_of
 from facefeat.cli import cli
 from facefeat.export.metadata import ExportMetadata, format_of
@@ -260,3 +260,47 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     with pytest.raises(PluginError, match="answers otherwise"):
         model.export(tmp_path / "m", "savedmodel")
     assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- 8-bit integers
+
+
+def test_a_quantized_preset_answers_nearly_as_the_original(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    from facefeat.export.quantize import quantize_preset
+
+    folder = tiny().save(tmp_path / "plain", name="plain")
+    crops = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype="uint8")
+    made = quantize_preset(folder, crops, tmp_path / "small")
+    before, after = (FaceFeatureModel.from_preset(f, detector="whole-image") for f in (folder, made.path))
+    assert after.name == "plain-int8" and after.classifier.runtime.name == "onnx"
+    assert "made from `plain` by `facefeat quantize`" in (made.path / "model_card.md").read_text("utf-8")
+    ours, its = before.classifier.logits(crops), after.classifier.logits(crops)
+    for name in ours:
+        assert 0 < np.abs(ours[name] - its[name]).max() < 0.2 * np.ptp(ours[name])
+    assert set(made.agreement) == set(ours) and min(made.agreement.values()) > 0.5
+    graph = onnx.load(made.path / "backbone.onnx")
+    assert {o.domain for o in graph.opset_import} <= {"", "ai.onnx"}
+    assert any(n.op_type == "QuantizeLinear" for n in graph.graph.node)
+    quantize_preset(folder, crops, tmp_path / "again")
+    assert (tmp_path / "again" / "backbone.onnx").read_bytes() == (made.path / "backbone.onnx").read_bytes()
+
+
+def test_what_cannot_be_quantized_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facefeat.export import quantize
+
+    folder = FaceFeatureModel.from_preset().save(tmp_path / "preset")
+    crops = np.zeros((0, 112, 112, 3), "uint8")
+    with pytest.raises(InputError, match="no faces to measure the ranges of activations on"):
+        quantize.quantize_preset(folder, crops, tmp_path / "new")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "text").touch()
+    with pytest.raises(InputError, match="exists and is not a preset"):
+        quantize.quantize_preset(folder, crops, tmp_path / "mine")
+    monkeypatch.setattr(quantize, "has_graphs", lambda folder: False)
+    with pytest.raises(PresetError, match="has no ONNX graphs to quantize"):
+        quantize.quantize_preset(folder, crops, tmp_path / "new")
+    monkeypatch.setattr(quantize, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="Next: pip install onnx"):
+        quantize.quantize_preset(folder, crops, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -318,6 +318,21 @@ def test_a_device_that_the_wheel_lacks_is_told_with_the_wheel_that_has_it() -> N
     assert providers("auto")[-1] == "CPUExecutionProvider"
 
 
+@pytest.mark.gpu
+def test_a_gpu_gives_the_answers_of_the_processor() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (70, 112, 112, 3), dtype="uint8")
+    models = [FaceFeatureModel.from_preset(runtime=RuntimeOptions("onnx", device=d)) for d in ("cpu", "cuda")]
+    session = models[1].classifier.runtime.session("backbone")  # type: ignore[attr-defined]
+    assert session.get_providers()[0] == "CUDAExecutionProvider"
+    ours, theirs = (m.predict_faces(crops) for m in models)
+    for name in ours.probabilities:
+        np.testing.assert_allclose(ours.probabilities[name], theirs.probabilities[name], atol=0.01)
+    latents = models[0].encode(crops)
+    np.testing.assert_allclose(latents, models[1].encode(crops), rtol=0.02, atol=0.02)
+    difference = np.abs(models[0].decode(latents).astype(int) - models[1].decode(latents))
+    assert difference.max() <= 3
+
+
 def test_onnxruntime_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"ONNX Runtime cannot be loaded.*Next: pip install -U onnxruntime"):

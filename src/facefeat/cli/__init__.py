@@ -48,6 +48,7 @@ COMMANDS = {
     "index": Lazy("facefeat.cli.index", "index", "Put the latents of many faces into an index."),
     "similar": Lazy("facefeat.cli.similar", "similar", "Find the most similar faces of an index."),
     "export": Lazy("facefeat.cli.export", "export", "Write a model as ONNX, LiteRT or SavedModel."),
+    "quantize": Lazy("facefeat.cli.quantize", "quantize", "Make a faster preset, with 8-bit integers."),
     "plugins": Lazy("facefeat.cli.plugins", "plugins", "List components, and plugins that did not load."),
 }
 

@@ -19,14 +19,14 @@ from facefeat.networks.classifier import Classifier
 from facefeat.networks.decoder import FaceDecoder
 from facefeat.networks.fingerprint import weights_hash
 from facefeat.networks.models import ComponentRef, LazyModels
-from facefeat.networks.onnx_graph import can_export, to_onnx
+from facefeat.networks.onnx_graph import can_export, check_graph, to_onnx
 from facefeat.networks.postprocess import Calibration
 from facefeat.networks.runtime import OnnxRuntime, RuntimeOptions, default_options
 from facefeat.plugins.registry import get_registry
 from facefeat.presets.latent_directions import FILE as DIRECTIONS
 from facefeat.schema import Schema
 from facefeat.types import Alignment
-from facefeat.utils.atomic import atomic_folder
+from facefeat.utils.atomic import atomic_folder, check_writable
 from facefeat.utils.files import read_json, read_regular
 from facefeat.utils.precision import stored_weight
 
@@ -402,9 +402,7 @@ def save_preset(
     """
     from facefeat._version import __version__
 
-    target = Path(folder)
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file())):
-        raise InputError(f"{str(target)!r} exists and is not a preset. Give a new or empty folder.")
+    check_target(target := Path(folder))
     config = {
         "format": FORMAT,
         "facefeat": __version__,
@@ -445,6 +443,13 @@ def save_preset(
     return target
 
 
+def check_target(target: Path) -> None:
+    """Raises InputError where a preset cannot be written there: before the work."""
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "config.json").is_file())):
+        raise InputError(f"{str(target)!r} exists and is not a preset. Give a new or empty folder.")
+    check_writable(target)
+
+
 def _save_networks(part: Classifier | FaceDecoder, new: Path, hashes: dict[str, str]) -> str:
     """Write weights and graphs of the networks of a classifier or decoder; why there are no graphs, or "".
 
@@ -481,11 +486,31 @@ def update_card(folder: str | Path, card: str) -> None:
     The other lines stay: a file that was altered is still found to be. Raises PresetError, InputError.
     """
     _check_is_preset(folder := Path(folder))
-    with atomic_folder(folder, "a preset", lambda _: True) as new:
+    _rewrite(folder, folder, {"model_card.md": card.encode("utf-8")})
+
+
+def save_with_graph(folder: Path, target: Path, network: str, graph: bytes, *, name: str, note: str) -> None:
+    """Write a copy of a preset with another graph of one of its networks, atomically.
+
+    The fingerprint stays that of the weights. An existing preset at `target` is replaced. note: is added to the model
+    card. Raises PresetError, InputError.
+    """
+    check_target(target)
+    config = read_config(folder)
+    check_graph(graph, f"{network}.onnx")
+    card = read_card(folder).rstrip().replace(f"# {config['name']}\n", f"# {name}\n", 1)
+    files = {f"{network}.onnx": graph, "model_card.md": f"{card}\n{note}".encode()}
+    _rewrite(folder, target, {**files, "config.json": (json.dumps({**config, "name": name}, indent=1) + "\n").encode()})
+
+
+def _rewrite(folder: Path, target: Path, files: Mapping[str, bytes]) -> None:
+    """Copy a preset to `target`, which may be itself, with some files replaced and their lines in SHA256SUMS."""
+    with atomic_folder(target, "a preset", lambda _: True) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
-        (new / "model_card.md").write_text(card, "utf-8")
         sums = {line[66:]: line[:64] for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()}
-        sums["model_card.md"] = sha256(new / "model_card.md")
+        for name, data in files.items():
+            (new / name).write_bytes(data)
+            sums[name] = sha256(new / name)
         (new / "SHA256SUMS").write_text("".join(f"{sums[n]}  {n}\n" for n in sorted(sums)), "utf-8")
 
 
