@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from facefeat.data import FaceDataset
     from facefeat.evaluation import Report
     from facefeat.evaluation.audit import Audit
+    from facefeat.evaluation.robustness import Robustness
     from facefeat.export.write import Exported
     from facefeat.latent.compose import Composition
     from facefeat.latent.edit import Edit
@@ -479,6 +480,17 @@ class FaceFeatureModel:
         from facefeat.evaluation import evaluate
 
         return evaluate(self._classifier, dataset, bootstrap=bootstrap)
+
+    def robustness(self, dataset: FaceDataset, *, bootstrap: int = 200, **options: Any) -> Robustness:
+        """Its accuracy, calibration error and gaps on corrupted faces: `evaluation.robustness.measure_robustness`.
+
+        options: `corruptions`, `severities`, `seed` and `progress`, as there. Raises InputError, DataError.
+        """
+        from facefeat.evaluation.robustness import measure_robustness
+
+        return measure_robustness(
+            self._classifier.predict, self.schema, dataset, self.image_size, bootstrap=bootstrap, **options
+        )
 
     def audit(self, dataset: FaceDataset, *, bootstrap: int = 500, command: str = "", split: str = "") -> Audit:
         """What the model predicts from a data set, in full: classes, groups, calibration, mistakes, a map of latents.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ from rich.table import Table
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import say
+from facefeat.cli._show import progress, say
 
 if TYPE_CHECKING:
     from facefeat.evaluation import Report
+    from facefeat.evaluation.robustness import Robustness
 
 
 @click.command("evaluate")
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 )
 @click.option("--predictions", type=click.Path(dir_okay=False, path_type=Path), help="Write labels and predictions of "
               "each face to this CSV file, for `audit` and `census`.")  # fmt: skip
+@click.option("--robustness", is_flag=True, help="Measure on corrupted faces, too: blurred, dark, covered. Takes "
+              "54 times as long.")  # fmt: skip
 @click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
               "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -40,6 +44,7 @@ def evaluate(
     splits: Path | None,
     folder: Path | None,
     predictions: Path | None,
+    robustness: bool,
     bootstrap: int,
     as_json: bool,
 ) -> None:
@@ -49,6 +54,8 @@ def evaluate(
     from facefeat.evaluation.page import OURS
     from facefeat.evaluation.predictions import prediction_frame
     from facefeat.evaluation.report import predict_dataset
+    from facefeat.evaluation.robustness import SEVERITIES
+    from facefeat.image.corrupt import CORRUPTIONS
     from facefeat.utils.atomic import atomic_file, check_folder, check_writable
 
     if folder is not None:
@@ -72,6 +79,15 @@ def evaluate(
             )
             audit = model.audit(dataset, bootstrap=bootstrap, command=command, split=split)
             report = audit.report
+    poor = None
+    if robustness:
+        steps = 1 + len(CORRUPTIONS) * len(SEVERITIES)
+        with progress("corrupted faces", steps) as bar:
+            poor = model.robustness(
+                dataset, bootstrap=min(bootstrap, 200), progress=lambda done, _: bar.advance(int(done > 0))
+            )
+        if folder is not None:
+            audit = replace(audit, robustness=poor, sections=(*audit.sections, *poor.sections()))
     if predictions is not None:
         with console.status("writing the predictions"), atomic_file(predictions) as new:
             prediction_frame(predict_dataset(model.classifier, dataset), dataset).to_csv(new, index=False)
@@ -80,9 +96,24 @@ def evaluate(
             audit.save(folder)
         console.print(f"Page: {folder / 'report.html'}", highlight=False)
     if as_json:
-        say(json.dumps(report.to_dict(), indent=1))
-    else:
-        _show(report)
+        found = report.to_dict() | ({} if poor is None else {"robustness": poor.to_dict()})
+        say(json.dumps(found, indent=1))
+        return
+    _show(report)
+    if poor is not None:
+        _show_robustness(poor)
+
+
+def _show_robustness(found: Robustness) -> None:
+    console = Console()
+    for section in found.sections():
+        table = Table(title=section.title)
+        for title in section.shown.values():
+            table.add_column(title, justify="left" if title in ("Picture", "Between") else "right")
+        for row in section.table.to_dict("records"):
+            cells = [row[c] for c in section.shown]
+            table.add_row(*(c if isinstance(c, str) else f"{c:.3f}" if c == c else "" for c in cells))
+        console.print(table)
 
 
 def _show(report: Report) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facefeat.data import FaceDataset
+    from facefeat.evaluation.robustness import Robustness
     from facefeat.evaluation.rules import Checked
     from facefeat.evaluation.sections import Section
     from facefeat.networks.classifier import Classifier
@@ -85,7 +86,8 @@ class Audit:
     -> share answered and accuracy by confidence asked for. groups: a row per group. disparities: one row per grouping
     and accuracy. errors: attribute whose labels are numbers -> its error by number. mistakes: attribute -> the worst
     ones. map: None where too few faces. notes: a sentence for everything in the data that a reader should know. rules:
-    what was asked for, and whether it holds. sections: whatever else the page is to show.
+    what was asked for, and whether it holds. sections: whatever else the page is to show. robustness: the same on
+    corrupted faces, where that was measured.
     """
 
     report: Report
@@ -104,6 +106,7 @@ class Audit:
     notes: tuple[str, ...] = ()
     rules: tuple[Checked, ...] = ()
     sections: tuple[Section, ...] = ()
+    robustness: Robustness | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; NaN and infinity are None. `docs/audit.md` says what stays stable."""
@@ -126,6 +129,7 @@ class Audit:
             "answered": {k: records(v) for k, v in self.answered.items()},
             "errors": {k: records(v) for k, v in self.errors.items()},
             "mistakes": {k: [m.to_dict() for m in v] for k, v in self.mistakes.items()},
+            "robustness": None if self.robustness is None else self.robustness.to_dict(),
         }
 
     def save(self, folder: str | Path) -> Path:

@@ -10,6 +10,7 @@ from facefeat.evaluation.report import SMALL_GROUP
 
 if TYPE_CHECKING:
     from facefeat.evaluation.report import Report
+    from facefeat.evaluation.robustness import Robustness
     from facefeat.model import FaceFeatureModel
     from facefeat.training.log import TrainingLog
 
@@ -76,14 +77,42 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
     return "\n".join(lines)
 
 
+def robustness_lines(found: Robustness) -> list[str]:
+    """A Markdown table: each attribute under each corruption at the middle severity."""
+    lines = []
+    for section in found.sections():
+        columns = [c for c in section.shown if c != "groups"]
+        lines += ["| " + " | ".join(section.shown[c] for c in columns) + " |", "|---" * len(columns) + "|"]
+        for row in section.table.to_dict("records"):
+            cells = [
+                row[c] if isinstance(row[c], str) else f"{row[c]:.3f}" if row[c] == row[c] else "" for c in columns
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines = [*lines[: -len(section.table) - 2], f"**{section.title}**", "", *lines[-len(section.table) - 2 :], ""]
+    return lines
+
+
+def with_robustness(card: str, found: Robustness) -> str:
+    """A card with a section on corrupted faces, in place of an earlier one."""
+    text = [f"{found.faces:,} faces of {found.dataset}, clean and corrupted at the middle severity "
+            "(`benchmarks/robustness.py`). Gap: the accuracy of the best class less that of the worst."]  # fmt: skip
+    return _with_section(card, "Robustness", "\n".join([*text, "", *robustness_lines(found)]))
+
+
+def _with_section(card: str, title: str, text: str) -> str:
+    """The card with this section before "Limits" in place of an earlier one of the same title."""
+    section = f"## {title}\n\n{text.rstrip()}\n\n"
+    card = re.sub(rf"^## {title}\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
+    start = card.find("## Limits")
+    return card[:start] + section + card[start:] if start >= 0 else f"{card.rstrip()}\n\n{section}".rstrip() + "\n"
+
+
 def with_decoder(card: str, model: FaceFeatureModel, log: Mapping[str, Any], command: str) -> str:
     """A card with a section on the model's decoder, in place of that of an earlier one. log: of its training."""
     decoder, best = model.decoder, log["epochs"][log["best_epoch"]]
     code = f", and {decoder.detail_dim} of a detail code" if decoder.detail_dim else ""
     kept = [f"{k[5:]} {v:.1%}" for k, v in best.items() if k.startswith("kept_")]
     section = f"""\
-## Decoder
-
 `{decoder.ref.name}` draws faces of {decoder.image_size} x {decoder.image_size} pixels from {decoder.latent_dim} \
 numbers: {decoder.feature_dim} attribute features{code}. Made by
 
@@ -99,6 +128,4 @@ A decoded face is the model's guess. What it draws for older, or for another gen
 not the person in the picture. Do not present such faces as photographs of people.
 
 """
-    card = re.sub(r"^## Decoder\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
-    start = card.find("## Limits")
-    return card[:start] + section + card[start:] if start >= 0 else f"{card.rstrip()}\n\n{section}".rstrip() + "\n"
+    return _with_section(card, "Decoder", section)

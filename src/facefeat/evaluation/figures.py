@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.evaluation.robustness_figures import draw
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
@@ -49,6 +50,17 @@ def draw_all(audit: Audit) -> Iterator[FigureFile]:
         measures = [c for c in part.columns if c.endswith("_accuracy") and part[c].notna().any()]
         if 1 < len(part) <= 40 and measures:
             yield _groups(by, part, measures)
+    if audit.robustness is not None:
+        for name in dict.fromkeys(audit.robustness.table["attribute"]):
+            yield FigureFile(
+                f"robustness-{plain_name(name)}",
+                "robustness",
+                f"Against severity: {name.replace('_', ' ')}",
+                "Each small diagram is one corruption, from clean on the left to severe on the right. Accuracy that "
+                "falls while the calibration error stays low is honest; a rising gap says that one group pays for it.",
+                f"Accuracy, calibration error and gap of {name} against the severity of each corruption.",
+                draw(audit.robustness, name),
+            )
     if audit.map is not None:
         yield _thumbnails(audit.map)
         for name, labels in audit.map.labels.items():

@@ -30,6 +30,7 @@ SECTIONS = (
     ("reliability", "Whether the probabilities hold"),
     ("answered", "What it gains to answer only when sure"),
     ("groups", "Who is read well, and who is not"),
+    ("robustness", "What poor pictures cost"),
     ("map", "How the model sees these faces"),
 )
 
