@@ -40,7 +40,19 @@ def main() -> None:
             continue
         if len(crops) == args.limit:
             break
-    rows = [crops_read(model, np.stack(crops[i : i + AT_ONCE])) for i in range(0, len(crops), AT_ONCE)]
+    print(f"{os.cpu_count()} cores, {platform.machine()}, {len(crops)} photos")
+    rows: list[tuple[np.ndarray, ...]] = []
+    for i in range(0, len(crops), AT_ONCE):
+        rows.append(crops_read(model, np.stack(crops[i : i + AT_ONCE])))
+        if len(rows) % 5 == 0 and i + AT_ONCE < len(crops):
+            print(f"\nafter {i + AT_ONCE}")
+            told(rows)
+    print(f"\nall {len(crops)}")
+    told(rows)
+
+
+def told(rows: list[tuple[np.ndarray, ...]]) -> None:
+    """Print the figures of what `crops_read` gave."""
     now, reads, low, high, kept = (np.concatenate([r[k] for r in rows], axis=-1) for k in range(5))
     asked = now + np.array(STEPS)[:, None]
     counts = (asked >= LEAST) & (asked <= MOST)
@@ -48,11 +60,10 @@ def main() -> None:
     inside = counts & (asked >= low - NEAR) & (asked <= high + NEAR)
     path = np.insert(np.where(counts, reads, np.nan), STEPS.index(10), now, axis=0)  # (9, N), rising years asked
     falls = [bool((np.diff(p[np.isfinite(p)]) < -0.5).any()) for p in path.T]
-    print(f"{os.cpu_count()} cores, {platform.machine()}, {len(crops)} photos, {int(counts.sum())} edits of age")
     print(f"never read as fewer years | {1 - np.mean(falls):.1%} of photos")
-    print(f"arrives within {NEAR} years | {near[counts].mean():.1%} of edits")
+    print(f"arrives within {NEAR} years | {near[counts].mean():.1%} of {int(counts.sum())} edits")
     print(f"the same, of those within the reported range | {near[inside].mean():.1%} of {int(inside.sum())}")
-    print(f"other attributes keep their class | {kept[counts].mean():.1%}")
+    print(f"other attributes keep their class | {kept[counts].mean():.1%}", flush=True)
 
 
 def crops_read(model: FaceFeatureModel, crops: np.ndarray) -> tuple[np.ndarray, ...]:

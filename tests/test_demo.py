@@ -11,6 +11,7 @@ import re
 import socket
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ import facefeat
 from facefeat import AttributePrediction, Face, FaceBatch, FaceResult, InputError
 from facefeat.cli import run
 from facefeat.testing import toy_crops, toy_image
-from facefeat.types import Interval
+from facefeat.types import Interval, Quality
 from facefeat_demo import cards, map_view, morph_view, photos, server, text
 from facefeat_demo.editing import Control, requested
 from facefeat_demo.exploring import Atlas, Point, apart
@@ -212,6 +213,14 @@ def test_doubts_are_said() -> None:
     small = Face((0, 0, 20, 20), 0.6, crop=toy_crops(1, 16)[0])
     said = " ".join(cards.doubts_of(face(box=small, between=(10, 60))))
     assert "may not be a face" in said and "small" in said and "Unsure of the age" in said
+
+
+def test_a_face_that_is_hard_to_read_says_why() -> None:
+    dark = replace(
+        face(), quality=Quality(0.4, ("too dark", "blurred")), notes=("The gender of a baby cannot be seen.",)
+    )
+    assert cards.doubts_of(dark) == ["Hard to read: too dark, blurred.", "The gender of a baby cannot be seen."]
+    assert cards.short_label(dark) == "?" and cards.short_label(replace(dark, quality=Quality(0.9))) == "30, Female"
 
 
 def test_what_may_be_no_face_gets_no_number_and_one_year_is_a_year() -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from demo_preset import preset_with_decoder
 from facefeat import DataError, InputError
 from facefeat.testing import TOYS, registered, toy_crops, toy_image, toy_preset
-from facefeat_demo import editing, face_picker, live, server
+from facefeat_demo import editing, face_picker, live, server, worse
 from facefeat_demo.editing import Request, Start
 from facefeat_demo.face_view import lacking
 from facefeat_demo.host import Host
@@ -345,6 +345,21 @@ def test_a_picture_of_the_camera_is_answered_and_nothing_else_is(host: Host) -> 
         "x" * 500_000,
     ):
         assert set(live.frame_of(host, wrong)) == {"error"}
+
+
+def test_a_face_is_made_worse_step_by_step(host: Host) -> None:
+    made = io.BytesIO()
+    Image.fromarray(toy_crops(1, 32)[0]).save(made, "png")
+    address = "data:image/png;base64," + base64.b64encode(made.getvalue()).decode()
+    for kind in worse.KINDS:
+        found = worse.worse(host, address, kind)
+        assert len(found.frames) == len(found.predictions) == worse.STEPS
+        assert (found.frames[0] != found.frames[-1]).any()
+    for wrong in (None, "data:image/png;base64,?", "http://x/a.png", "x" * 300_000):
+        with pytest.raises(InputError):
+            worse.worse(host, wrong, "dark")
+    with pytest.raises(InputError, match="photo with a face"):
+        worse.worse(host, address, "unheard of")
 
 
 # ---------------------------------------------------------------- Explore

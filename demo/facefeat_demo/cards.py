@@ -18,6 +18,7 @@ UNSURE = 0.6
 _WIDE = 0.3  # of the scale
 _SMALL = 40  # pixels
 _DOUBTFUL = 0.9
+_POOR, _BLOB = 0.7, 0.5  # quality below which a card says why a face is hard to read, and its box has no numbers
 
 WELCOME = """
 <div class="ff-empty">
@@ -74,7 +75,7 @@ def unit(read: AttributePrediction) -> str:
 
 def short_label(face: FaceResult) -> str:
     """What a box says of its face: "32, Female"; a question mark where it may be none, or can hardly be seen."""
-    if face.score < _DOUBTFUL or _side(face) < _SMALL:
+    if face.score < _DOUBTFUL or _side(face) < _SMALL or (face.quality is not None and face.quality.value < _BLOB):
         return "?"
     numbers = [f"{p.value:.0f}" for p in face.attributes.values() if p.value is not None]
     classes = [p for p in face.attributes.values() if p.value is None and p.probabilities]
@@ -200,6 +201,8 @@ def doubts_of(face: FaceResult) -> list[str]:
         out.append("This may not be a face at all.")
     if _side(face) < _SMALL:
         out.append("The face is small in the photo: it can hardly be seen.")
+    if face.quality is not None and face.quality.value < _POOR and face.quality.reasons:
+        out.append(f"Hard to read: {', '.join(face.quality.reasons)}.")
     for name, read in face.attributes.items():
         if read.value is not None:
             between, scale = read.interval, read.scale
@@ -208,7 +211,7 @@ def doubts_of(face: FaceResult) -> list[str]:
         elif read.probability is not None and read.probability < UNSURE:
             ranked = sorted(read.probabilities, key=lambda label: -read.probabilities[label])
             out.append(f"Unsure of the {name}: {' or '.join(ranked[:2])}.")
-    return out
+    return [*out, *face.notes]
 
 
 def _look(number: int, face: FaceResult, look: Mapping[str, UInt8Array], is_open: bool) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import WIDTHS, Visit, chromium_with
+from driving import WIDTHS, Visit, chromium
 from PIL import Image
 
 from demo_preset import preset_with_decoder
@@ -24,10 +24,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless Chromium; skips where there is none, unless one was named with CHROMIUM."""
-    with chromium_with() as chromium:
-        yield chromium
+def playwright() -> Iterator[Any]:
+    """What starts browsers: one in a thread."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Any) -> Iterator[Any]:
+    """A headless Chromium, as of `driving.chromium`."""
+    with chromium(playwright) as started:
+        yield started
 
 
 # Gradio's upload folder is a variable of the process: the page that was started last has it. So pages of other models

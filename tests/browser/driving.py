@@ -83,8 +83,8 @@ def _here(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def chromium_with(*switches: str) -> Iterator[Any]:
-    """A headless Chromium of its own, with these switches."""
+def chromium(playwright: Any, *switches: str) -> Iterator[Any]:
+    """A headless Chromium with these switches; skips where there is none, unless one was named with CHROMIUM."""
     named = os.environ.get("CHROMIUM")
     names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
     found = next((path for name in names if (path := shutil.which(name))), None)
@@ -92,9 +92,6 @@ def chromium_with(*switches: str) -> Iterator[Any]:
         pytest.fail(f"CHROMIUM names {named!r}, and there is no such program")
     if found is None:
         pytest.skip("no Chromium is installed. Next, on Debian: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", *switches])
-        yield chromium
-        chromium.close()
+    started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", *switches])
+    yield started
+    started.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driving import PATIENCE, Visit, chromium_with
+from driving import PATIENCE, Visit, chromium
 from PIL import Image
 
 Go = Callable[[str], Any]
@@ -58,6 +58,25 @@ def test_an_example_is_read(visit: Go, served: str) -> None:
     v.check()
 
 
+def test_the_photo_is_made_worse_step_by_step(visit: Go, served: str) -> None:
+    v = visit(served)
+    v.page.get_by_role("button", name="How dark can it be?").click()
+    shown = v.page.locator("#classify-worse")
+    shown.locator(".ff-canvas[data-frame]").wait_for()
+    shown.get_by_role("button", name="Pause").click()
+    slider = shown.get_by_role("slider")
+    slider.fill("0")
+    first = slider.get_attribute("aria-valuetext")
+    slider.fill("24")
+    assert slider.get_attribute("aria-valuetext") != first and "years" in str(first)
+    # Another face, the same question.
+    was = shown.locator("img.ff-sprite").get_attribute("src")
+    v.example("Hakeem")
+    v.page.wait_for_function("was => document.querySelector('#classify-worse img.ff-sprite')?.src !== was", arg=was)
+    v.settle()
+    v.check()
+
+
 def test_every_tab_has_an_address(visit: Go, served: str) -> None:
     v = visit(f"{served}?tab=morph")
     chosen = "document.querySelector('[role=tab][aria-selected=true]').dataset.tabId"
@@ -73,7 +92,7 @@ def test_every_tab_has_an_address(visit: Go, served: str) -> None:
     assert v.page.url.endswith("?tab=about")
 
 
-def test_the_camera_is_read_live(served: str, tmp_path: Path, repo: Path) -> None:
+def test_the_camera_is_read_live(playwright: Any, served: str, tmp_path: Path, repo: Path) -> None:
     """With a file as Chromium's camera: two faces that move a little."""
     both = Image.open(repo / "demo" / "facefeat_demo" / "examples" / "both.jpg").convert("RGB").resize((600, 324))
     film = b""
@@ -83,12 +102,13 @@ def test_the_camera_is_read_live(served: str, tmp_path: Path, repo: Path) -> Non
         frame.save(made, "jpeg", quality=90)
         film += made.getvalue()
     (tmp_path / "camera.mjpeg").write_bytes(film)
-    with chromium_with(
+    with chromium(
+        playwright,
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={tmp_path / 'camera.mjpeg'}",
-    ) as chromium:
-        context = chromium.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
+    ) as with_camera:
+        context = with_camera.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
         v = Visit(context.new_page(), "desktop")
         v.page.goto(served)
         v.page.get_by_role("button", name="Use my camera, live").click()

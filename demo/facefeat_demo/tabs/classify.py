@@ -11,6 +11,7 @@ from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import example_buttons, photo_bytes, photo_input
 from facefeat_demo.live import live_camera
 from facefeat_demo.photos import PORTRAITS, SEVERAL
+from facefeat_demo.worse import how_bad
 
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
@@ -30,6 +31,7 @@ def build(host: Host, kept: Kept) -> None:
             buttons = example_buttons((*PORTRAITS, *SEVERAL))
             live_camera(host)
     result = gr.HTML(opening(host), elem_id="classify-result", js_on_load=None, min_height=480)
+    how_bad(host)
     numbers = gr.JSON(visible=False)
 
     def classify(values: list[Any]) -> tuple[list[str], list[dict[str, Any] | None]]:
