@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,14 @@ MINIMUMS = [
         *("audit", "cli_frame", "cli_predict", "data_import", "data_tables", "default_preset", "detectors"),
         *("evaluation", "heads", "image_align", "image_io", "plugins_loading", "plugins_registry", "presets_store"),
         *("training", "tune"),
+    )
+]
+
+INFERENCE = [
+    f"tests/test_{name}.py"
+    for name in (
+        *("cli_predict", "data_import", "data_tables", "default_preset", "image_align", "image_draw", "image_io"),
+        *("schema", "plugins_loading", "utils_files"),
     )
 ]
 
@@ -64,6 +73,13 @@ def tests(session: nox.Session) -> None:
     # Not `-n auto`: TensorFlow takes about 1 GB and several threads in each process.
     workers = [] if session.posargs else ["-n", "2", "--dist", "loadfile", "--durations=25"]
     session.run("pytest", *workers, *session.posargs, env=QUIET)
+
+
+@nox.session
+def inference(session: nox.Session) -> None:
+    """What needs no backend of Keras, in an environment without one, on any Python of onnxruntime's wheels."""
+    session.install(".[audit,batch,heic,plots,video]", "pytest>=8.3", "hypothesis>=6.112", "pyyaml>=6")
+    session.run("pytest", *(session.posargs or INFERENCE), env=QUIET)
 
 
 @nox.session
@@ -175,6 +191,49 @@ def readme(session: nox.Session) -> None:
     # An empty home for Keras: what the commands need must come with the package.
     env = {"PYTHONPATH": None, "KERAS_HOME": str(folder.parent / "keras"), "FACEFEAT_DATA": None}
     session.run("python", "tests/readme_blocks.py", "run", env=env)
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """The files of a release: built twice, equal byte for byte, and as PyPI wants them. Says their sizes."""
+    session.install("build", "twine")
+    hashes = []
+    for number in (1, 2):
+        out = REPO / ".nox" / "dist" / str(number)
+        shutil.rmtree(out, ignore_errors=True)
+        # The date of the last commit, in place of the clock's: the same for everybody who builds this commit.
+        date = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True)
+        session.run("python", "-m", "build", "--outdir", str(out), env={"SOURCE_DATE_EPOCH": str(date).strip()})
+        files = sorted(out.iterdir())
+        hashes.append({f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files})
+    if hashes[0] != hashes[1]:
+        session.error(f"two builds differ: {hashes}")
+    session.run("twine", "check", "--strict", *(str(f) for f in files))
+    for file in files:
+        session.log(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB, SHA-256 {hashes[0][file.name]}")
+
+
+@nox.session
+def licences(session: nox.Session) -> None:
+    """What is installed with facefeat: an SBOM (CycloneDX), a table of licences, and known vulnerabilities.
+
+    Writes .nox/licences. Fails on a licence that would bind users of the library; `-- --no-audit` asks no server.
+    """
+    out = REPO / ".nox" / "licences"
+    out.mkdir(parents=True, exist_ok=True)
+    session.install(".")
+    python = str(
+        Path(session.virtualenv.location) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    )
+    session.run("uvx", "--from", "cyclonedx-bom", "cyclonedx-py", "environment", python,
+                "--output-file", str(out / "sbom.json"), external=True)  # fmt: skip
+    fail = ("--fail-on", "GPL v3;AGPL v3;GNU General Public License v3 (GPLv3);GNU Affero General Public License v3")
+    session.run("uvx", "pip-licenses", "--python", python, "--format", "markdown", "--with-urls",
+                "--output-file", str(out / "licences.md"), *fail, external=True)  # fmt: skip
+    if "--no-audit" not in session.posargs:
+        path = session.run("python", "-c", "import site; print(site.getsitepackages()[0])", silent=True)
+        session.run("uvx", "pip-audit", "--path", str(path).strip(), external=True)
+    session.log(f"{out}: sbom.json, licences.md")
 
 
 @nox.session

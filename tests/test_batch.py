@@ -94,8 +94,9 @@ def test_every_face_and_every_picture_without_one_has_a_row_in_the_order_of_the_
     failed = [r for r in rows if r["reason"] not in (None, NO_FACE)]
     assert [Path(r["source"]).name for r in failed] == ["empty.jpg", "text.jpg"]
     assert "empty (0 bytes)" in failed[0]["reason"] and "not a picture" in failed[1]["reason"]
+    assert [r["reason_class"] for r in failed] == ["empty", "not a picture"]
     for r in rows:
-        of_face = [v for k, v in r.items() if k not in ("source", "face", "reason", "width", "height")]
+        of_face = [v for k, v in r.items() if k not in ("source", "face", "reason", "reason_class", "width", "height")]
         assert all((v is None) == (r["face"] is None) for v in of_face)
         if r["face"] is not None:
             moods = {c: r[f"mood:{c}"] for c in StandIn.schema["mood"].classes}
@@ -248,7 +249,7 @@ def test_a_run_of_other_settings_or_inputs_is_refused(photos: Path, tmp_path: Pa
     with pytest.raises(InputError, match="with another input: 25 pictures, now 12 pictures"):
         run_batch(photos / "a", out, resume=True)
     run_batch(photos, out, resume=True)
-    with pytest.raises(InputError, match="exists. Name another file"):
+    with pytest.raises(InputError, match="is there already. Next: --overwrite"):
         run_batch(photos, out)
     with pytest.raises(InputError, match="was written with latent False"):
         run_batch(photos, out, resume=True, latent=True)

@@ -50,13 +50,13 @@ def test_a_run_says_what_it_gave_and_where_it_is(
     assert (code, printed) == (0, f"Written to {out}\n")
     assert told.startswith("facefeat: 11 pictures, 12 faces, 3 without a face, 2 could not be read, ")
     assert told.splitlines()[1:] == [
-        "facefeat: 2 of 11 pictures could not be read; the column reason says why. "
+        "facefeat: 2 of 11 pictures could not be read (empty 1, not a picture 1); the column reason says more. "
         "Next: the same command with --resume --retry-failed reads them again."
     ]
     code, _, told = said(capsys, photos, "-o", out, "--resume")
     assert code == 0 and "11 pictures done before" in told
     code, _, told = said(capsys, photos, "-o", out)
-    assert code == 2 and "exists. Name another file, or delete it first." in told
+    assert code == 2 and "is there already. Next: --overwrite" in told
 
 
 def test_failed_pictures_are_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

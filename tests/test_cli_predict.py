@@ -21,6 +21,7 @@ from PIL import Image
 from facefeat import AttributePrediction, Face, FaceResult, ImageResult, PresetError, Schema
 from facefeat.builtin.kinds.words import percent
 from facefeat.cli import run
+from facefeat.cli._annotate import COPIES
 from facefeat.cli._inputs import expand
 from facefeat.cli._results import (
     CsvWriter,
@@ -382,9 +383,66 @@ def test_annotated_copies_lie_in_the_folder_and_touch_no_original(
 ) -> None:
     before = {p: p.read_bytes() for p in album.rglob("*.*") if p.is_file()}
     assert run(["predict", "f.jpg", "sub", "bad.jpg", "--annotate", "out/deep"]) == 1
-    assert sorted(p.name for p in (album / "out" / "deep").iterdir()) == ["f-faces-2.jpg", "f-faces.jpg"]
+    assert sorted(p.name for p in (album / "out" / "deep").glob("*.jpg")) == ["f-faces-2.jpg", "f-faces.jpg"]
     assert np.asarray(Image.open(album / "out" / "deep" / "f-faces.jpg")).shape == (300, 200, 3)
     assert {p: p.read_bytes() for p in before} == before
+
+
+def test_copies_keep_their_subfolders_name_their_sources_and_are_never_read_again(
+    album: Path, model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", ".", "--annotate", "drawn"]) == 0
+    assert (album / "drawn" / "f-faces.jpg").is_file() and (album / "drawn" / "sub" / "f-faces.jpg").is_file()
+    listed = list(csv.reader((album / "drawn" / COPIES).open(newline="")))
+    assert listed[0] == ["copy", "source"] and ["sub/f-faces.jpg", os.path.join(".", "sub", "f.jpg")] in listed
+    assert sum(model.chunks) == 4
+    capsys.readouterr()
+    assert run(["predict", "."]) == 0 and sum(model.chunks) == 8
+    assert "4 annotated copies of an earlier run are left out" in capsys.readouterr().err
+    assert run(["predict", ".", "--annotate", "drawn"]) == 2
+    assert "has the copies of an earlier run (4). Next: --overwrite" in capsys.readouterr().err
+    assert run(["predict", ".", "--annotate", "drawn", "--overwrite"]) == 0
+    assert len(list((album / "drawn").rglob("*.jpg"))) == 4
+    assert len((album / "drawn" / COPIES).read_text().splitlines()) == 5
+
+
+# ---------------------------------------------------------------- other ways in and out
+
+
+def test_a_table_goes_to_a_file_and_an_earlier_one_stays(
+    album: Path, model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", "f.jpg", "-o", "faces.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and "written to 'faces.csv'" in err
+    assert (album / "faces.csv").read_text().splitlines()[1].startswith("f.jpg,1,")
+    assert run(["predict", "ff.PNG", "-o", "faces.csv"]) == 2
+    assert "Next: --overwrite" in capsys.readouterr().err
+    assert run(["predict", "ff.PNG", "-o", "faces.csv", "--overwrite"]) == 0
+    assert len((album / "faces.csv").read_text().splitlines()) == 3
+    assert run(["predict", "f.jpg", "-o", "faces.json"]) == 0
+    assert json.loads((album / "faces.json").read_text())[0]["source"] == "f.jpg"
+    assert run(["predict", "f.jpg", "-o", "faces.xlsx"]) == 2
+    assert "a .csv or .json file" in capsys.readouterr().err
+
+
+def test_a_photo_comes_on_standard_input_or_from_an_address_that_is_typed(
+    album: Path, model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def predict(images: Sequence[Any]) -> list[ImageResult]:
+        return [ImageResult("image 1", (face(),), (1, len(i))) for i in images]
+
+    monkeypatch.setattr(model, "predict", predict)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"photo")))
+    assert run(["predict", "-", "--json"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)
+    assert said["source"] == "-" and said["size"] == [1, 5]
+    monkeypatch.setattr("facefeat.utils.download.read_bytes", lambda url, *_: url.encode())
+    assert run(["predict", "https://x.org/a.jpg?b=1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["source"] == "https://x.org/a.jpg?b=1"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    assert run(["predict", "-"]) == 1
+    assert "nothing came on standard input" in capsys.readouterr().err
 
 
 def test_an_input_is_never_written_over(album: Path, model: Model) -> None:

@@ -71,10 +71,11 @@ def run_folder(folder: Path, **recipe: Any) -> Path:
 def test_runs_stand_beside_the_original(tmp_path: Path) -> None:
     runs = [run_folder(tmp_path / "a"), run_folder(tmp_path / "b", seed=2), run_folder(tmp_path / "c", name="other")]
     table = compare([RunSummary.read(r) for r in runs])
-    assert list(table.columns) == ["mine (seed 1)", "mine (seed 2)", "other", "original"]
+    assert list(table.columns) == ["a", "b", "c", "original"]
+    assert table.loc["recipe"].tolist() == ["mine", "mine", "other", ""]
     assert table.loc["race accuracy"].tolist() == [0.75, 0.75, 0.75, 0.54]
-    assert table.loc["age error, years", "original"] is None
-    assert table.loc["minutes", "other"] == "3" and table.loc["parameters", "other"] == "1,234"
+    assert table.loc["age mean error", "original"] is None
+    assert table.loc["minutes", "c"] == "3.0" and table.loc["parameters", "c"] == "1,234"
     for format_ in ("table", "markdown", "csv", "json"):
         done = ask("compare", *map(str, runs), "--format", format_)
         assert done.exit_code == 0 and "0.75" in done.stdout
@@ -82,6 +83,18 @@ def test_runs_stand_beside_the_original(tmp_path: Path) -> None:
         "| race accuracy | 0.750 | 0.750 | 0.750 | 0.540 |"
         in ask("compare", *map(str, runs), "--format", "markdown").stdout
     )
+
+
+def test_runs_of_other_attributes_have_their_own_rows_and_no_empty_ones(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "runs" / "hats", schema="data")
+    (run / "report.json").write_text(json.dumps({"metrics": {"wears_hat_accuracy": 0.9, "score": 0.9}, "faces": 40}))
+    (run / "preset" / "config.json").write_text(json.dumps({"parameters": 9, "schema": {"name": "hats"}}))
+    again = run_folder(tmp_path / "other" / "hats", schema="data")
+    table = compare([RunSummary.read(run), RunSummary.read(again)])
+    assert list(table.columns) == ["runs/hats", "other/hats"]
+    assert list(table.index[:3]) == ["wears hat accuracy", "race accuracy", "age mean error"]
+    assert table.loc["schema", "runs/hats"] == "hats"
+    assert not table.isna().all(axis=1).any()
 
 
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:

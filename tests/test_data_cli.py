@@ -76,3 +76,23 @@ def test_what_goes_wrong_is_one_sentence(
     got, out, err = call(capsys, *(a.format(source=source, folder=source.parent) for a in args))
     assert got == code and message in err.replace("\n", " ") and "Traceback" not in err and not out
     assert not (source.parent / "d").exists()
+
+
+def test_faces_are_cut_out_of_photos_and_named_by_their_source(
+    repo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "portrait.jpg").write_bytes((repo / "docs" / "assets" / "portrait.jpg").read_bytes())
+    Image.new("RGB", (300, 200), "grey").save(photos / "wall.jpg")
+    (photos / "faces.csv").write_text("file,gender,split\nportrait.jpg,Female,train\nwall.jpg,Male,val\n")
+    code, out, err = call(capsys, photos / "faces.csv", "-o", tmp_path / "plain", "--schema", "fairface")
+    assert code == 0 and "look like whole photos" in err and "--detect" in err
+    code, out, err = call(capsys, photos / "faces.csv", "-o", tmp_path / "cut", "--schema", "fairface", "--detect")
+    assert code == 0 and "whole photos" not in err and "wall.jpg: no face was found" in out
+    listed = (tmp_path / "cut" / "crops" / "crops.csv").read_text().splitlines()
+    assert listed[0] == "file,source,left,top,right,bottom,score,faces" and len(listed) == 2
+    file, photo, left, top, right, bottom, *_ = listed[1].split(",")
+    assert photo == "portrait.jpg" and 150 < float(left) < float(right) < 300 and 40 < float(top) < float(bottom) < 200
+    data = load_dataset(tmp_path / "cut")
+    assert data.table["file"].tolist() == [file] and len(data.crops(64)) == 1

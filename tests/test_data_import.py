@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facefeat.data import Import, load_dataset, read_raw
-from facefeat.data.collect import hashed_split
+from facefeat.data.imported import check_pictures
+from facefeat.data.splitting import merged, near_duplicates, picture_hash
 from facefeat.errors import DataError, InputError, SchemaError
 from facefeat.schema import get_schema
 from made_data import BROKEN, UTK, fill, jpeg, table, tar, zipped
@@ -35,7 +37,7 @@ def test_utkface_from_a_folder_or_a_tar_is_the_same_data_set(tmp_path: Path, kin
     assert {s.file for s in ds.skipped} == set(BROKEN)
     first = ds.table.set_index("file").loc[UTK[1]]
     assert (first["age"], first["gender"], first["race"], first["age_years"]) == ("3-9", "Female", "Black", 5.0)
-    assert dict(zip(ds.table["file"], ds.table["split"], strict=True)) == {n: hashed_split(n) for n in UTK}
+    assert set(ds.table["split"]) == {"train", "val", "test"}
     assert ds.fingerprint == load_dataset(fill(tmp_path / "again", UTK)).fingerprint
 
 
@@ -82,11 +84,48 @@ def test_utkface_into_a_schema_of_one_s_own(tmp_path: Path) -> None:
         load_dataset(tmp_path / "u", schema=get_schema(mood))
 
 
-def test_the_hashed_split_depends_on_the_bare_name_only() -> None:
-    names = [f"{i}.jpg" for i in range(3000)]
-    share = np.mean([hashed_split(n) == "val" for n in names])
-    assert 0.08 < share < 0.12
-    assert all(hashed_split(n) == hashed_split(f"a/b/{n}") for n in names[:50])
+def test_splits_of_our_own_have_each_class_in_its_share_and_keep_people_together(tmp_path: Path) -> None:
+    names = [f"{i}.jpg" for i in range(300)]
+    fill(tmp_path, names)
+    rows = [f"{n},{('Male', 'Female')[i % 3 == 0]},p{i // 3 if i < 150 else i}" for i, n in enumerate(names)]
+    ds = load_dataset(table(tmp_path / "x.csv", "file,gender,person\n" + "\n".join(rows) + "\n"))
+    assert ds.splits["train"] == pytest.approx(240, abs=6) and ds.splits["val"] == pytest.approx(30, abs=4)
+    women = ds.table.groupby("split")["gender"].apply(lambda g: (g == "Female").mean())
+    assert women.between(0.22, 0.45).all() and set(women.index) == {"train", "val", "test"}
+    groups = [set(ds.table["split"][3 * k : 3 * k + 3]) for k in range(50)]
+    assert all(len(g) == 1 for g in groups)
+    # The same on every machine, wherever the pictures lie.
+    fill(tmp_path / "other" / "deep", names)
+    moved = [f"deep/{row}" for row in rows]
+    again = load_dataset(table(tmp_path / "other" / "x.csv", "file,gender,person\n" + "\n".join(moved) + "\n"))
+    assert again.table["split"].tolist() == ds.table["split"].tolist()
+
+
+def test_near_duplicates_share_a_split(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(40):
+        picture = Image.fromarray(rng.integers(0, 255, (6, 6, 3), "uint8")).resize((96, 96), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / f"{i}.png")
+        picture.resize((80, 80)).save(tmp_path / f"copy-{i}.jpg", quality=90)
+        rows += [f"{i}.png,Male", f"copy-{i}.jpg,Male"]
+    path = table(tmp_path / "x.csv", "file,gender\n" + "\n".join(rows) + "\n")
+    found = check_pictures(read_raw(path))
+    split = dict(zip(found.table["file"], found.table["split"], strict=True))
+    assert sum(split[f"{i}.png"] == split[f"copy-{i}.jpg"] for i in range(40)) >= 38
+    assert "pictures are near-duplicates of another" in " ".join(found.notes) and set(split.values()) == {
+        "train",
+        "val",
+        "test",
+    }
+
+
+def test_flat_pictures_are_no_duplicates_and_one_bit_less_is_one() -> None:
+    flat = picture_hash(np.full((50, 50, 3), 200, "uint8"))
+    assert near_duplicates([flat, flat]) == [] and near_duplicates([]) == []
+    some = bytes(range(40))
+    assert near_duplicates([some, bytes([some[0] ^ 1, *some[1:]]), bytes(reversed(range(40)))]) == [[0, 1]]
+    assert len(set(merged({"a": "x", "b": "", "c": "x"}, [["b", "a"]]).values())) == 1
 
 
 def test_the_real_utkface(shared_data: Path) -> None:

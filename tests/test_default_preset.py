@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from facefeat import FaceFeatureModel, ImageError
+from facefeat.builtin.analyzers.directions import Directions
 from facefeat.data import load_dataset
 from facefeat.presets.store import find_preset
+from facefeat.types import FaceSet
 from test_detectors import scene
 
 
@@ -49,6 +51,21 @@ def test_it_draws_faces_when_asked_and_only_then(repo: Path) -> None:
     edited = model.edit(crops, {"gender": "Male"})
     assert edited.reached.all() and edited.before.labels["gender"][0] == "Female"
     assert model.compose({"age": 70, "gender": "Female"}).reached.all()
+
+
+def test_a_step_along_a_direction_moves_what_it_says_and_no_detail(model: FaceFeatureModel) -> None:
+    made = model.compose(count=60, seed=3)
+    read = model.predict_faces(made.crops)
+    labels = {name: np.asarray(found) for name, found in read.labels.items()}
+    faces = FaceSet(tuple(map(str, range(60))), {"age": read.answers["age"].values}, lambda rows: made.crops[rows])
+    latents = model.encode(made.crops)
+    found = Directions().analyze(latents, labels, model, faces)
+    table = found.table.set_index("direction")
+    # A step is one standard deviation of the faces: some years, and what the model reads follows.
+    assert 1 < table.loc["age", "per_step"] < 40
+    assert 0.3 * table.loc["age", "per_step"] < table.loc["age", "seen"] < 3 * table.loc["age", "per_step"]
+    assert table.loc["gender", "seen"] > 0.1
+    assert not found.directions["age"][model.decoder.feature_dim :].any()
 
 
 def test_a_batch_is_what_single_images_are_and_a_bad_one_costs_only_itself(model: FaceFeatureModel, repo: Path) -> None:

@@ -18,7 +18,7 @@ from readme_blocks import README, Block, blocks
 
 DOCS = README.parent / "docs"
 FOUND = [
-    pytest.param(block, id=f"{page.stem}-{i}")
+    pytest.param(page.stem, block, id=f"{page.stem}-{i}")
     for page in sorted(DOCS.glob("*.md"))
     if page.name != "plugins.md"
     for i, block in enumerate(blocks(page.read_text("utf-8")))
@@ -30,17 +30,22 @@ pytestmark = pytest.mark.docs
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a reader in a checkout has beside the prompt."""
-    made = tmp_path_factory.mktemp("reader")
-    shutil.copytree(DOCS / "assets", made / "docs" / "assets")
-    examples = Path("demo", "facefeat_demo", "examples")
-    shutil.copytree(DOCS.parent / examples, made / examples)
+    """For each page a folder in it, with what a reader in a checkout has beside the prompt."""
+    return tmp_path_factory.mktemp("readers")
+
+
+def beside(folder: Path, page: str) -> Path:
+    made = folder / page
+    if not made.exists():
+        shutil.copytree(DOCS / "assets", made / "docs" / "assets")
+        examples = Path("demo", "facefeat_demo", "examples")
+        shutil.copytree(DOCS.parent / examples, made / examples)
     return made
 
 
-@pytest.mark.parametrize("block", FOUND)
-def test_a_block_runs(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
+@pytest.mark.parametrize(("page", "block"), FOUND)
+def test_a_block_runs(page: str, block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(beside(folder, page))
     if block.language == "python":
         exec(compile(block.text, "block", "exec"), {"__name__": "reader"})
         return

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facefeat.image.draw import annotate, label
-from facefeat.types import AttributePrediction, Face, FaceResult, ImageResult
+from facefeat.types import AttributePrediction, Face, FaceResult, ImageResult, Interval
 
 
 def face(*box: float, years: float | None = 34.4, race: str = "Latino_Hispanic") -> FaceResult:
@@ -22,6 +22,25 @@ def test_the_label_says_years_gender_and_race() -> None:
     assert label(1, face(0, 0, 1, 1)) == "1  34 years\nFemale 98%\nLatino_Hispanic 87%"
     assert label(2, face(0, 0, 1, 1, years=None)) == "2  age 30-39 61%\nFemale 98%\nLatino_Hispanic 87%"
     assert label(3, FaceResult(Face((0, 0, 1, 1)), {})) == "3"
+
+
+def test_a_label_is_as_honest_as_a_table() -> None:
+    between = Interval(0, 62, 0.9)
+    attributes = {
+        "age": AttributePrediction("0-2", 0.3, {}, value=3.0, unit="years", kind="ordered", interval=between),
+        "gender": AttributePrediction("Male", 1.0, {"Male": 1.0, "Female": 0.0}),
+        "race": AttributePrediction("White", 0.45, {"White": 0.45, "Asian": 0.4, "Black": 0.15}),
+    }
+    said = label(1, FaceResult(Face((0, 0, 1, 1)), attributes))
+    assert said == "1  3 years, 0-62 (90%)\nMale >99%\nWhite 45% or Asian 40%"
+
+
+def test_labels_of_faces_side_by_side_do_not_hide_each_other() -> None:
+    image = np.full((300, 700, 3), 100, "uint8")
+    alone = annotate(image, ImageResult("a.jpg", (face(300, 120, 340, 160),)))
+    both = annotate(image, ImageResult("a.jpg", (face(300, 120, 340, 160), face(345, 120, 385, 160))))
+    dark = [(drawn == (0x10, 0x14, 0x18)).all(axis=2).sum() for drawn in (alone, both)]
+    assert dark[1] > 1.9 * dark[0]
 
 
 def test_the_input_stays_and_no_faces_change_nothing() -> None:

@@ -49,7 +49,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("line", commands())
 def test_every_facefeat_command_shown_is_understood(line: str) -> None:
-    words = shlex.split(line.split(">")[0])[1:]
+    words = shlex.split(line.partition(" > ")[0])[1:]
     context: click.Context = click.Context(cli, info_name="facefeat")
     command: click.Command = cli
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):

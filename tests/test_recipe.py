@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from facefeat import RecipeError
-from facefeat.training.base_recipe import PRECISIONS
+from facefeat.presets.store import find_preset, read_config
+from facefeat.testing import toys
+from facefeat.training.base_recipe import PRECISIONS, ComponentChoice
+from facefeat.training.origin import origin_of, published
 from facefeat.training.recipe import Recipe, list_recipes, load_recipe
 from made import recipe_of
 from readme_blocks import blocks
@@ -88,3 +91,50 @@ def test_the_page_on_training_says_what_the_code_does(repo: Path) -> None:
     halved = recipe.replace(learning_rate=5e-4)
     assert [p.learning_rate for p in halved.train.plan()] == pytest.approx([5e-4, 1.5e-5])
     assert [p.warmup_epochs for p in recipe.replace(epochs=2).train.plan()] == [0.5, 1]
+
+
+# ---------------------------------------------------------------- from a preset, on the data's schema
+
+
+def test_a_recipe_without_a_backbone_has_that_of_its_start(tmp_path: Path) -> None:
+    bundled = read_config(find_preset(None))
+    recipe = load_recipe("finetune-head")
+    assert recipe.start == bundled["name"] and recipe.image_size == bundled["image_size"]
+    assert recipe.backbone.name == bundled["backbone"]["name"] and recipe.data_schema is None
+    small = toys.toy_preset(tmp_path / "small")
+    other = recipe.replace(start=str(small))
+    config = read_config(small)
+    assert (other.backbone.name, other.image_size) == (config["backbone"]["name"], config["image_size"])
+    own = load_recipe("utkface-compact")
+    assert own.replace(start=str(small)).backbone == own.backbone
+
+
+def test_a_schema_left_to_the_data_is_asked_for_and_its_losses_checked() -> None:
+    recipe = Recipe.from_dict({"name": "mine", "schema": "data", "loss": {"mood": {"kind": "focal"}}})
+    with pytest.raises(RecipeError, match="takes its schema from the data set"):
+        recipe.schema_of()
+    with pytest.raises(RecipeError, match=r"loss\.mood: no such attribute"):
+        recipe.schema_of("utkface")
+
+
+def test_a_schema_is_looked_for_next_to_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deep").mkdir()
+    schema = 'name = "mine"\n[attributes.mood]\nclasses = ["glad", "sad"]\n'
+    (tmp_path / "deep" / "mine.toml").write_text(schema)
+    (tmp_path / "deep" / "recipe.toml").write_text('schema = "mine.toml"\n')
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("deep/recipe.toml").schema_of().name == "mine"
+    (tmp_path / "here.toml").write_text(schema)
+    (tmp_path / "deep" / "recipe.toml").write_text('schema = "here.toml"\n')
+    assert load_recipe("deep/recipe.toml").schema_of().name == "mine"
+
+
+def test_licences_of_data_start_and_weights_are_joined(tmp_path: Path) -> None:
+    start = toys.toy_preset(tmp_path / "start")
+    found = origin_of(str(start), ["the user's own data: not stated"])
+    assert found == {"start": read_config(start)["name"], "licence": "CC0-1.0; the user's own data: not stated"}
+    assert origin_of("", ["UTKFace: research", "UTKFace: research"]) == {"licence": "UTKFace: research"}
+    gone = origin_of(str(tmp_path / "gone"), ["CC BY 4.0"])
+    assert gone["licence"] == f"CC BY 4.0; the preset {str(tmp_path / 'gone')!r}: not stated"
+    assert "VGGFace2" in published(ComponentChoice("mobilenet", {"weights": "vggface2"}))
+    assert published(ComponentChoice("compact", {})) == ""

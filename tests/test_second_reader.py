@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from facefeat import FaceFeatureModel, TrainingError
 from facefeat.data import FaceDataset
+from facefeat.latent.second_reader import second_reading
 from facefeat.presets.store import load_classifier
+from facefeat.schema import get_schema
 from facefeat.training import DecoderRecipe
 from made import TINY, dataset
 
@@ -59,3 +62,25 @@ def test_one_that_is_not_named_or_answers_otherwise(faces: FaceDataset, tmp_path
     model(schema="fairface", size=24).save(other)
     with pytest.raises(TrainingError, match="schema 'fairface' and alignment .* are not those of the model, 'utkface'"):
         model().fit_decoder(*data, recipe({"pixels": 1.0, "reader": 1.0}, other))
+
+
+def test_an_edit_is_confirmed_by_a_second_model_or_not() -> None:
+    asked = {"age": np.float32([60, 60]), "gender": "Female", "race": "Asian"}
+    values = {"age": np.float32([[30, 30], [60, 60]])}
+    crops = np.zeros((2, 8, 8, 3), "uint8")
+    edit = SimpleNamespace(asked=asked, values=values, pictures=crops + 1, faces=SimpleNamespace(large=crops))
+    fairface = get_schema("fairface")
+
+    def answers(crops: np.ndarray) -> Any:
+        after = bool(crops[0].max())
+        years = np.float32([50, 35]) if after else np.float32([30, 30])
+        labels = np.asarray(["Female", "Male"] if after else ["Male", "Male"])
+        found = {"age": SimpleNamespace(values=years), "gender": SimpleNamespace(values=None, labels=labels)}
+        return SimpleNamespace(answers=found, labels={"gender": labels})
+
+    reader = SimpleNamespace(name="other", schema=fairface, align=np.stack, predict_faces=answers)
+    found = second_reading(cast("Any", edit), cast("Any", reader))
+    assert found.confirmed["age"].tolist() == [True, False] and found.confirmed["gender"].tolist() == [True, False]
+    assert found.unread == ("race",)  # FairFace has no class "Asian"
+    assert found.sentence(0).endswith("reads age 30 to 50, gender Male to Female: confirmed; it does not read race")
+    assert "age 30 to 35, gender Male to Male: not confirmed" in found.sentence(1)

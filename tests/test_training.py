@@ -85,7 +85,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     args = data.split("train"), data.split("val")
     FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=tmp_path / "run")
     other = tiny_recipe(epochs=1, seed=5)
-    with pytest.raises(TrainingError, match="belongs to another recipe or data set"):
+    with pytest.raises(TrainingError, match=r"belongs to another recipe or data set: .* there, .* here.*--overwrite"):
         FaceFeatureModel.from_recipe(other).fit(*args, other, folder=tmp_path / "run", resume=True)
 
 

@@ -201,7 +201,7 @@ def test_no_point_is_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def faces(print_: str) -> Any:
     """As much of a FaceDataset as a study looks at."""
-    return SimpleNamespace(fingerprint=print_)
+    return SimpleNamespace(fingerprint=print_, schema=None)
 
 
 DATA = faces("a"), faces("b")
@@ -275,7 +275,7 @@ def test_only_a_loss_that_is_not_finite_is_pruned(tmp_path: Path, monkeypatch: p
         return answer
 
     monkeypatch.setattr("facefeat.training.classifier_task.train", train)
-    monkeypatch.setattr("facefeat.training.classifier_graph.build_classifier", lambda recipe: None)
+    monkeypatch.setattr("facefeat.training.classifier_graph.build_classifier", lambda *_: None)
     with pytest.raises(TrainingError, match="the disk is full"):
         tune(tiny_recipe(), *DATA, tmp_path, trials=9, space=SPACE)
     states = [t.state.name for t in open_study(tiny_recipe(), tmp_path).trials]

@@ -128,12 +128,21 @@ class FaceFeatureModel:
         *,
         detector: str = "centerface",
         detector_config: Mapping[str, Any] | None = None,
+        schema: str | Path | Schema | None = None,
     ) -> FaceFeatureModel:
-        """The untrained model that a recipe describes; its initial weights follow from the seed. Raises RecipeError."""
+        """The untrained model that a recipe describes; its initial weights follow from the seed.
+
+        Args:
+            schema: for a recipe with `schema = "data"`, which leaves it to the data set: `dataset.schema`.
+
+        Raises:
+            RecipeError: for a recipe that is not valid, or without a schema where it needs one.
+        """
         from facefeat.training import build_classifier, load_recipe
 
         r = load_recipe(recipe)
-        return cls.__new__(cls)._assemble(build_classifier(r), Metadata(r.name, r.summary), detector, detector_config)
+        made = build_classifier(r, schema)
+        return cls.__new__(cls)._assemble(made, Metadata(r.name, r.summary), detector, detector_config)
 
     # ---------------------------------------------------------------- what it is
 
@@ -424,7 +433,7 @@ class FaceFeatureModel:
         options = RunOptions(Path(folder) if folder else None, resume, reporter, processes or ALONE)
         log = fit(self._classifier, train, validation, recipe, options)
         self._parts.replace_decoder(None)
-        self._metadata = Metadata(self.name, self._metadata.summary, train.licence, training=log.to_dict())
+        self._metadata = Metadata(self.name, self._metadata.summary, log.licence, training=log.to_dict())
         return log
 
     def fit_decoder(
@@ -450,11 +459,13 @@ class FaceFeatureModel:
         """
         from facefeat.training import train_decoder
         from facefeat.training.loop import RunOptions
+        from facefeat.training.origin import joined
 
         options = RunOptions(Path(folder) if folder else None, resume, reporter)
         decoder, log = train_decoder(self._classifier, train, validation, recipe, options)
         self._parts.replace_decoder(decoder)
-        self._metadata = replace(self._metadata, decoder_training=log.to_dict())
+        licence = joined([self._metadata.licence, log.licence])
+        self._metadata = replace(self._metadata, licence=licence, decoder_training=log.to_dict())
         return log
 
     def fit_directions(self, dataset: FaceDataset) -> None:
@@ -498,9 +509,10 @@ class FaceFeatureModel:
         Needs the extra `audit`; `.save(folder)` writes the page, which shows `command` and `split`. Raises DataError,
         MissingExtraError.
         """
-        from facefeat.evaluation.audit import run_audit
+        from facefeat.evaluation.audit import part_of_training, run_audit
 
         about = {"model": self.name, "licence": self._metadata.licence, "command": command, "split": split}
+        about["part_of_training"] = part_of_training(self._metadata.training, dataset)
         return run_audit(self._classifier, dataset, about=about, bootstrap=bootstrap)
 
     # ---------------------------------------------------------------- on disk

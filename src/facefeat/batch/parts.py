@@ -14,14 +14,16 @@ import json
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.batch.reasons import class_of
 from facefeat.batch.table import NO_FACE
 from facefeat.errors import DataError, InputError
 from facefeat.utils.atomic import atomic_file, sweep, write_text
@@ -43,7 +45,7 @@ _PART_SECONDS = 15.0  # what a kill costs at most, and a chunk
 class BatchSummary:
     """What a run gave. pictures: all of them; faces: rows of faces; empty: pictures without one; failed: not read.
 
-    resumed: pictures that an earlier run had done.
+    resumed: pictures that an earlier run had done. reasons: class of a reason -> pictures that were not read for it.
     """
 
     output: Path
@@ -52,6 +54,7 @@ class BatchSummary:
     empty: int
     failed: int
     resumed: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 class Run:
@@ -65,10 +68,12 @@ class Run:
         chunk: int,
         resume: bool,
         retry_failed: bool = False,
+        overwrite: bool = False,
     ) -> None:
         """facts: JSON-able; what the rows depend on. pictures in all, and in a chunk.
 
-        retry_failed: chunks with pictures that could not be read count as not done.
+        retry_failed: chunks with pictures that could not be read count as not done. overwrite: an output, or an
+        unfinished run, of ours goes first.
 
         Raises InputError where the output exists, or an unfinished run is there and `resume` is not asked for, is of
         other facts, or is going on; or nothing can be written there.
@@ -83,7 +88,7 @@ class Run:
         self._rows: list[pa.RecordBatch] = []
         self._first = self._next = 0
         self._since = time.monotonic()
-        self._begin(resume, retry_failed)
+        self._begin(resume, retry_failed, overwrite)
         self.done = self._ranges()
 
     def __enter__(self) -> Run:
@@ -99,7 +104,7 @@ class Run:
 
     # ---------------------------------------------------------------- start
 
-    def _begin(self, resume: bool, retry_failed: bool) -> None:
+    def _begin(self, resume: bool, retry_failed: bool, overwrite: bool) -> None:
         from filelock import FileLock, Timeout
 
         try:
@@ -116,6 +121,8 @@ class Run:
         except OSError as e:
             raise InputError(f"cannot write {str(self.output)!r}: {e.strerror or e}.") from None
         try:
+            if overwrite:
+                self._clear()
             self._check(resume)
             self.folder.mkdir(exist_ok=True)
             self._ours = True
@@ -134,18 +141,31 @@ class Run:
             self.__exit__()
             raise
 
+    def _clear(self) -> None:
+        """Remove what an earlier run left here. Raises InputError for a file that no run wrote."""
+        if self.output.is_file():
+            facts_of(self.output)
+            self.output.unlink()
+        if (self.folder / "run.json").exists():
+            shutil.rmtree(self.folder)
+
     def _check(self, resume: bool) -> None:
         note = self.folder / "run.json"
         if self.output.is_dir():
             raise InputError(f"{str(self.output)!r} is a folder. Name a file, such as faces.parquet.")
         if self.output.exists():
             if not resume:
-                raise InputError(f"{str(self.output)!r} exists. Name another file, or delete it first.")
+                raise InputError(
+                    f"{str(self.output)!r} is there already. Next: --overwrite to replace it, or another file."
+                )
             self._compare(facts_of(self.output), f"{str(self.output)!r} was written")
             self.complete = not _is_retry(note)
         elif note.exists():
             if not resume:
-                raise InputError(f"{str(self.folder)!r} holds an unfinished run. Next: --resume, or delete the folder.")
+                raise InputError(
+                    f"{str(self.folder)!r} holds an unfinished run. Next: --resume to continue it, or "
+                    "--overwrite to begin anew."
+                )
             try:
                 before = read_json(note)
             except (OSError, ValueError):
@@ -279,7 +299,8 @@ class Run:
                 _join(paths, new, schema)
         (self.folder / "run.json").unlink(missing_ok=True)  # first: with it, parts are an unfinished run
         shutil.rmtree(self.folder, ignore_errors=True)
-        return BatchSummary(self.output, self.pictures, *_count(self.output), resumed)
+        faces, empty, reasons = _count(self.output)
+        return BatchSummary(self.output, self.pictures, faces, empty, sum(reasons.values()), resumed, reasons)
 
 
 def facts_of(output: str | Path) -> dict[str, Any]:
@@ -354,15 +375,17 @@ def _join(paths: list[Path], target: Path, schema: pa.Schema) -> None:
             writer.write_table(pa.concat_tables(kept), row_group_size=_ROW_GROUP)
 
 
-def _count(output: Path) -> tuple[int, int, int]:
-    """(faces, pictures without one, pictures that could not be read) of an output."""
-    faces = empty = failed = 0
+def _count(output: Path) -> tuple[int, int, dict[str, int]]:
+    """(faces, pictures without one, class of a reason -> pictures that could not be read) of an output."""
+    faces = empty = 0
+    failed: Counter[str] = Counter()
     for reasons in _column(output, "reason"):
         without = [r for r in reasons.to_pylist() if r is not None]
         faces += len(reasons) - len(without)
         none = sum(r == NO_FACE for r in without)
-        empty, failed = empty + none, failed + len(without) - none
-    return faces, empty, failed
+        empty += none
+        failed.update(class_of(r) for r in without if r != NO_FACE)
+    return faces, empty, dict(failed.most_common())
 
 
 def _column(path: Path, name: str) -> Iterator[Any]:

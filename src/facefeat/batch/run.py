@@ -39,6 +39,7 @@ def run_batch(
     column: str | None = None,
     resume: bool = False,
     retry_failed: bool = False,
+    overwrite: bool = False,
     give_up_after: int = 50,
     engine: str = "local",
     threads: int | None = None,
@@ -50,7 +51,8 @@ def run_batch(
     inputs: folders, globs, pictures, lists of paths (.txt), .tar, .parquet, or addresses of these that fsspec knows.
     preset: a name or folder. detector: its name, with `detector_config`; "whole-image" for crops. latent: write
     each face's latent, too. column: of a Parquet's pictures. resume: continue a stopped run with the same output;
-    retry_failed: then, too, read those chunks again in which a picture could not be read. give_up_after: so many
+    retry_failed: then, too, read those chunks again in which a picture could not be read. overwrite: an earlier
+    run's output or parts are replaced. give_up_after: so many
     pictures in a row, at addresses, that a permission or the network kept away; 0: never.
     engine: "local" or "ray". threads: that decode, in each process; of the engine "local" those of the networks, too.
     cluster: how the engine "ray" is to run.
@@ -72,6 +74,8 @@ def run_batch(
         raise InputError(f"threads must be at least 1. Received: {threads}.")
     if give_up_after < 0:
         raise InputError(f"give_up_after must be at least 0. Received: {give_up_after}.")
+    if overwrite and resume:
+        raise InputError("--resume continues a run, --overwrite begins it anew. Give one of them.")
     if retry_failed and not resume:
         raise InputError("--retry-failed is for a run that there is already. Add: --resume")
     _check_output(os.fspath(output))
@@ -94,7 +98,7 @@ def run_batch(
         shards = shards_in(given)
         hint = f" Its tars or Parquet files are read where a glob names them: {shards!r}" if shards else ""
         raise InputError(f"no pictures in {', '.join(repr(g.text) for g in given[:5])}.{hint}")
-    with Run(Path(output), _facts(settings, plan), plan.count, settings.chunk, resume, retry_failed) as run:
+    with Run(Path(output), _facts(settings, plan), plan.count, settings.chunk, resume, retry_failed, overwrite) as run:
         seen = InputDigest()
         report = progress or (lambda done, total: None)
         done = run.resumed

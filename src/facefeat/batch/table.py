@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.batch.reasons import class_of
 from facefeat.networks.postprocess import no_faces
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ class Found:
 
 
 def arrow_schema(schema: Schema, latent_dim: int | None) -> pa.Schema:
-    """The columns: those of `facefeat predict --csv`, and `width`, `height`, `reason`; `latent` where there is a width.
+    """The columns: those of `facefeat predict --csv`, and `width`, `height`, `reason`, `reason_class`.
 
-    Numbers of a face are float32, and null where a row is of no face.
+    `latent` comes where there is a width. Numbers of a face are float32, and null where a row is of no face.
     """
     import pyarrow as pa
 
     number, text = pa.float32(), pa.string()
-    fields = [pa.field("source", text, nullable=False), ("face", pa.int32()), ("reason", text)]
+    fields = [pa.field("source", text, nullable=False), ("face", pa.int32()), ("reason", text), ("reason_class", text)]
     fields += [("width", pa.int32()), ("height", pa.int32())]
     fields += [(n, number) for n in ("left", "top", "right", "bottom", "score")]
     fields += [(n, number if v.dtype.kind == "f" else text) for n, v in no_faces(schema).columns().items()]
@@ -59,6 +60,7 @@ def to_rows(
         "source": [_text(one.source) for one, _, _, _ in lines],
         "face": [n for _, _, n, _ in lines],
         "reason": [None if r is None else _text(r) for _, _, _, r in lines],
+        "reason_class": [None if r is None else class_of(r) for _, _, _, r in lines],
         "width": [None if one.size is None else one.size[0] for one, _, _, _ in lines],
         "height": [None if one.size is None else one.size[1] for one, _, _, _ in lines],
         "score": [None if face is None else face.score for _, face, _, _ in lines],

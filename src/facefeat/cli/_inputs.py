@@ -5,13 +5,15 @@ from __future__ import annotations
 import glob
 import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from facefeat.cli._annotate import without_copies
+from facefeat.cli._sources import is_file_name
 from facefeat.errors import DataError
 from facefeat.image.io import PICTURE_SUFFIXES, is_picture_name, pictures_below
 
@@ -29,10 +31,15 @@ class Finite(click.FloatRange):
 
 @dataclass(frozen=True)
 class Inputs:
-    """files: each path once, in the order given, those of a folder or glob sorted. complaints: a sentence each."""
+    """files: each path once, in the order given, those of a folder or glob sorted. complaints: a sentence each.
+
+    below: file -> its folder, relative to the folder that was searched. copies: annotated copies that were left out.
+    """
 
     files: tuple[str, ...]
     complaints: tuple[str, ...]
+    below: Mapping[str, str] = field(default_factory=dict)
+    copies: int = 0
 
 
 def check_model(preset: str | None, detector: str | None = None) -> None:
@@ -60,27 +67,38 @@ def check_data(data: str | Path, splits: Path | None = None) -> None:
 
 
 def expand(given: Iterable[str]) -> Inputs:
-    """Files, folders searched with their subfolders, and globs (`*`, `?`, `[...]`, `**`).
+    """Files, folders searched with their subfolders, and globs (`*`, `?`, `[...]`, `**`); what is none stays in.
 
     A file that does not exist stays in: reading it fails with its own sentence, and the others are read.
     """
     files: dict[str, None] = {}
     complaints: list[str] = []
+    below: dict[str, str] = {}
+    copies = 0
     for text in given:
-        if os.path.isdir(text):
+        if not is_file_name(text):
+            found = [text]
+        elif os.path.isdir(text):
             found, faults = _in_folder(text)
             complaints += faults
-            if not found and not faults:
+            found, own = without_copies(found)
+            copies += own
+            below |= {f: os.path.relpath(os.path.dirname(f) or ".", text) for f in found}
+            if not found and not faults and not own:
                 complaints.append(f"the folder {text!r} has no pictures. Valid: files named {_suffixes()}.")
         elif not os.path.lexists(text) and glob.has_magic(text):
             found, faults = _matching(text)
             complaints += faults
-            if not found and not faults:
+            found, own = without_copies(found)
+            copies += own
+            if not found and not faults and not own:
                 complaints.append(f"no picture matches {text!r}.")
         else:
             found = [text]
         files.update(dict.fromkeys(found))
-    return Inputs(tuple(files), tuple(complaints))
+    if copies and not files and not complaints:
+        complaints.append("all that was found are annotated copies of an earlier run.")
+    return Inputs(tuple(files), tuple(complaints), below, copies)
 
 
 def _matching(pattern: str) -> tuple[list[str], list[str]]:

@@ -14,19 +14,26 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from facefeat.errors import InputError
 from facefeat.utils.atomic import write_text
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
+    from facefeat.evaluation import Report
     from facefeat.training import TrainingLog
 
-_SHOWN = ("gender_accuracy", "race_accuracy", "age_accuracy", "age_mae", "mse", "psnr")
-TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
+_SHOWN = ("accuracy", "mae", "mse", "psnr")
+"""Measures of any attribute, by the end of a metric's name, that a line of an epoch has."""
+_DETAILS = ("balanced_accuracy", "one_off_accuracy", "exact_accuracy")
+OF_A_RUN = ("checkpoint.npz", "best.npz", "nan_batch.npz", "training.json", "report.json", "by_group.csv")
+"""What a run leaves in its folder next to `preset`, which saving replaces."""
+TRAIN_SPLIT, VALIDATION_SPLIT, TEST_SPLIT = "train", "val", "test"
 _OPTIONS = (
     click.option("--recipe", required=True, metavar="NAME|FILE", help="A name of `facefeat recipes`, or a .toml file."),
     click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV."),
     click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the run."),
     click.option("--resume", is_flag=True, help="Resume from the last checkpoint in --output."),
+    click.option("--overwrite", is_flag=True, help="Begin anew where --output holds a run; its files are replaced."),
     click.option(
         "--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data."
     ),
@@ -44,6 +51,15 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True)
+class RunData:
+    """The faces of a run: to train on, to choose epoch and calibration on, and to measure on, where there is a test."""
+
+    training: FaceDataset
+    validation: FaceDataset
+    test: FaceDataset | None
+
+
+@dataclass(frozen=True)
 class RunArguments:
     """What a user gave of the options that commands which train share."""
 
@@ -51,6 +67,7 @@ class RunArguments:
     data: Path
     output: Path
     resume: bool
+    overwrite: bool
     splits: Path | None
     train_split: str
     validation_split: str
@@ -65,21 +82,43 @@ class RunArguments:
         return {k: v for k, v in (own | others).items() if v is not None}
 
     def starts_afresh(self) -> bool:
-        """Whether no checkpoint is there, so that the recipe's `start` is needed."""
-        return not (self.output / "checkpoint.npz").is_file()
+        """Whether no checkpoint counts, so that the recipe's `start` is needed."""
+        return self.overwrite or not (self.output / "checkpoint.npz").is_file()
 
-    def read(self, console: Console, schema: Any, name: str, more: str = "") -> tuple[FaceDataset, FaceDataset]:
-        """The training and validation faces; prints how many. more: text to print after that."""
+    def check_output(self) -> None:
+        """Call before the data are read.
+
+        Raises InputError where the folder of a run cannot be made, or holds one already, and neither --resume nor
+        --overwrite is given.
+        """
+        if self.resume and self.overwrite:
+            raise InputError("--resume continues a run, --overwrite begins it anew. Give one of them.")
+        check_output(self.output, self.resume or self.overwrite)
+
+    def make_output(self) -> None:
+        """Make the folder of the run, without the checkpoints of one that is overwritten. Raises InputError."""
+        make_output(self.output)
+        if self.overwrite:
+            for name in OF_A_RUN:
+                (self.output / name).unlink(missing_ok=True)
+
+    def read(self, console: Console, schema: Any, name: str, more: str = "") -> RunData:
+        """The faces of the run; prints how many. more: text to print after that."""
+        from facefeat.cli._detect import warn_of_photos
         from facefeat.data import load_dataset
 
         with console.status("reading the data"):
             dataset = load_dataset(self.data, schema=schema, splits=self.splits)
-        training, validation = dataset.split(self.train_split), dataset.split(self.validation_split)
+        used = (self.train_split, self.validation_split)
+        test = dataset.split(TEST_SPLIT) if TEST_SPLIT in dataset.splits and TEST_SPLIT not in used else None
+        found = RunData(dataset.split(self.train_split), dataset.split(self.validation_split), test)
+        measured = f"{len(test.table):,} to measure on, " if test is not None else ""
+        warn_of_photos(dataset, "Next: facefeat data import --detect")
         console.print(
-            f"{name}: {len(training.table):,} faces to train on, {len(validation.table):,} to choose on, "
-            f"{len(dataset.skipped)} skipped{more}"
+            f"{name}: {len(found.training.table):,} faces to train on, {len(found.validation.table):,} to choose on, "
+            f"{measured}{len(dataset.skipped)} skipped{more}"
         )
-        return training, validation
+        return found
 
     def write_log(self, log: TrainingLog, name: str) -> None:
         """Write what a run left behind to the folder of the run."""
@@ -117,19 +156,18 @@ def repeated(command: str, recipe: str, **options: Any) -> str:
     return shlex.join(words)
 
 
-def check_output(output: Path, resume: bool) -> None:
-    """Call before the data are read.
-
-    Raises InputError where the folder of a run cannot be made, or holds one already and --resume is not given.
-    """
-    from facefeat.errors import InputError
+def check_output(output: Path, may_exist: bool) -> None:
+    """Raises InputError where the folder of a run cannot be made, or holds one already and may not."""
     from facefeat.utils.atomic import check_writable
 
     if output.exists() and not output.is_dir():
         raise InputError(f"{str(output)!r} is a file. Give another --output, a folder.")
     check_writable(output)
-    if (output / "checkpoint.npz").exists() and not resume:
-        raise InputError(f"{str(output)!r} holds a run already. Next: --resume to continue it, or another --output.")
+    if (output / "checkpoint.npz").exists() and not may_exist:
+        raise InputError(
+            f"{str(output)!r} holds a run already. Next: --resume to continue it, with the same recipe and data; "
+            "--overwrite to begin anew; or another --output."
+        )
 
 
 def make_output(output: Path) -> None:
@@ -140,6 +178,22 @@ def make_output(output: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise unwritable(output, e) from None
+
+
+def is_shown(metric: str) -> bool:
+    """Whether a line has room for a metric: the first of each attribute, whatever the attribute is called."""
+    return metric.endswith(_SHOWN) and not metric.endswith(_DETAILS)
+
+
+def say_scores(console: Console, report: Report, data: RunData) -> None:
+    """One line: what the run scores, beside what always saying the most frequent class would."""
+    parts = []
+    for key, value in report.metrics.items():
+        if is_shown(key):
+            baseline = f" (most frequent class {report.baselines[key]:.4g})" if key in report.baselines else ""
+            parts.append(f"{key.replace('_', ' ')} {value:.4g}{baseline}")
+    where = "unseen" if data.test is not None else "validation"
+    console.print(f"on {report.faces:,} {where} faces: {', '.join(parts)}", highlight=False)
 
 
 def bars(console: Console) -> Progress:
@@ -173,7 +227,7 @@ class RichReporter:
         )
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        shown = "  ".join(f"{k} {record[k]:.4g}" for k in _SHOWN if k in record)
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in record.items() if is_shown(k))
         self.console.print(
             f"epoch {record['epoch'] + 1}/{self.epochs}  loss {record['loss']:.4f}  {shown}  {record['seconds']:.0f} s",
             highlight=False,

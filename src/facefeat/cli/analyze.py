@@ -10,8 +10,12 @@ import click
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import say
+from facefeat.cli._overwrite import check_new, overwrite_option
+from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
+
+ROWS = 20
+"""Of the table that are shown; the file has all."""
 
 
 @click.command("analyze")
@@ -23,6 +27,7 @@ from facefeat.errors import InputError
 @click.option("--split", default="val", show_default=True, help="The faces to study.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the analyzer; repeatable.")
+@overwrite_option
 @runtime_options
 def analyze(
     name: str,
@@ -32,6 +37,7 @@ def analyze(
     split: str,
     splits: Path | None,
     options: tuple[str, ...],
+    overwrite: bool,
 ) -> None:
     """Study the latents of a split of a data set.
 
@@ -48,6 +54,7 @@ def analyze(
     config = dict(setting(o) for o in options)
     get_registry().build("analyzer", name, **config)
     check_folder(output, "an analysis", is_analysis_file)
+    check_new(output, overwrite)
     check_model(preset)
     check_data(data, splits)
     console = Console(stderr=True, highlight=False)
@@ -63,7 +70,17 @@ def analyze(
     parts = [f"table.csv ({len(analysis.table):,} rows)", *(f"{n}.png" for n in analysis.figures)]
     if analysis.directions:
         parts.append(f"directions.npz ({len(analysis.directions)})")
+    shown = analysis.table.head(ROWS)
+    rows([str(c) for c in shown.columns], [[_cell(v) for v in row] for row in shown.itertuples(index=False)])
+    if len(analysis.table) > ROWS:
+        say(f"... {len(analysis.table) - ROWS:,} more rows in table.csv")
     say(f"{output}: {', '.join(parts)}")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return str(value)
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -21,6 +21,7 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--output", "-o", required=True, metavar="FILE", help="The Parquet file to write, a local path.")
 @click.option("--resume", is_flag=True, help="Resume an earlier run with this output; start where there is none.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: read again where a picture could not be read.")
+@click.option("--overwrite", is_flag=True, help="Begin anew where there is an earlier run with this output.")
 @click.option("--give-up-after", type=click.IntRange(0), default=50, show_default=True, metavar="N", help="Stop after "
               "N pictures in a row that a permission or the network kept away; 0: never.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
@@ -44,6 +45,7 @@ def batch(
     output: str,
     resume: bool,
     retry_failed: bool,
+    overwrite: bool,
     give_up_after: int,
     preset: str | None,
     detector: str,
@@ -88,7 +90,8 @@ def batch(
         cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
         done = run_batch(
             inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
-            retry_failed=retry_failed, give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
+            retry_failed=retry_failed, overwrite=overwrite,
+            give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
             progress=show,
         )  # fmt: skip
     parts = [
@@ -99,8 +102,9 @@ def batch(
     parts += [f"{done.resumed:,} pictures done before"] if done.resumed else []
     warn(f"{', '.join(parts)}, {time.perf_counter() - began:.1f} s")
     if done.failed:
+        why = ", ".join(f"{name} {n:,}" for name, n in done.reasons.items())
         warn(
-            f"{done.failed:,} of {done.pictures:,} pictures could not be read; the column reason says why. "
+            f"{done.failed:,} of {done.pictures:,} pictures could not be read ({why}); the column reason says more. "
             "Next: the same command with --resume --retry-failed reads them again."
         )
     say(f"Written to {output}")

@@ -10,6 +10,7 @@ import click
 from facefeat.cli._changes import as_number, attribute_options, requested
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
 
@@ -30,6 +31,7 @@ NEAREST = 5
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
 @click.option("--size", default=192, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")
+@overwrite_option
 @runtime_options
 def compose(
     age: str | None,
@@ -45,6 +47,7 @@ def compose(
     splits: Path | None,
     preset: str | None,
     size: int,
+    overwrite: bool,
 ) -> None:
     """Compose a synthetic face, and write it with what the model predicts from it.
 
@@ -57,6 +60,7 @@ def compose(
     from facefeat.latent.goals import check_attributes
 
     check_picture(output)
+    check_new(output, overwrite)
     held = coordinates_of(coordinates)
     if data is None and (split is not None or splits is not None):
         raise InputError("--split and --splits are of --nearest. Add: --nearest DATA")

@@ -29,6 +29,11 @@ SHOWN = 5
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True, help="Of SOURCE.")
 @click.option("--root", type=click.Path(exists=True, path_type=Path), help="What a CSV's file names start from.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Read every picture once, skip the broken.")
+@click.option("--detect", is_flag=True, help="The pictures are whole photos: cut the main face out of each, into "
+              "OUTPUT/crops.")  # fmt: skip
+@click.option("--detector", default="centerface", show_default=True, metavar="NAME", help="Of --detect.")
+@click.option("--alignment", default="utkface", show_default=True, metavar="NAME", help="Of --detect: the geometry of "
+              "the crops, that of the recipe or preset they are for.")  # fmt: skip
 def import_(
     source: Path,
     output: Path,
@@ -37,6 +42,9 @@ def import_(
     format_: str,
     root: Path | None,
     check: bool,
+    detect: bool,
+    detector: str,
+    alignment: str,
 ) -> None:
     """Read SOURCE into OUTPUT/faces.csv, which `facefeat train` takes.
 
@@ -44,7 +52,8 @@ def import_(
     and one per attribute. The pictures stay where they are, archives included. What cannot be used is skipped, counted
     and listed in OUTPUT/skipped.csv.
     """
-    import_into(source, output, schema=schema, splits=splits, format_=format_, root=root, check=check)
+    cut = (detector, alignment) if detect else None
+    import_into(source, output, schema=schema, splits=splits, format_=format_, root=root, check=check, detect=cut)
 
 
 def import_into(
@@ -56,8 +65,10 @@ def import_into(
     format_: str = "auto",
     root: Path | None = None,
     check: bool = True,
+    detect: tuple[str, str] | None = None,
 ) -> None:
-    """What `facefeat data import` does."""
+    """What `facefeat data import` does. detect: detector and alignment, where faces are cut out of whole photos."""
+    from facefeat.cli._detect import cut_faces, warn_of_photos
     from facefeat.data import check_dataset_output, check_pictures, read_raw, write_dataset
     from facefeat.schema import get_schema
 
@@ -65,6 +76,9 @@ def import_into(
     chosen = None if schema is None else get_schema(schema)
     with _bar("reading labels") as step:
         found = read_raw(source, chosen, splits, step, format_, root)
+    if detect is not None:
+        with _bar("finding faces") as step:
+            found = cut_faces(found, output, *detect, step)
     if check:
         with _bar("reading pictures") as step:
             found = check_pictures(found, step)
@@ -72,6 +86,8 @@ def import_into(
     if found.repaired:
         warn(found.repaired)
     _summary(dataset, found.notes, output)
+    if detect is None and check:
+        warn_of_photos(dataset, "Next: the same command with --detect")
 
 
 @contextmanager
@@ -109,7 +125,7 @@ def _summary(dataset: FaceDataset, notes: tuple[str, ...], output: Path) -> None
     if dataset.skipped:
         _skipped(dataset, output)
     say(f"Licence: {dataset.licence}")
-    say(f"Written to {output}. Next: facefeat train --recipe NAME --data {output} --output DIR")
+    say(f"Written to {output}. Next: facefeat train --recipe finetune-head --data {output} --output DIR")
 
 
 def _skipped(dataset: FaceDataset, output: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,8 +11,12 @@ from facefeat.cli._changes import attribute_options, requested
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import Finite, check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
+
+if TYPE_CHECKING:
+    from facefeat.latent.edit import Edit
 
 
 @click.command()
@@ -36,8 +40,11 @@ from facefeat.errors import InputError
               "face, where the edit changes little.")  # fmt: skip
 @click.option("--face", metavar="N", type=click.IntRange(1), help="Which face, by the numbers of "
               "`facefeat predict`. [default: the main one]")  # fmt: skip
+@click.option("--reader", metavar="NAME|FOLDER", help="A second model that is asked whether it sees the change.  "
+              "[default: cc0-age-gender, where installed]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
 @click.option("--size", type=click.IntRange(32, 1024), help="Side of a face, pixels.  [default: 256]")
+@overwrite_option
 @runtime_options
 def edit(
     photo: str,
@@ -56,8 +63,10 @@ def edit(
     method: str,
     residual: bool,
     face: int | None,
+    reader: str | None,
     preset: str | None,
     size: int | None,
+    overwrite: bool,
 ) -> None:
     """Change the main face of PHOTO until the model predicts what is asked, and write the picture.
 
@@ -67,6 +76,7 @@ def edit(
     from facefeat.latent.goals import check_changes
 
     check_picture(output)
+    check_new(output, overwrite)
     if steps is not None and not grid:
         raise InputError("--steps are those of a strip: give --grid, too.")
     if whole and (grid or size):
@@ -76,6 +86,7 @@ def edit(
     elif (age, gender, race, others) == (None, None, None, ()):
         raise InputError("nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png")
     check_model(preset)
+    check_model(reader)
     (pixels,) = open_photos(photo)
 
     model = load_model(preset)
@@ -102,6 +113,7 @@ def edit(
     else:
         edited.save(output, strip=(steps or 4) if grid else 0)
     say(f"{edited.sentence(0)}: written to {output}")
+    say(_second(edited, reader, model.name))
 
 
 def _check_strip(grid: bool, whole: bool, changes: bool) -> None:
@@ -122,3 +134,16 @@ def _strip(model: Any, photo: str, pixels: Any, face: int | None, side: int, out
     write_picture(made.draw(), output)
     path = made.path
     say(f"{path.attribute} {path.origin:.0f}, can be read as {path.low:.0f} to {path.high:.0f}: written to {output}")
+
+
+def _second(edited: Edit, reader: str | None, own: str) -> str:
+    """What a second model says of an edit, or how there can be one."""
+    from facefeat.latent.second_reader import SECOND, second_reading
+    from facefeat.plugins.registry import get_registry
+
+    named = reader or (SECOND if SECOND in get_registry().names("preset") else None)
+    if named is None or named == own:
+        return (
+            f"no second model is asked: {SECOND!r} is not installed. Next: the plugin facefeat-cc0, or --reader PRESET"
+        )
+    return second_reading(edited, load_model(named)).sentence(0)

@@ -12,9 +12,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from facefeat.cli._detect import warn_of_photos
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import progress, say
+from facefeat.cli._show import progress, say, warn
 
 if TYPE_CHECKING:
     from facefeat.evaluation import Report
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--split", default="val", show_default=True, help="The faces to measure on.")
+@click.option("--split", help="The faces to measure on.  [default: test, or val where the data have no test]")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option(
     "--report", "folder", type=click.Path(path_type=Path), help="Write a page, JSON and pictures to this folder."
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 def evaluate(
     data: Path,
     preset: str | None,
-    split: str,
+    split: str | None,
     splits: Path | None,
     folder: Path | None,
     predictions: Path | None,
@@ -50,7 +51,7 @@ def evaluate(
 ) -> None:
     """Score a preset on a split of a data set, overall and per group."""
     from facefeat.data import load_dataset
-    from facefeat.evaluation.audit import require_extra
+    from facefeat.evaluation.audit import part_of_training, require_extra
     from facefeat.evaluation.page import OURS
     from facefeat.evaluation.predictions import prediction_frame
     from facefeat.evaluation.report import predict_dataset
@@ -69,7 +70,9 @@ def evaluate(
     console = Console(stderr=True)
     model = load_model(preset)
     with console.status("reading the data"):
-        dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
+        whole = load_dataset(data, schema=model.schema, splits=splits)
+        split = split or ("test" if "test" in whole.splits else "val")
+        dataset = whole.split(split)
     with console.status(f"scoring {len(dataset.table):,} faces"):
         if folder is None:
             report = model.evaluate(dataset, bootstrap=bootstrap)
@@ -91,6 +94,10 @@ def evaluate(
     if predictions is not None:
         with console.status("writing the predictions"), atomic_file(predictions) as new:
             prediction_frame(predict_dataset(model.classifier, dataset), dataset).to_csv(new, index=False)
+    warn_of_photos(dataset, "Next: facefeat data import --detect")
+    if part := part_of_training(model.metadata.training, dataset):
+        what = "was trained on" if part == "train" else "chose its epoch and calibration by"
+        warn(f"the model {what} these very faces: on others it is less good. Next: --split of faces it has not seen")
     if folder is not None:
         with console.status("drawing"):
             audit.save(folder)
@@ -99,7 +106,7 @@ def evaluate(
         found = report.to_dict() | ({} if poor is None else {"robustness": poor.to_dict()})
         say(json.dumps(found, indent=1))
         return
-    _show(report)
+    _show(report, split)
     if poor is not None:
         _show_robustness(poor)
 
@@ -116,15 +123,18 @@ def _show_robustness(found: Robustness) -> None:
         console.print(table)
 
 
-def _show(report: Report) -> None:
+def _show(report: Report, split: str) -> None:
     console = Console()
-    overall = Table(title=f"{report.dataset}: {report.faces:,} faces")
+    overall = Table(title=f"{report.dataset}, {split}: {report.faces:,} faces")
     overall.add_column("metric")
     overall.add_column("value", justify="right")
     overall.add_column("95 % interval", justify="right")
+    overall.add_column("most frequent class", justify="right")
     for name, value in report.metrics.items():
         low_high = report.intervals.get(name)
-        overall.add_row(name, f"{value:.4f}", f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else "")
+        baseline = f"{report.baselines[name]:.4f}" if name in report.baselines else ""
+        interval = f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
+        overall.add_row(name, f"{value:.4f}", interval, baseline)
     console.print(overall)
     groups = Table(title="per group")
     columns = ["attribute", "group", "faces", *[c for c in report.by_group if c.endswith(("_accuracy", "_mae"))]]

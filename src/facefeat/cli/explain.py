@@ -9,6 +9,7 @@ import click
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import say
 
 
@@ -24,6 +25,7 @@ from facefeat.cli._show import say
               "`facefeat predict`. [default: the main one]")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: the bundled one]")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")
+@overwrite_option
 @runtime_options
 def explain(
     photo: str,
@@ -34,12 +36,14 @@ def explain(
     face: int | None,
     preset: str | None,
     size: int,
+    overwrite: bool,
 ) -> None:
     """Draw the main face of PHOTO, with the evidence for its class (orange) and against it (blue)."""
     from facefeat.image.video import check_picture
     from facefeat.latent.explain import check_request
 
     check_picture(output)
+    check_new(output, overwrite)
     check_model(preset)
     (pixels,) = open_photos(photo)
 

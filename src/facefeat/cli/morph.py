@@ -9,6 +9,7 @@ import click
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import say
 
 
@@ -31,6 +32,7 @@ from facefeat.cli._show import say
 @click.option("--attributes", is_flag=True, help="Write the predictions next to each frame.")
 @click.option("--fps", default=30.0, show_default=True, help="Frames a second.")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a frame, pixels.")
+@overwrite_option
 @runtime_options
 def morph(
     photos: tuple[str, ...],
@@ -45,6 +47,7 @@ def morph(
     attributes: bool,
     fps: float,
     size: int,
+    overwrite: bool,
 ) -> None:
     """Turn the face of the first PHOTO into that of the next, through as many photos as are given."""
     from facefeat.errors import InputError
@@ -54,6 +57,7 @@ def morph(
     check_morph(len(photos), steps, path, easing)
     check_fps(fps)
     check_output(output)
+    check_new(output, overwrite)
     check_animation(output, 2 * steps - 2 if bounce else steps, size * (1 + attributes), size)
     if len(faces) not in (0, 1, len(photos)):
         raise InputError(

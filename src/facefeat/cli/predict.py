@@ -7,23 +7,26 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from facefeat.cli._annotate import Annotator
 from facefeat.cli._inputs import Finite, check_model, expand
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._overwrite import check_new
 from facefeat.cli._results import CsvWriter, JsonWriter, Writer, terminal_writer
 from facefeat.cli._show import Escaping, progress, warn
-from facefeat.errors import FacefeatError, InputError
-from facefeat.utils.atomic import atomic_file, unwritable
+from facefeat.cli._sources import is_file_name, read_source
+from facefeat.errors import ImageError, InputError
+from facefeat.utils.atomic import atomic_file, check_writable
 
 if TYPE_CHECKING:
     from facefeat import FaceFeatureModel
-    from facefeat.types import ImageResult
+    from facefeat.types import ImageLike, ImageResult
 
 CHUNK = 16
 """Photos read at once: what the detector takes in one batch."""
@@ -49,6 +52,9 @@ CHUNK = 16
 @click.option(
     "--annotate", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Draw on copies, saved in DIR."
 )
+@click.option("--output", "-o", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write .csv or "
+              ".json to this file, not to the terminal.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace FILE, or copies of an earlier --annotate.")
 @runtime_options
 @click.pass_context
 def predict(
@@ -62,12 +68,17 @@ def predict(
     as_json: bool,
     as_csv: bool,
     annotate: Path | None,
+    output: Path | None,
+    overwrite: bool,
 ) -> None:
     """Age, gender and race of every face in photos.
 
-    INPUT is a photo, a folder (searched with its subfolders) or a glob such as 'album/**/*.jpg'. Exits with 0 where all
-    were read, 1 where some failed (each is named on standard error), 2 for wrong usage.
+    INPUT is a photo, a folder (searched with its subfolders), a glob such as "album/**/*.jpg", an address (https://...),
+    or - for a photo on standard input. Exits with 0 where all were read, 1 where some failed (each is named on standard
+    error), 2 for wrong usage.
     """
+    if output is not None:
+        as_json, as_csv = _format_of(output, as_json, as_csv)
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other. Give one of them.")
     if not inputs:
@@ -77,13 +88,23 @@ def predict(
         raise InputError(" ".join(found.complaints))
     for complaint in found.complaints:
         warn(complaint)
+    if found.copies:
+        warn(f"{found.copies:,} annotated copies of an earlier run are left out")
     check_model(preset, detector)
-    marker = None if annotate is None else _Annotator(annotate, found.files)
-    out = sys.stdout
+    if output is not None:
+        check_new(output, overwrite)
+        check_writable(output)
+    marker = None if annotate is None else Annotator(annotate, found.files, found.below, overwrite)
     # Whatever Keras, a detector or a plugin prints: standard output has results only.
-    with contextlib.redirect_stdout(sys.stderr), progress("reading the model", len(found.files)) as bar:
+    with contextlib.ExitStack() as stack:
+        out: TextIO = sys.stdout
+        if output is not None:
+            new = stack.enter_context(atomic_file(output))
+            out = stack.enter_context(new.open("w", encoding="utf-8", newline="", errors="backslashreplace"))
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        bar = stack.enter_context(progress("reading the model", len(found.files)))
         # Where no input exists, that is reported without a model; only CSV needs its schema for the columns.
-        needed = as_csv or any(os.path.exists(f) for f in found.files)
+        needed = as_csv or any(os.path.exists(f) or not is_file_name(f) for f in found.files)
         model = load_model(preset, detector) if needed else None
         schema = None if model is None else model.schema
         writer: Writer
@@ -97,9 +118,11 @@ def predict(
         tally = _Tally()
         bar.advance(0, "reading photos")
         for start in range(0, len(found.files), CHUNK):
-            results = _read(model, found.files[start : start + CHUNK], min_score, min_confidence, min_quality)
+            some = found.files[start : start + CHUNK]
+            images = _images(some)
+            results = _read(model, images, min_score, min_confidence, min_quality)
             if marker is not None:
-                results = [marker.save(r) for r in results]
+                results = [marker.save(r, images[r.source]) for r in results]
             with bar.aside():
                 writer.write(results)
                 for result in results:
@@ -107,19 +130,50 @@ def predict(
             bar.advance(len(results))
         writer.close()
     tally.report(plain=not as_json and not as_csv)
+    if output is not None:
+        warn(f"written to {str(output)!r}")
     if tally.failed or found.complaints:
         ctx.exit(1)
 
 
+def _format_of(output: Path, as_json: bool, as_csv: bool) -> tuple[bool, bool]:
+    """(whether JSON, whether CSV), by the name of the output where no option says. Raises InputError for another."""
+    ending = output.suffix.lower()
+    if ending not in (".csv", ".json") and not (as_json or as_csv):
+        raise InputError(f"--output is a .csv or .json file. Received: {str(output)!r}.")
+    return (as_json, as_csv) if as_json or as_csv else (ending == ".json", ending == ".csv")
+
+
+def _images(sources: Sequence[str]) -> dict[str, ImageLike | ImageError]:
+    """Source -> what the model takes for it, or why there is nothing."""
+    found: dict[str, ImageLike | ImageError] = {}
+    for source in sources:
+        try:
+            found[source] = read_source(source)
+        except ImageError as e:
+            found[source] = e
+    return found
+
+
 def _read(
-    model: FaceFeatureModel | None, files: Sequence[str], min_score: float, min_confidence: float, min_quality: float
+    model: FaceFeatureModel | None,
+    images: Mapping[str, ImageLike | ImageError],
+    min_score: float,
+    min_confidence: float,
+    min_quality: float,
 ) -> list[ImageResult]:
+    """A result for each source, in order."""
     from facefeat.networks.postprocess import abstain
     from facefeat.types import ImageResult
 
     if model is None:
-        return [ImageResult(f, error=f"no such file: {f!r}.") for f in files]
-    results: list[ImageResult] = model.predict(list(files))
+        return [ImageResult(f, error=f"no such file: {f!r}.") for f in images]
+    given = {source: image for source, image in images.items() if not isinstance(image, ImageError)}
+    read = dict(zip(given, model.predict(list(given.values())) if given else [], strict=True))
+    results = [
+        replace(read[source], source=source) if source in read else ImageResult(source, error=str(image))
+        for source, image in images.items()
+    ]
     kept = [replace(r, faces=tuple(f for f in r.faces if f.score >= min_score)) for r in results]
     if not min_confidence and not min_quality:
         return kept
@@ -151,41 +205,3 @@ class _Tally:
         parts += [f"{self.empty} without a face"] if self.empty else []
         parts += [f"{self.failed} could not be read"] if self.failed else []
         warn(f"{', '.join(parts)}, {seconds:.1f} s")
-
-
-class _Annotator:
-    """Saves copies of photos with their faces drawn in; an input is never overwritten."""
-
-    def __init__(self, folder: Path, files: Iterable[str]) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise unwritable(folder, e) from None
-        self._folder = folder
-        self._taken = {os.path.realpath(f) for f in files}
-
-    def save(self, result: ImageResult) -> ImageResult:
-        """The result, or one with an error where the copy could not be written."""
-        from PIL import Image
-
-        from facefeat.image.align import open_image
-        from facefeat.image.draw import annotate
-
-        if result.error is not None:
-            return result
-        try:
-            with atomic_file(self._target(Path(result.source).stem)) as new:
-                Image.fromarray(annotate(open_image(result.source), result)).save(new, quality=92)
-        except FacefeatError as e:
-            return replace(result, error=str(e))
-        return result
-
-    def _target(self, stem: str) -> Path:
-        number = 1
-        while True:
-            path = self._folder / f"{stem}-faces{'' if number == 1 else f'-{number}'}.jpg"
-            real = os.path.realpath(path)
-            if real not in self._taken:
-                self._taken.add(real)
-                return path
-            number += 1

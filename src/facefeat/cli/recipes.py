@@ -56,9 +56,10 @@ def recipes(name: str | None, as_json: bool) -> None:
 @click.option("--format", "format_", type=click.Choice(["table", "markdown", "csv", "json"]), default="table",
               show_default=True, help="Of what is printed.")  # fmt: skip
 def compare(runs: tuple[Path, ...], format_: str) -> None:
-    """Put finished runs side by side, with the original experiment's published figures as the last column.
+    """Put finished runs side by side, each under its folder's name.
 
-    RUN is the --output of a `facefeat train`. Figures are those of each run's own validation split.
+    RUN is the --output of a `facefeat train`. Figures are those of each run's own test split, or, where the data have
+    none, of its validation split. For FairFace and UTKFace the last column has the original experiment's figures.
     """
     from facefeat.evaluation.experiments import RunSummary
     from facefeat.evaluation.experiments import compare as table_of
@@ -76,7 +77,7 @@ def compare(runs: tuple[Path, ...], format_: str) -> None:
         say("\n".join(f"| {' | '.join(line)} |" for line in lines))
     else:
         rows(headers, cells)
-    if len({r.schema for r in found} | {"fairface"}) > 1:
+    if len({r.schema for r in found} | ({"fairface"} if "original" in table.columns else set())) > 1:
         say("Columns of different schemas were measured on different faces and classes.", err=True)
 
 

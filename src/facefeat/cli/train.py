@@ -9,7 +9,14 @@ from rich.console import Console
 
 from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._run import RichReporter, RunArguments, bars, check_output, make_output, run_options
+from facefeat.cli._run import (
+    TEST_SPLIT,
+    RichReporter,
+    RunArguments,
+    bars,
+    run_options,
+    say_scores,
+)
 from facefeat.cli._show import say
 
 
@@ -36,25 +43,32 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     augmentations = [("augmentation", layer) for layer in chosen.augment.layers]
     for kind, part in (("backbone", chosen.backbone), ("head", chosen.head), *augmentations):
         get_registry().get(kind, part.name)
-    check_output(run.output, run.resume)
+    run.check_output()
     if chosen.start and run.starts_afresh():
         find_preset(chosen.start)
     check_data(run.data, run.splits)
     start_keras()
     processes = join_processes() if distributed else ALONE
-    model = FaceFeatureModel.from_recipe(chosen)  # the mistakes in the settings of components
+    of_data = chosen.data_schema is None
+    if not of_data:
+        model = FaceFeatureModel.from_recipe(chosen)  # the mistakes in the settings of components
     console = Console(stderr=True, quiet=not processes.leads)
     suffix = f"; {processes.count} processes" * distributed
-    training, validation = run.read(console, chosen.schema, chosen.name, suffix)
-    make_output(run.output)
+    data = run.read(console, chosen.data_schema, chosen.name, suffix)
+    if of_data:
+        model = FaceFeatureModel.from_recipe(chosen, schema=data.training.schema)
+    run.make_output()
     with bars(console) as progress:
         to: dict[str, Any] = {"folder": run.output, "resume": run.resume, "processes": processes}
-        log = model.fit(training, validation, chosen, reporter=RichReporter(progress, console), **to)
+        log = model.fit(data.training, data.validation, chosen, reporter=RichReporter(progress, console), **to)
     if not processes.leads:
         return
-    report = model.evaluate(validation)
+    measured = data.test or data.validation
+    report = model.evaluate(measured)
+    say_scores(console, report, data)
     report.save(run.output)
     run.write_log(log, "training.json")
-    card = model_card(model, report, log, run.repeated("train", start=start))
+    split = TEST_SPLIT if data.test else run.validation_split
+    card = model_card(model, report, log, run.repeated("train", start=start), split, unseen=data.test is not None)
     model.save(run.output / "preset", card=card)
     say(str(run.output / "preset"))

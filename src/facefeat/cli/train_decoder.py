@@ -9,7 +9,7 @@ from rich.console import Console
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._run import RichReporter, RunArguments, bars, check_output, make_output, run_options
+from facefeat.cli._run import RichReporter, RunArguments, bars, run_options
 
 
 @click.command("train-decoder")
@@ -35,7 +35,7 @@ def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None
     chosen = load_decoder_recipe(run.recipe).replace(**run.changes(**changes))
     get_registry().get("decoder", chosen.decoder.name)
     check_named(chosen)
-    check_output(run.output, run.resume)
+    run.check_output()
     named = preset or chosen.preset or None
     check_model(named)
     if chosen.start and run.starts_afresh():
@@ -47,18 +47,18 @@ def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None
     model = FaceFeatureModel.from_preset(named)
     build_decoder(model.classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own
     console = Console(stderr=True)
-    training, validation = run.read(console, model.schema, f"{chosen.name} for {model.name}")
-    make_output(run.output)
+    data = run.read(console, model.schema, f"{chosen.name} for {model.name}")
+    run.make_output()
     with bars(console) as progress:
         to: dict[str, Any] = {"folder": run.output, "resume": run.resume}
-        log = model.fit_decoder(training, validation, chosen, reporter=RichReporter(progress, console), **to)
+        log = model.fit_decoder(data.training, data.validation, chosen, reporter=RichReporter(progress, console), **to)
     run.write_log(log, "decoder_training.json")
     command = run.repeated("train-decoder", preset=preset, **changes)
     card = with_decoder(model.card, model, log.to_dict(), command)
     model.save(run.output / "preset", card=card)
     try:
         with console.status("directions, for editing and composing"):
-            model.fit_directions(training)
+            model.fit_directions(data.training)
             model.save(run.output / "preset", card=card)
     except DataError as e:
         warn(f"the decoder is written, but not the directions that editing and composing need: {e}")

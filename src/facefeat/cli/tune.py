@@ -59,12 +59,12 @@ def tune(
         chosen = chosen.replace(epochs=epochs)
     ranges = None if space is None else _space(space, chosen)
     # Their mistakes show before the data are read, and leave no study.
-    check_output(output, resume=True)
+    check_output(output, may_exist=True)
     check_data(data, splits)
     check_begin(chosen, output, storage, seed, ranges)
     console = Console(stderr=True)
     with console.status("reading the data"):
-        dataset = load_dataset(data, schema=chosen.schema, splits=splits)
+        dataset = load_dataset(data, schema=chosen.data_schema, splits=splits)
     start_keras()
     study = search(
         chosen,

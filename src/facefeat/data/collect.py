@@ -40,12 +40,6 @@ def split_name(text: str) -> str:
     return SPLIT_NAMES.get(name, name)
 
 
-def hashed_split(file: str) -> str:
-    """ "val" for a tenth of all names, else "train": by the hash of the bare file name, the same everywhere."""
-    bare = unicodedata.normalize("NFC", file.rpartition("/")[2])
-    return "val" if hashlib.sha256(bare.encode()).digest()[0] * 10 < 256 else "train"
-
-
 def check_schema(schema: Schema) -> Schema:
     """The schema, if a table can hold it. Raises DataError where an attribute has the name of another column."""
     for name in schema.attributes:

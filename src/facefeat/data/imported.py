@@ -16,6 +16,7 @@ from facefeat.data.dataset import FaceDataset, _Shared
 from facefeat.data.decode import decode_all
 from facefeat.data.importers import Import, Progress, read_raw
 from facefeat.data.sources import Source, open_source
+from facefeat.data.splitting import near_duplicates, picture_hash
 from facefeat.data.tables import read_table
 from facefeat.errors import DataError, ImageError
 from facefeat.schema import Attribute, Schema, get_schema
@@ -81,18 +82,23 @@ def check_pictures(found: Import, progress: Progress | None = None) -> Import:
     """
     from facefeat.image.align import open_image
 
-    def work(data: bytes) -> None:
-        open_image(data)
+    def work(data: bytes) -> bytes:
+        return picture_hash(open_image(data))
 
-    names = [found.prefix + f for f in found.table["file"]]
-    bad = {i: str(r) for i, r in decode_all(found.source, names, work, progress) if isinstance(r, ImageError)}
+    files = [str(f) for f in found.table["file"]]
+    names = [found.prefix + f for f in files]
+    read = dict(decode_all(found.source, names, work, progress))
+    bad = {i: str(r) for i, r in read.items() if isinstance(r, ImageError)}
+    hashes = {i: r for i, r in read.items() if isinstance(r, bytes)}
+    at = sorted(hashes) if found.people is not None else []
+    copies = [[files[at[k]] for k in group] for group in near_duplicates([hashes[i] for i in at])]
     if not bad:
-        return found
+        return found.regrouped(copies)
     if len(bad) == len(names):
         raise DataError(f"none of the {len(names):,} pictures can be read. The first: {names[0]}: {bad[0]}.")
     skipped = [Skipped(str(found.table["file"].iloc[i]), bad[i]) for i in sorted(bad)]
     table = found.table.drop(index=list(bad)).reset_index(drop=True)
-    return replace(found, table=table, skipped=(*found.skipped, *skipped))
+    return replace(found, table=table, skipped=(*found.skipped, *skipped)).regrouped(copies)
 
 
 def check_dataset_output(output: str | os.PathLike[str]) -> Path:
@@ -133,7 +139,7 @@ def write_dataset(found: Import, output: str | os.PathLike[str]) -> FaceDataset:
 
 def _is_ours(folder: Path) -> bool:
     names = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
-    return "dataset.json" in names or names <= {"faces.csv", "skipped.csv", "cache"}
+    return "dataset.json" in names or names <= {"faces.csv", "skipped.csv", "cache", "crops"}
 
 
 def _write(found: Import, temporary: Path, folder: Path) -> None:
@@ -184,8 +190,10 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
         ) from None
     if schema is not None and schema.meaning != own.meaning:
         raise DataError(
-            f"{str(folder)!r} was imported with schema {own.name!r}, which has other classes than {schema.name!r}."
-            " Import it again with --schema."
+            f"{str(folder)!r} has the labels of schema {own.name!r} ({_listed(own)}), but schema {schema.name!r} "
+            f'({_listed(schema)}) is asked for. A recipe with schema = "data" takes the data\'s own, such as '
+            "finetune-head; in a recipe of your own, `schema` may name the file that the data were imported with. "
+            f"Where {schema.name!r} is what you want, import SOURCE with that --schema into another folder."
         )
     if other:
         raise DataError(f"{str(folder)!r} is imported already: splits and root are for `facefeat data import`.")
@@ -205,6 +213,10 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
             stacklevel=3,
         )
     return dataset
+
+
+def _listed(schema: Schema) -> str:
+    return ", ".join(schema.attributes)
 
 
 _AGAIN = "Run `facefeat data import SOURCE --output DIR` again."

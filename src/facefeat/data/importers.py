@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facefeat.data.collect import Collector, Skipped, Splits, hashed_split, split_name
+from facefeat.data.collect import Collector, Skipped, Splits, split_name
 from facefeat.data.labels import LabelReader, repair_warning
 from facefeat.data.sources import (
     FolderSource,
@@ -22,6 +22,7 @@ from facefeat.data.sources import (
     is_inside,
     open_source,
 )
+from facefeat.data.splitting import SHARES, default_splits, merged, person_column
 from facefeat.data.tables import Table, parse_table, read_table
 from facefeat.errors import DataError, InputError, LabelError, did_you_mean
 from facefeat.image.io import is_picture_name
@@ -36,6 +37,9 @@ LICENCES = {
     "fairface": "FairFace: CC BY 4.0",
     "csv": "the user's own data: not stated",
 }
+OWN = "(own)"
+"""The split of a row until the splits are made."""
+_SHARED = ", ".join(f"{share:.0%} {name}" for name, share in SHARES.items()) + ", with the same shares of each class"
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all)."""
 
@@ -50,7 +54,8 @@ class Import:
 
     table: see FaceDataset.table. prefix: what stands before a file's name inside the source. notes: what the reader
     decided, one sentence each. repaired: one sentence on labels that a spreadsheet had damaged. mismatch: one on labels
-    that the schema does not know, where they are many. Both may be "".
+    that the schema does not know, where they are many. Both may be "". people: file -> person, "" where unknown, for
+    splits that are our own (`splitting`); None where the data have theirs.
     """
 
     name: str
@@ -64,6 +69,16 @@ class Import:
     notes: tuple[str, ...] = ()
     repaired: str = ""
     mismatch: str = ""
+    people: Mapping[str, str] | None = None
+
+    def regrouped(self, copies: Sequence[Sequence[str]]) -> Import:
+        """With near-duplicates, lists of files, in one split each, where the splits are our own."""
+        if self.people is None or not copies:
+            return self
+        table = self.table.assign(split=default_splits(self.table, self.schema, merged(self.people, copies)))
+        found = sum(len(files) for files in copies)
+        note = f"{found:,} pictures are near-duplicates of another; those of one kind are in one split"
+        return replace(self, table=table, notes=(*self.notes, note))
 
 
 def read_raw(
@@ -100,12 +115,23 @@ def read_raw(
     return found
 
 
-def _made(name: str, format: str, rows: Collector, source: Source, prefix: str, notes: Sequence[str]) -> Import:
+def _made(
+    name: str,
+    format: str,
+    rows: Collector,
+    source: Source,
+    prefix: str,
+    notes: Sequence[str],
+    people: Mapping[str, str] | None = None,
+) -> Import:
+    table = rows.frame()
+    if people is not None and len(table):
+        table["split"] = default_splits(table, rows.schema, people)
     return Import(
         name=name,
         format=format,
         schema=rows.schema,
-        table=rows.frame(),
+        table=table,
         skipped=tuple(rows.skipped),
         source=source,
         prefix=prefix,
@@ -113,6 +139,7 @@ def _made(name: str, format: str, rows: Collector, source: Source, prefix: str, 
         notes=tuple(notes),
         repaired=repair_warning(rows.readers.values()),
         mismatch=rows.mismatch(),
+        people=people,
     )
 
 
@@ -173,7 +200,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
         if splits is not None:
             notes.append(f"splits taken from {splits.where!r}")
         else:
-            notes.append("no splits file: one picture in ten, by the hash of its name, is 'val'")
+            notes.append(f"no splits file: {_SHARED}")
     names = {a: get_schema("utkface")[a].classes for a in ("gender", "race")}
     rows = Collector(schema)
     for done, file in enumerate(files):
@@ -189,7 +216,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
         except IndexError:
             rows.skip(file, f"gender {gender}, race {race}: gender must be 0 or 1, race 0 to 4")
             continue
-        split = hashed_split(file) if splits is None else splits.get(file)
+        split = OWN if splits is None else splits.get(file)
         if split is None:
             rows.skip(file, f"not listed in {splits.where if splits else ''!r}")
             continue
@@ -198,7 +225,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
         rows.skip_absent(splits, files)
     if progress:
         progress(len(files), len(files))
-    return _made("utkface", "utkface", rows, source, prefix, notes)
+    return _made("utkface", "utkface", rows, source, prefix, notes, people={} if splits is None else None)
 
 
 def _common_folder(files: Sequence[str]) -> str:
@@ -340,9 +367,10 @@ def _csv(
     source = open_source(root or path.parent, outside=True)
     files = [_relative(row["file"], source) for _, row in table.rows]
     prefix = "" if isinstance(source, FolderSource) else find_prefix(source, files)
-    hashed = splits is None and "split" not in table.columns
-    if hashed:
-        notes.append("no splits: one picture in ten, by the hash of its name, is 'val'")
+    people: dict[str, str] | None = {} if splits is None and "split" not in table.columns else None
+    person = person_column(table.columns, schema)
+    if people is not None:
+        notes.append(f"no splits: {_SHARED}" + (f", the pictures of a {person!r} together" if person else ""))
     rows = Collector(schema, missing_ok=True)
     for line, reason in table.ragged:
         rows.skip(f"{path.name}:{line}", reason)
@@ -358,10 +386,12 @@ def _csv(
         elif splits is not None:
             rows.add(file, splits.get(file) or "", row)
         else:
-            rows.add(file, hashed_split(file) if hashed else split_name(row["split"]), row)
+            rows.add(file, split_name(row["split"]) if people is None else OWN, row)
+            if people is not None and person:
+                people[file] = row[person]
     if progress:
         progress(len(files), len(files))
-    return _made(path.stem, "csv", rows, source, prefix, notes)
+    return _made(path.stem, "csv", rows, source, prefix, notes, people)
 
 
 def _relative(file: str, source: Source) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facefeat.data.crops import _crop
 from facefeat.data.decode import decode_all
 from facefeat.errors import DataError, ImageError
+from facefeat.image.align import open_image
 
 if TYPE_CHECKING:
     from facefeat.data.dataset import FaceDataset
@@ -29,6 +30,18 @@ def read_rows(dataset: FaceDataset, rows: Sequence[int], size: int) -> dict[int,
     found = decode_all(shared.source, names, lambda data: _crop(data, size))
     crops = {rows[i]: c for i, c in found if not isinstance(c, ImageError)}
     return {r: np.frombuffer(crops[r], np.uint8).reshape(size, size, 3) for r in rows if r in crops}
+
+
+def sample_pictures(dataset: FaceDataset, count: int, seed: int = 1) -> Iterator[UInt8Array]:
+    """Up to `count` whole pictures of the data set, (H, W, 3) uint8 each; what cannot be read is left out."""
+    shared = dataset._shared
+    if shared.source is None:
+        shared.source = shared.open()
+    for row in sample_rows(np.arange(len(dataset)), count, seed):
+        try:
+            yield open_image(shared.source.read(shared.prefix + str(dataset.table["file"].iloc[row])))
+        except ImageError:
+            continue
 
 
 def sample_rows(rows: NDArray[np.int64], count: int, seed: int) -> list[int]:

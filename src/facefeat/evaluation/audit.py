@@ -200,9 +200,22 @@ def run_audit(
         "seed": seed,
         "fingerprint": dataset.fingerprint,
         "calibration": classifier.calibration.to_dict(),
+        "part_of_training": "",
         **(about or {}),
     }
     return Audit(about=details, mistakes=mistakes, map=face_map, **found)
+
+
+def part_of_training(training: Mapping[str, Any] | None, dataset: FaceDataset) -> str:
+    """Which faces of its training a model is measured on: "train", "validation" or "" for others, or where unknown.
+
+    training: the log of the model's training (`Metadata.training`); a data set is known by its fingerprint.
+    """
+    data = (training or {}).get("data") or {}
+    found = [
+        part for part in ("train", "validation") if (data.get(part) or {}).get("fingerprint") == dataset.fingerprint
+    ]
+    return found[0] if found else ""
 
 
 def measure(

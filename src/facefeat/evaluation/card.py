@@ -29,10 +29,22 @@ calibration error, how far the stated probabilities are from how often they are 
 was chosen by."""
 
 
-def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, command: str) -> str:
-    """Markdown: what the model is, its data and licence, how to repeat it, what it scores per group, its limits."""
+def model_card(
+    model: FaceFeatureModel, report: Report, log: TrainingLog, command: str, split: str = "val", *, unseen: bool = False
+) -> str:
+    """Markdown: what the model is, its data and licence, how to repeat it, what it scores per group, its limits.
+
+    split: of the data that the report is on. unseen: whether these faces had no part in the training.
+    """
     data, versions = log.data, log.versions
     best = log.epochs[log.best_epoch]
+    measured = (
+        f"The figures below were measured on {report.faces:,} other faces, those of its split `{split}`."
+        if unseen
+        else "On these the figures below were measured, too: they are a little better than on unseen data."
+    )
+    start = log.origin.get("start")
+    started = ["", f"The weights of its backbone began as those of the preset `{start}`."] if start else []
     lines = [
         f"# {model.name}",
         "",
@@ -42,10 +54,10 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
         "## Data and licence",
         "",
         f"Trained on {data['train']['faces']:,} faces of {data['name']}; the epoch and the calibration were chosen on "
-        f"the {data['validation']['faces']:,} faces of its validation split, on which the figures below were measured, "
-        "too: they are a little better than on unseen data.",
+        f"the {data['validation']['faces']:,} faces of its validation split. {measured}",
+        *started,
         "",
-        f"**Licence of the weights: {data['licence'] or 'that of the data set'}.** The code of facefeat is "
+        f"**Licence of the weights: {log.licence or 'that of the data set'}.** The code of facefeat is "
         "Apache-2.0; that does not extend to these weights.",
         "",
         "## How it was made",
@@ -58,14 +70,16 @@ def model_card(model: FaceFeatureModel, report: Report, log: TrainingLog, comman
         "",
         "## Figures",
         "",
-        "Measured with `facefeat evaluate --data DATA --split val`; intervals are 95 %, by bootstrap over the faces.",
+        f"Measured with `facefeat evaluate --data DATA --split {split}`; intervals are 95 %, by bootstrap over the "
+        "faces; the last column is what always saying the most frequent class would score.",
         "",
-        "| metric | value | interval |",
-        "|---|---|---|",
+        "| metric | value | interval | most frequent class |",
+        "|---|---|---|---|",
     ]
     for name, value in report.metrics.items():
         low, high = report.intervals.get(name, (value, value))
-        lines.append(f"| {name.replace('_', ' ')} | {value:.4f} | {low:.4f} to {high:.4f} |")
+        baseline = f"{report.baselines[name]:.4f}" if name in report.baselines else ""
+        lines.append(f"| {name.replace('_', ' ')} | {value:.4f} | {low:.4f} to {high:.4f} | {baseline} |")
     lines += ["", _METRICS, "", "### Per group", ""]
     columns = [c for c in report.by_group.columns if c.endswith(("_accuracy", "_mae")) and "balanced" not in c]
     lines.append("| attribute | group | faces | " + " | ".join(c.replace("_", " ") for c in columns) + " |")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError
+from facefeat.schema import BUILTIN_SCHEMAS
 from facefeat.utils.files import read_json
 
 if TYPE_CHECKING:
@@ -16,26 +17,25 @@ if TYPE_CHECKING:
 ORIGINAL: Mapping[str, float] = {"age_accuracy": 0.44, "race_accuracy": 0.54, "gender_accuracy": 0.85}
 """What the original student project published: VGG-Face on FairFace (9 ages, 7 races), on its own test split."""
 
-ROWS = (
-    ("gender_accuracy", "gender accuracy"),
-    ("race_accuracy", "race accuracy"),
-    ("race_balanced_accuracy", "race balanced accuracy"),
-    ("age_accuracy", "age class accuracy"),
-    ("age_one_off_accuracy", "age class one off"),
-    ("age_mae", "age error, years"),
-    ("gender_ece", "gender calibration error"),
-    ("race_ece", "race calibration error"),
-    ("age_ece", "age calibration error"),
-)
+WORDS: Mapping[str, str] = {
+    "ece": "calibration error",
+    "mae": "mean error",
+    "one_off_accuracy": "at most one class off",
+}
+"""The end of a metric's name -> how a row is called; others are called as they are."""
+UNSHOWN = "score"
+"""Which chose the epoch, and compares no runs of different attributes."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
     """A finished run.
 
-    metrics: as in its report. schema: of its labels. parameters: weights in all. epochs: run, and minutes they took.
+    folder: of the run. name: of its recipe. metrics: as in its report, on so many `faces`. schema: of its labels.
+    parameters: weights in all. epochs: run, and minutes they took.
     """
 
+    folder: Path
     name: str
     schema: str
     metrics: Mapping[str, float]
@@ -43,6 +43,7 @@ class RunSummary:
     epochs: int
     minutes: float
     seed: int
+    faces: int
 
     @classmethod
     def read(cls, folder: str | Path) -> RunSummary:
@@ -54,13 +55,15 @@ class RunSummary:
         try:
             recipe = training["recipe"]
             return cls(
+                folder=folder,
                 name=str(recipe["name"]),
-                schema=str(recipe["schema"]),
+                schema=str((config.get("schema") or {}).get("name") or recipe["schema"]),
                 metrics={str(k): float(v) for k, v in report["metrics"].items()},
                 parameters=int(config["parameters"]),
                 epochs=len(training["epochs"]),
                 minutes=sum(float(e["seconds"]) for e in training["epochs"]) / 60,
                 seed=int(recipe["seed"]),
+                faces=int(report.get("faces", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise InputError(f"{str(folder)!r}: its report.json or training.json is not facefeat's: {e!r}.") from None
@@ -80,22 +83,37 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def compare(runs: Sequence[RunSummary]) -> pd.DataFrame:
-    """One row per metric, one column per run, and the original's published figures as the last; None where unknown.
+    """One row per metric that a run has, one column per run, headed by its folder; None where unknown.
 
-    Runs of the same name get their seed, then a number, added.
+    Where the runs are of FairFace or UTKFace, the original's published figures are the last column.
     """
     import pandas as pd
 
+    keys = [k for k in dict.fromkeys(k for run in runs for k in run.metrics) if k != UNSHOWN]
     columns: dict[str, list[Any]] = {}
     for run in runs:
-        name = run.name
-        if sum(r.name == run.name for r in runs) > 1:
-            name = f"{run.name} (seed {run.seed})"
-        number = 2
-        while name in columns:
-            name, number = f"{run.name} (seed {run.seed}) #{number}", number + 1
-        about = [run.schema, f"{run.parameters:,}", str(run.epochs), f"{run.minutes:.0f}"]
-        columns[name] = [run.metrics.get(key) for key, _ in ROWS] + about
-    columns["original"] = [ORIGINAL.get(key) for key, _ in ROWS] + ["fairface", None, None, None]
-    index = [label for _, label in ROWS] + ["schema", "parameters", "epochs", "minutes"]
+        about = [run.name, run.schema, f"{run.faces:,}" if run.faces else None, f"{run.parameters:,}"]
+        columns[_head(run, runs)] = [
+            *(run.metrics.get(key) for key in keys), *about, str(run.epochs), f"{run.minutes:.1f}", str(run.seed)
+        ]  # fmt: skip
+    if any(run.schema in BUILTIN_SCHEMAS for run in runs):
+        columns["original"] = [*(ORIGINAL.get(key) for key in keys), "", "fairface", *[None] * 5]
+    index = [*map(_label, keys), "recipe", "schema", "faces measured", "parameters", "epochs", "minutes", "seed"]
     return pd.DataFrame(columns, index=pd.Index(index, name="metric"), dtype=object)
+
+
+def _label(key: str) -> str:
+    for ending, words in WORDS.items():
+        if key.endswith(f"_{ending}"):
+            return f"{key.removesuffix(f'_{ending}')} {words}".replace("_", " ")
+    return key.replace("_", " ")
+
+
+def _head(run: RunSummary, runs: Sequence[RunSummary]) -> str:
+    """The shortest end of its folder's path that no other run has."""
+    parts = run.folder.resolve().parts
+    others = [r.folder.resolve().parts for r in runs if r is not run]
+    for n in range(1, len(parts) + 1):
+        if all(o[-n:] != parts[-n:] for o in others):
+            return "/".join(parts[-n:])
+    return f"{run.folder} #{sum(r.folder == run.folder for r in runs[: [r is run for r in runs].index(True)]) + 1}"

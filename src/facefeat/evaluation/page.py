@@ -115,6 +115,11 @@ def _headlines(audit: Audit) -> list[dict[str, Any]]:
         if key in audit.report.metrics:
             low, high = audit.report.intervals.get(key, (np.nan, np.nan))
             value, what = audit.report.metrics[key], f"{name.replace('_', ' ')}: {title}"
+            if key in audit.report.baselines:
+                meaning += f"; always the most frequent class: {audit.report.baselines[key]:.3f}"
+            if key.endswith("_ece") and name in audit.calibration_errors:
+                chance = audit.calibration_errors[name]["ece_of_a_perfect_model"]
+                meaning += f"; a perfect model has {chance:.3f} on so many faces, by chance"
             n = labelled(audit, name)
             out.append({"name": what, "meaning": meaning, "value": value, "low": low, "high": high, "faces": n})
     return out

@@ -33,6 +33,7 @@ class Report:
 
     metrics: name -> value. intervals: name -> (low, high), 95 % by bootstrap over the faces.
     by_group: one row per group (class, or range of a number) of every attribute: faces, and the metrics within it.
+    baselines: accuracy -> what always saying the most frequent class would score.
     """
 
     dataset: str
@@ -40,6 +41,7 @@ class Report:
     metrics: dict[str, float]
     by_group: pd.DataFrame
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    baselines: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -48,6 +50,7 @@ class Report:
             "faces": self.faces,
             "metrics": self.metrics,
             "intervals": {k: list(v) for k, v in self.intervals.items()},
+            "baselines": self.baselines,
             "by_group": json.loads(self.by_group.to_json(orient="records")),
         }
 
@@ -113,9 +116,29 @@ def report_on(
     blocks = [weighted_scores(schema, batch, targets, w) for w in resamples(n, bootstrap, seed)]
     intervals = {}
     for key in metrics if blocks else ():
-        low, high = interval(np.concatenate([b[key] for b in blocks])[:, None])
+        draws = np.concatenate([b[key] for b in blocks])
+        if key.endswith("_ece"):
+            draws = centred(draws, metrics[key])
+        low, high = interval(draws[:, None])
         intervals[key] = (float(low[0]), float(high[0]))
-    return Report(name, n, metrics, pd.DataFrame(rows), intervals)
+    exclusive = {f"{a}_accuracy": m for a, m in members.items() if schema[a].exclusive}
+    baselines = {key: majority(m) for key, m in exclusive.items() if key in metrics}
+    return Report(name, n, metrics, pd.DataFrame(rows), intervals, baselines)
+
+
+def centred(draws: np.ndarray, value: float) -> np.ndarray:
+    """Bootstrap draws of a calibration error around its value, none below 0.
+
+    The error is a mean of distances, so that resampling adds noise to it that never cancels: uncorrected, its interval
+    lies above it (Efron, "Nonparametric standard errors and confidence intervals", 1981, corrects a bias so).
+    """
+    return np.maximum(draws - (np.nanmedian(draws) - value), 0)
+
+
+def majority(members: np.ndarray) -> float:
+    """The accuracy of always saying the most frequent class. members: (N, G) bool, exclusive; NaN without a label."""
+    counts = members.sum(axis=0)
+    return float(counts.max() / counts.sum()) if counts.sum() else float("nan")
 
 
 def require_labels(name: str, schema: Schema, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

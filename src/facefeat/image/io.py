@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -30,11 +31,12 @@ MAX_PICTURE_BYTES = 256 * 1024**2
 MAX_PIXELS = 178_956_970
 """Pictures of more pixels are refused before they are decoded; also where Pillow refuses, unless set otherwise."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO")
+# HEIF is read where the extra `heic` is installed.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO", "HEIF")
 """Pillow's names of the formats that are tried. A closed list: some of its readers start other programs (EPS)."""
 
 PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .pnm .mpo".split()
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm .pnm .mpo .heic .heif".split()
 )
 """What counts as a picture when a folder is searched. A file named by itself is tried whatever its name."""
 
@@ -202,6 +204,10 @@ def _formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
+    with contextlib.suppress(ImportError):  # the extra `heic`; without it a HEIC picture says which line to type
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
     return tuple(f for f in FORMATS if f in Image.OPEN)
 
 
@@ -318,7 +324,8 @@ def _looks_like(file: Any) -> str:
         return ""
     if head[4:8] == b"ftyp":
         still = head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-        return ": it looks like HEIC; save it as JPEG" if still else ": it looks like a video; give single frames"
+        heic = ': it is HEIC, as iPhones write it. Next: pip install "facefeat[heic]", or save it as JPEG'
+        return heic if still else ": it looks like a video; give single frames"
     if head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):
         return ": it looks like a video; give single frames"
     if head[:4] == b"%PDF":

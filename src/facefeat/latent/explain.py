@@ -75,10 +75,21 @@ class Explanation:
         return out
 
     def save(self, output: str | Path, *, size: int = 256) -> Path:
-        """Write what `draw` draws; see `image.video.write_frames`: .png or .jpg for a picture. Raises InputError."""
-        from facefeat.image.video import write_frames
+        """Write what `draw` draws, each with what it shows and what the colours mean.
 
-        return write_frames(self.draw(size), output)
+        See `image.video.write_frames`: .png or .jpg for a picture. Raises InputError.
+        """
+        from facefeat.image.video import with_text_below, write_frames
+
+        return write_frames(with_text_below(self.draw(size), [self.caption(i) for i in range(len(self.crops))]), output)
+
+    def caption(self, row: int) -> str:
+        """What the map of one crop is of, and its legend, in lines of 20 letters."""
+        import textwrap
+
+        what = textwrap.wrap(f"{self.attribute.replace('_', ' ')}: {self.labels[row]}", 20)
+        legend = ["orange: looked here"] if self.method == "attention" else ["orange: for it", "blue: against it"]
+        return "\n".join([*what, *legend])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; crops are left out."""

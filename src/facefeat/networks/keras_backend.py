@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facefeat.errors import MissingExtraError
+from facefeat.utils.stderr import native_stderr_held
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -28,12 +30,16 @@ def backend_in_use() -> str:
 
 
 def require_keras(what: str) -> None:
-    """Raises MissingExtraError, with the line to type, where the backend of Keras is not installed.
+    """Import Keras and its backend, without the start-up log of TensorFlow in a terminal or a notebook's cell.
 
-    what: needs it; the sentence begins with it, such as "training".
+    what: needs it; the sentence begins with it, such as "training". Raises MissingExtraError, with the line to type,
+    where the backend is not installed.
     """
     backend = backend_in_use()
-    if "keras" in sys.modules or backend not in BACKENDS or find_spec(backend) is not None:
+    if "keras" in sys.modules:
+        return
+    if backend not in BACKENDS or find_spec(backend) is not None:
+        _import_quietly()
         return
     others = [b for b in BACKENDS if find_spec(b) is not None]
     instead = f". Or, with what is installed: KERAS_BACKEND={others[0]}" if others else ""
@@ -41,6 +47,18 @@ def require_keras(what: str) -> None:
         f"{what} needs a Keras backend, and {backend} is not installed. "
         f"Next: pip install 'facefeat[{backend}]'{instead}"
     )
+
+
+def _import_quietly() -> None:
+    """What native code logs meanwhile is shown only where the import fails.
+
+    TensorFlow logs a few lines as it is imported, before it has read TF_CPP_MIN_LOG_LEVEL; it writes them to file
+    descriptor 2, past `sys.stderr`.
+    """
+    with native_stderr_held():
+        import keras  # noqa: F401
+    # Of its own logger the warnings are for who writes a training loop: that a second model was compiled, say.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def has_accelerator() -> bool:

@@ -122,6 +122,10 @@ class BaseRecipe:
         if str(value) not in shipped and path.suffix != ".toml":
             raise RecipeError(f"no such recipe. {did_you_mean(str(value), shipped)} Or the path of a .toml file.")
         text, table = read_toml(path, "recipe")
+        if isinstance(schema := table.get("schema"), str) and schema.endswith(".toml"):
+            # A file next to the recipe, so that both can be moved; else as it was typed, from the working folder.
+            beside = path.parent / schema
+            table = {**table, "schema": str(beside) if beside.is_file() else schema}
         return cls.from_dict({"name": path.stem, **table}, str(path), text)
 
     @classmethod

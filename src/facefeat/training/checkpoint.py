@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from facefeat.errors import TrainingError
 from facefeat.utils.atomic import atomic_file
 from facefeat.utils.files import parse_json
 
+_ABSENT = "(nothing)"
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 
 
@@ -22,13 +23,14 @@ CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 class Checkpoints:
     """The checkpoints of a run, in a folder or, without one, in memory.
 
-    key: a hash of what the run depends on; a checkpoint with another one is refused. writes: whether this process is
-    the one of a run that writes them; the others read.
+    key: a hash of what the run depends on, `about`; a checkpoint with another one is refused. writes: whether this
+    process is the one of a run that writes them; the others read.
     """
 
     folder: Path | None
     key: str
     writes: bool = True
+    about: Mapping[str, Any] = field(default_factory=dict)
     best: Sequence[np.ndarray] = ()
 
     def save(self, variables: Sequence[Any], passing: Sequence[Any], state: dict[str, Any], best: bool) -> None:
@@ -44,7 +46,7 @@ class Checkpoints:
         arrays = _named("w", weights)
         if best:
             self._write(BEST, arrays)
-        text = json.dumps({**state, "key": self.key})
+        text = json.dumps({**state, "key": self.key, "about": self.about})
         self._write(CHECKPOINT, arrays | _named("o", passing) | {"state": np.asarray(text)})
 
     def _write(self, name: str, arrays: dict[str, Any]) -> None:
@@ -67,8 +69,11 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
             raise TrainingError(f"{str(path)!r} is no checkpoint ({e}). Give another --output.") from None
         if state["key"] != self.key:
+            found = differences(state.get("about") or {}, self.about)
+            what = f": {'; '.join(found)}" if found else ""
             raise TrainingError(
-                f"{str(path)!r} belongs to another recipe or data set. Give another --output, or omit --resume."
+                f"{str(path)!r} belongs to another recipe or data set{what}. Next: the recipe and data that it was "
+                "begun with; or --overwrite in place of --resume to begin anew; or another --output."
             )
         return state
 
@@ -88,6 +93,27 @@ class Checkpoints:
                 self.best = [arrays[f"w{i:04d}"] for i in range(len(variables))]
         for variable, weight in zip(variables, self.best, strict=True):
             variable.assign(weight)
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], most: int = 5) -> list[str]:
+    """What differs between two nested tables: "train.epochs 20 there, 30 here"; `most` at most, then how many more."""
+    a, b = _flat(there), _flat(here)
+    keys = [k for k in dict.fromkeys([*a, *b]) if a.get(k, _ABSENT) != b.get(k, _ABSENT)] if a and b else []
+    found = [f"{k} {_short(a.get(k, _ABSENT))} there, {_short(b.get(k, _ABSENT))} here" for k in keys[:most]]
+    return found + ([f"and {len(keys) - most} more"] if len(keys) > most else [])
+
+
+def _flat(table: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(table, Mapping):
+        return {k: v for name, inner in table.items() for k, v in _flat(inner, f"{path}.{name}".lstrip(".")).items()}
+    if isinstance(table, list | tuple):
+        return {k: v for i, inner in enumerate(table, 1) for k, v in _flat(inner, f"{path}.{i}").items()}
+    return {path: table}
+
+
+def _short(value: Any) -> str:
+    text = value if value == _ABSENT else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:16]}...{text[-8:]}"
 
 
 def _named(letter: str, arrays: Sequence[Any]) -> dict[str, Any]:

@@ -6,27 +6,33 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from facefeat.networks.classifier import Classifier
+    from facefeat.schema import Schema
     from facefeat.training.base_recipe import Phase
     from facefeat.training.recipe import Loss, Recipe
 
 
-def build_classifier(recipe: Recipe) -> Classifier:
+def build_classifier(recipe: Recipe, schema: str | Path | Schema | None = None) -> Classifier:
     """The untrained classifier that a recipe describes; its initial weights follow from the recipe's seed.
 
+    schema: for a recipe that leaves it to the data.
     Raises RecipeError, UnknownComponentError, MissingExtraError, SchemaError, InputError.
     """
+    from facefeat.networks.keras_backend import require_keras
+
+    require_keras("training")
     from keras.utils import set_random_seed
 
     from facefeat.image.align import ALIGNMENTS
     from facefeat.networks.classifier import Classifier
-    from facefeat.schema import get_schema
     from facefeat.training.augmentation import augmentation_layers
 
     augmentation_layers(recipe.augment, 0)  # the mistakes in their settings
     set_random_seed(recipe.seed)
     return Classifier.build(
-        schema=get_schema(recipe.schema),
+        schema=recipe.schema_of(schema),
         image_size=recipe.image_size,
         alignment=ALIGNMENTS[recipe.alignment],
         backbone=recipe.backbone.name,

@@ -15,6 +15,7 @@ from facefeat.training.distillation import NAME, all_targets, fingerprint
 from facefeat.training.freezing import check_phases, freeze, frozen_features
 from facefeat.training.log import describe
 from facefeat.training.loop import DEFAULTS, RunOptions, Stage, phase_state, run
+from facefeat.training.origin import origin_of, published
 from facefeat.training.precision import in_precision, policy_of
 from facefeat.training.processes import ALONE, Processes
 from facefeat.training.recipe import load_recipe
@@ -92,6 +93,10 @@ class ClassifierTask:
     def data(self) -> dict[str, Any]:
         found = describe(self.train_set, self.validation_set)
         return found | ({NAME: fingerprint(self.recipe.distillation)} if self.distilled else {})
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        return origin_of(self.recipe.start, [published(self.recipe.backbone), self.train_set.licence])
 
     @property
     def steps(self) -> int:

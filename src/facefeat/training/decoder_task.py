@@ -18,6 +18,7 @@ from facefeat.training.decoder_score import score
 from facefeat.training.freezing import freeze
 from facefeat.training.log import describe
 from facefeat.training.loop import DEFAULTS, RunOptions, Stage, phase_state, run
+from facefeat.training.origin import origin_of
 from facefeat.training.precision import in_precision, policy_of
 from facefeat.training.processes import ALONE
 
@@ -112,6 +113,10 @@ class DecoderTask:
     def data(self) -> dict[str, Any]:
         found = {**describe(self.train_set, self.validation_set), "classifier": _fingerprint(self.classifier)}
         return found if self.second is None else {**found, "reader": _fingerprint(self.second)}
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        return origin_of(self.recipe.start, [self.train_set.licence])
 
     @property
     def steps(self) -> int:

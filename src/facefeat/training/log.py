@@ -30,11 +30,15 @@ class TrainingReporter(Protocol):
 
 @dataclass
 class TrainingLog:
-    """What a run left behind: a row per epoch, which of them was the best, and what the run depended on."""
+    """What a run left behind: a row per epoch, which of them was the best, and what the run depended on.
+
+    origin: the preset that it started from, and the licence that its weights have of that and of the data.
+    """
 
     recipe: dict[str, Any]
     data: dict[str, Any]
     versions: dict[str, str]
+    origin: dict[str, Any] = field(default_factory=dict)
     best_epoch: int = -1
     epochs: list[dict[str, Any]] = field(default_factory=list)
 
@@ -45,6 +49,11 @@ class TrainingLog:
     def key(self) -> str:
         """A hash of what the run depends on, for its checkpoints."""
         return hashlib.sha256(json.dumps([self.recipe, self.data], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def licence(self) -> str:
+        """What the weights may be used for: what the data and the start allow."""
+        return str(self.origin.get("licence") or self.data["licence"])
 
     def scores(self, phase: int) -> list[float]:
         """The validation scores of a phase's epochs so far."""

@@ -72,6 +72,11 @@ class Task(Protocol):
         ...
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """The preset that it starts from, and the licence that its weights inherit: `training.origin`."""
+        ...
+
+    @property
     def steps(self) -> int:
         """Batches in an epoch."""
         ...
@@ -122,11 +127,13 @@ def run(task: Task, options: RunOptions) -> TrainingLog:
     TrainingError where the checkpoint belongs to another recipe or data set, or cannot be written.
     """
     precision = policy_of(task.recipe.train.mixed_precision)
-    log = TrainingLog(task.recipe.to_dict(), task.data, versions(precision))
-    saved = Checkpoints(options.folder, log.key(), options.processes.leads)
+    log = TrainingLog(task.recipe.to_dict(), task.data, versions(precision), task.origin)
+    about = {**log.recipe, "data": log.data}
+    saved = Checkpoints(options.folder, log.key(), options.processes.leads, about)
     state = saved.read() if options.resume else None
     if state:
         log.epochs, log.best_epoch = state["epochs"], state["best_epoch"]
+        log.origin = state.get("origin", log.origin)
     options.processes.check_start(len(log.epochs))
     with options.processes.together():
         task.build()
@@ -180,7 +187,7 @@ class _Loop:
             seconds = round(time.perf_counter() - started, 1)
             record = {"epoch": epoch, "phase": number, "loss": round(loss, 6), "seconds": seconds, **scores}
             best = self.log.add(record)
-            kept = {"best_epoch": self.log.best_epoch, "epochs": self.log.epochs}
+            kept = {"best_epoch": self.log.best_epoch, "epochs": self.log.epochs, "origin": self.log.origin}
             self.saved.save(self.task.variables, stage.state, kept, best)
             if self.options.reporter:
                 self.options.reporter.epoch(record)

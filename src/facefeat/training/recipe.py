@@ -6,12 +6,12 @@ The tables of a recipe are the dataclasses below and those of `base_recipe`; the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from facefeat.errors import FacefeatError, InputError, SchemaError, did_you_mean
+from facefeat.errors import FacefeatError, InputError, RecipeError, SchemaError, did_you_mean
 from facefeat.image.align import ALIGNMENTS
 from facefeat.plugins.registry import get_registry
 from facefeat.training.base_recipe import (
@@ -26,12 +26,14 @@ from facefeat.training.base_recipe import (
 from facefeat.training.reading import Matches, OneOf, Problem, Range, impossible
 
 if TYPE_CHECKING:
-    from facefeat.schema import Attribute
+    from facefeat.schema import Attribute, Schema
 
 Loss = Callable[[Any, Any], Any]
 """(targets (B, T), outputs (B, M)) -> (B,) float32."""
 BALANCES = ("none", "inverse", "effective")
 WEIGHTINGS = ("fixed", "uncertainty")
+FROM_DATA = "data"
+"""As a recipe's schema: that of the data set which it is run on."""
 Fraction = Annotated[float, Range(0, 1, below=True)]
 Quality = Annotated[int, Range(1, 100)]
 
@@ -197,8 +199,10 @@ class Distillation:
 class Recipe(BaseRecipe):
     """Everything that the training of a classifier depends on.
 
-    alignment: the geometry of the crops (`facefeat.image.align.ALIGNMENTS`). image_size: side of a crop in pixels.
-    start: name or folder of a preset whose backbone weights the run starts from; empty for the backbone's own.
+    schema: name or .toml file, or "data" for that of the data set. alignment: the geometry of the crops
+    (`facefeat.image.align.ALIGNMENTS`). image_size: side of a crop in pixels.
+    start: name or folder of a preset whose backbone weights the run starts from, "default" for the bundled one; empty
+    for the backbone's own. A file with a start and no [backbone] has the start's, with its alignment and image_size.
     loss: attribute -> AttributeLoss; attributes left out use the default of their kind.
     """
 
@@ -214,15 +218,68 @@ class Recipe(BaseRecipe):
 
     folder = RECIPES
 
-    def problems(self) -> Iterator[Problem]:
-        """Losses that do not fit the schema."""
+    def completed(self, given: Collection[str]) -> Recipe:
+        """With the start's backbone and geometry, where a file leaves them out."""
+        from facefeat.presets.store import DEFAULT_PRESET
+
+        named = dataclasses.replace(self, start=DEFAULT_PRESET) if self.start == "default" else self
+        return named if "backbone" in given or not self.start else named.following()
+
+    def following(self) -> Recipe:
+        """With the backbone and the geometry of the preset that it starts from. Raises PresetError, RecipeError."""
+        from facefeat.training.origin import Start
+
+        found = Start.read(self.start)
+        return dataclasses.replace(
+            self, backbone=found.backbone, image_size=found.image_size, alignment=found.alignment
+        )
+
+    def replace(self, **changes: Any) -> Recipe:
+        """As `BaseRecipe.replace`; a recipe that has its start's backbone has that of another start, too."""
+        start = changes.get("start")
+        follows = start and self.start and "backbone" not in changes and self.following() == self
+        made = super().replace(**changes)
+        return made.following() if follows else made
+
+    @property
+    def data_schema(self) -> str | None:
+        """What `load_dataset` is to read labels by; None for what the data set has."""
+        return None if self.schema == FROM_DATA else self.schema
+
+    def schema_of(self, data: str | Path | Schema | None = None) -> Schema:
+        """The schema of a run. data: that of the data set, for a recipe that takes it from there.
+
+        Raises RecipeError where that is needed and missing, or a loss does not fit it; SchemaError.
+        """
         from facefeat.schema import get_schema
 
+        if self.schema != FROM_DATA:
+            return get_schema(self.schema)
+        if data is None:
+            raise RecipeError(
+                f"recipe {self.name!r} takes its schema from the data set. Next: "
+                f"FaceFeatureModel.from_recipe(recipe, schema=dataset.schema)"
+            )
+        schema = get_schema(data)
+        for keys, message in self._loss_problems(schema):
+            raise RecipeError(f"recipe {self.name!r}: {'.'.join(keys)}: {message}")
+        return schema
+
+    def problems(self) -> Iterator[Problem]:
+        """Losses that do not fit the schema, where it is known."""
+        from facefeat.schema import get_schema
+
+        if self.schema == FROM_DATA:
+            return
         try:
-            attributes = get_schema(self.schema).attributes
+            schema = get_schema(self.schema)
         except SchemaError as e:
             yield ("schema",), str(e)
             return
+        yield from self._loss_problems(schema)
+
+    def _loss_problems(self, schema: Schema) -> Iterator[Problem]:
+        attributes = schema.attributes
         for name, loss in self.loss.items():
             if name not in attributes:
                 yield ("loss", name), f"no such attribute. {did_you_mean(name, attributes)}"

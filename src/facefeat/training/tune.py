@@ -171,7 +171,9 @@ def tune(
         point = apply(recipe, draw(chosen, trial))
         watch = _Pruner(trial, reporter)
         try:
-            log = train(build_classifier(point), train_set, validation_set, point, RunOptions(reporter=watch))
+            log = train(
+                build_classifier(point, train_set.schema), train_set, validation_set, point, RunOptions(reporter=watch)
+            )
         except NotFiniteError as e:
             # A learning rate that is too high is an answer, not a failure of the search.
             trial.set_user_attr("error", str(e))

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facefeat.errors import DownloadError, InputError
+from facefeat.errors import DownloadError, FacefeatError, InputError
 from facefeat.utils.files import read_json
 
 Progress = Callable[[int, int | None], None]
@@ -308,6 +308,20 @@ def _lock(job: _Job) -> Iterator[None]:
         lock.release()
         if job.target.exists():  # another process that waits for the lock finds the target; until then it must stay
             path.unlink(missing_ok=True)
+
+
+def read_bytes(url: str, most: int, timeout: float, error: type[FacefeatError]) -> bytes:
+    """The body at an http(s) address, up to one byte more than `most`; for one small file that the user named.
+
+    Raises `error`, in one sentence, where it cannot be had in `timeout` seconds a step.
+    """
+    (address,) = _addresses(url)
+    try:
+        with _open(address, {"User-Agent": "facefeat"}, timeout) as response:
+            body: bytes = response.read(most + 1)
+    except (_Refused, _Interrupted, OSError, ValueError, http.client.HTTPException) as e:
+        raise error(f"cannot read {url!r}: {_why(e)}.") from None
+    return body
 
 
 @contextlib.contextmanager

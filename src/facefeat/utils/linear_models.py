@@ -25,30 +25,37 @@ class Plane:
         return np.asarray(z @ self.weights + self.offset)
 
 
-def scale_of(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, spread) of each coordinate, (D,) each; a coordinate that does not vary has spread 1."""
-    spread = z.std(axis=0)
+def scale_of(z: np.ndarray, each: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, spread) of each coordinate, (D,) each; a coordinate that does not vary has spread 1.
+
+    each: False for one spread for all, the root mean square of theirs: then what hardly varies counts for little.
+    """
+    spread = z.std(axis=0) if each else np.full(z.shape[1], np.sqrt(z.var(axis=0).mean()))
     return z.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)
 
 
-def fit_value(z: np.ndarray, y: np.ndarray) -> Plane:
-    """Ridge regression of numbers y (N,) on latents (N, D); its strength by leave-one-out (Hoerl and Kennard 1970)."""
+def fit_value(z: np.ndarray, y: np.ndarray, each: bool = True) -> Plane:
+    """Ridge regression of numbers y (N,) on latents (N, D); its strength by leave-one-out (Hoerl and Kennard 1970).
+
+    each: as of `scale_of`.
+    """
     from sklearn.linear_model import RidgeCV
 
-    mean, spread = scale_of(z)
+    mean, spread = scale_of(z, each)
     fitted = RidgeCV(np.logspace(-1, 5, 13)).fit((z - mean) / spread, y)
     weights = np.asarray(fitted.coef_, "float64") / spread
     return Plane(weights, float(fitted.intercept_) - float(mean @ weights))
 
 
-def fit_classes(z: np.ndarray, index: np.ndarray, classes: int) -> list[Plane]:
+def fit_classes(z: np.ndarray, index: np.ndarray, classes: int, each: bool = True) -> list[Plane]:
     """Logistic regression of K classes on latents (N, D): K planes of log-odds, whose softmax is the probability.
 
     Of two classes, the first has the plane 0. A class that no row has is never read: its plane lies at -infinity.
+    each: as of `scale_of`.
     """
     from sklearn.linear_model import LogisticRegression
 
-    mean, spread = scale_of(z)
+    mean, spread = scale_of(z, each)
     present = np.unique(index)
     planes = [Plane(np.zeros(z.shape[1]), -np.inf)] * classes
     if len(present) == 1:

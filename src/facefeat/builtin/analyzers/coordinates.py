@@ -6,7 +6,7 @@ where the model has a decoder, what a face looks like when the coordinate alone 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ class Coordinates:
         figures = {"coordinates-attributes": _strengths(frame, read, best)} if read else {}
         if faces is not None:
             figures["coordinates-faces"] = self._faces(order, frame, faces, best)
-        strip = None if model is None else traversal(z, best, model)
+        strip = None if model is None else traversal(z, self.show, model)
         if strip is not None:
             figures["coordinates-traversal"] = strip
         return Analysis("coordinates", frame, figures)
@@ -115,22 +115,41 @@ def _known_only(label: Labelling) -> Labelling:
     return Labelling(label.name, label.classes, label.index[known], label.ordered, label.values[known], label.unit)
 
 
-def traversal(z: np.ndarray, best: np.ndarray, model: FaceFeatureModel | None) -> Any:
-    """A figure of the mean latent decoded with one coordinate moved, for each of `best`; None without a decoder."""
+def traversal(z: np.ndarray, show: int, model: FaceFeatureModel | None) -> Any:
+    """A figure of the mean latent decoded with one coordinate moved, None without a decoder.
+
+    The `show` coordinates that change the picture most are shown, the largest change first.
+    """
     decode = getattr(model, "decode", None)
     if decode is None:
         return None
     mean, spread = z.mean(axis=0), z.std(axis=0)
     rows = []
     try:
-        for i in best:
+        changes = _changes(z, decode)
+        for i in np.argsort(-changes, kind="stable")[:show]:
             moved = np.repeat(mean[None], len(STEPS), axis=0)
             moved[:, i] += np.asarray(STEPS) * spread[i]
-            rows.append((f"coordinate {i}", np.asarray(decode(moved.astype("float32")))))
+            rows.append((f"coordinate {i}\n{changes[i]:.1f} levels", np.asarray(decode(moved.astype("float32")))))
     except FacefeatError:
         return None  # a preset without a decoder, or one that reads more than the latent
     columns = [f"{s:+.0f} sd" if s else "mean" for s in STEPS]
-    return face_grid("The mean face, with one coordinate moved", rows, columns)
+    title = "The mean face with one coordinate moved: those that change most, by the mean change of a pixel (0 to 255)"
+    return face_grid(title, rows, columns)
+
+
+def _changes(z: np.ndarray, decode: Callable[[Any], Any]) -> np.ndarray:
+    """(D,) how far a pixel of the mean face changes on average between the ends of STEPS of each coordinate."""
+    mean, spread = z.mean(axis=0), z.std(axis=0)
+    found = []
+    for start in range(0, z.shape[1], 64):
+        at = np.arange(start, min(start + 64, z.shape[1]))
+        moved = np.repeat(mean[None], 2 * len(at), axis=0)
+        moved[np.arange(len(at)), at] += STEPS[0] * spread[at]
+        moved[len(at) + np.arange(len(at)), at] += STEPS[-1] * spread[at]
+        drawn = np.asarray(decode(moved.astype("float32"))).astype("int16")
+        found.append(np.abs(drawn[: len(at)] - drawn[len(at) :]).mean(axis=(1, 2, 3)))
+    return np.concatenate(found)
 
 
 def _said(frame: pd.DataFrame, i: int) -> str:

@@ -1,10 +1,12 @@
 """The analyzer `directions`: the direction in the latent space that makes a face older, or more of a class.
 
 For study: fitted anew on the data set that is given. Edits take theirs from the preset (`presets.latent_directions`).
+Only attribute features are fitted: the detail code after them has coordinates of hardly any spread, in which a
+regression finds chance, and moving along them changes nothing that the head reads.
 
-
-An ordered attribute's direction is the gradient of a ridge regression, that of a class the normal of a logistic
-regression's boundary, as in InterFaceGAN (Shen et al., CVPR 2020), from which the orthogonal variant is, too.
+An ordered attribute is read by a ridge regression, a class by a logistic one, as in InterFaceGAN (Shen et al., CVPR
+2020), from which the orthogonal variant is. The direction is how faces vary with what is read, the pattern of such a
+filter (Haufe et al., "On the interpretation of weight vectors of linear models", NeuroImage 2014), not its normal.
 """
 
 from __future__ import annotations
@@ -22,14 +24,20 @@ from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
     from facefeat.builtin.analyzers.common import Faces, Labels, Model
-    from facefeat.types import FloatArray
+    from facefeat.types import Answers, FloatArray
 
-COLUMNS = "direction attribute class unit per_step spread measure held_out nearest cosine".split()
+COLUMNS = "direction attribute class unit spread per_step seen measure held_out nearest cosine".split()
+DRAWN = 48
+"""Faces that are moved and drawn, to see what a step does."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A direction before and after the others were taken out of it. unit: what its plane is in."""
+    """A direction, before the others are taken out of it.
+
+    along: (D,) of length 1, how faces differ where what the plane reads differs: its normal times the covariance. Along
+    the normal itself (zeros where nothing was found) there are hardly any faces, and hardly anything changes in one.
+    """
 
     name: str
     label: Labelling
@@ -37,12 +45,16 @@ class _Found:
     plane: Plane
     measure: str
     held_out: float
+    along: np.ndarray
 
-    @property
-    def along(self) -> np.ndarray:
-        """(D,) of length 1; zeros where nothing was found."""
-        length = float(np.linalg.norm(self.plane.weights))
-        return self.plane.weights / length if length > 0 else self.plane.weights
+    @classmethod
+    def of(cls, z: np.ndarray, label: Labelling, k: int | None, plane: Plane, measure: str, held_out: float) -> _Found:
+        """z: (N, D), the faces that the plane was fitted on."""
+        centred = z - z.mean(axis=0)
+        pattern = centred.T @ (centred @ plane.weights)
+        length = float(np.linalg.norm(pattern))
+        along = pattern / length if length > 0 else pattern
+        return cls(target_name(label, k), label, k, plane, measure, held_out, along)
 
 
 @dataclass(frozen=True)
@@ -55,33 +67,40 @@ class Directions:
     def analyze(self, latents: FloatArray, labels: Labels, model: Model = None, faces: Faces = None) -> Analysis:
         """latents: (N, D), N at least 10. labels: attribute -> (N,) classes.
 
-        The table has a row for each direction: its name, attribute and class; `per_step`, how much a step of length 1
-        changes the attribute, in `unit` (years or classes; for a class: probability, on the boundary); `spread`, the
-        standard deviation of the faces along it; `held_out`, what its `measure` (R2, or AUC) is on faces that it was
-        not fitted on; and the other attribute's direction that is `nearest`, with the `cosine` between them.
+        The table has a row for each direction: its name, attribute and class; `spread`, the standard deviation of the
+        faces along it, which is one step; `per_step`, what a step changes by the regression, in `unit` (years or
+        classes; for a class: probability, on the boundary); `seen`, what the model reads as changed when faces are
+        moved by a step and drawn, in the same unit, NaN without a decoder; `held_out`, what its `measure` (R2, or AUC)
+        is on faces that it was not fitted on; and the other attribute's direction that is `nearest`, with the
+        `cosine` between them.
         Raises InputError for latents that are too few or not finite.
         """
         import pandas as pd
 
-        z = check_latents("directions", latents, labels, 10)
+        whole = check_latents("directions", latents, labels, 10)
+        decodes = bool(getattr(model, "has_decoder", False))
+        width = model.decoder.feature_dim if model is not None and decodes else whole.shape[1]
+        z = whole[:, :width]
         found = [f for label in read_labels(labels, model, faces).values() for f in self._of(z, label)]
-        found = [f for f in found if np.linalg.norm(f.plane.weights) > 0]
+        found = [f for f in found if f.along.any()]
         vectors = {f.name: self._vector(f, found) for f in found}
         rows = []
         for f in found:
             vector = vectors[f.name]
             others = {o.name: float(vector @ vectors[o.name]) for o in found if o.label.name != f.label.name}
             nearest = max(others, key=lambda n: abs(others[n]), default="")
-            slope = float(f.plane.weights @ vector)
+            spread = float((z @ vector).std())
+            slope = float(f.plane.weights @ vector) * spread
             rows.append(
                 {
                     "direction": f.name,
                     "attribute": f.label.name,
                     "class": "" if f.k is None else f.label.classes[f.k],
                     "unit": f.label.unit if f.k is None else "probability",
+                    "spread": spread,
                     # The slope of a probability is a quarter of that of its log-odds where it is one half.
                     "per_step": slope if f.k is None else slope / 4,
-                    "spread": float((z @ vector).std()),
+                    "seen": _seen(model, whole, vector * spread, f) if decodes else float("nan"),
                     "measure": f.measure,
                     "held_out": f.held_out,
                     "nearest": nearest,
@@ -91,7 +110,8 @@ class Directions:
         figures = {}
         if found:
             figures = {"directions-cosines": _cosines(vectors, self.orthogonal), "directions-held-out": _scores(found)}
-        unit = {n: w.astype("float32") for n, w in vectors.items()}
+        beyond = whole.shape[1] - width
+        unit = {n: np.pad(w, (0, beyond)).astype("float32") for n, w in vectors.items()}
         return Analysis("directions", pd.DataFrame(rows, columns=COLUMNS), figures, unit)
 
     def _of(self, z: np.ndarray, label: Labelling) -> list[_Found]:
@@ -102,9 +122,10 @@ class Directions:
             y = label.values
             predicted = np.full(len(z), np.nan)
             for train, test in folds_of(label, self.seed):
-                predicted[test] = fit_value(z[train], y[train])(z[test])
+                predicted[test] = fit_value(z[train], y[train], each=False)(z[test])
             r2 = 1 - ((predicted - y)[known] ** 2).sum() / ((y[known] - y[known].mean()) ** 2).sum()
-            return [_Found(target_name(label), label, None, fit_value(z[known], y[known]), "R2", float(r2))]
+            plane = fit_value(z[known], y[known], each=False)
+            return [_Found.of(z[known], label, None, plane, "R2", float(r2))]
         return [self._of_class(z, label, k, known) for k in range(len(label.classes)) if k or len(label.classes) > 2]
 
     def _of_class(self, z: np.ndarray, label: Labelling, k: int, known: np.ndarray) -> _Found:
@@ -115,10 +136,10 @@ class Directions:
         predicted = np.full(len(z), np.nan)
         for train, test in folds_of(label, self.seed):
             # Planes of different folds have different offsets, which mix when ranked together: each centred on its own.
-            plane = fit_classes(z[train], one[train], 2)[1]
+            plane = fit_classes(z[train], one[train], 2, each=False)[1]
             predicted[test] = plane(z[test]) - plane(z[train]).mean() if np.isfinite(plane.offset) else 0.0
         auc = float(roc_auc_score(one[known], predicted[known]))
-        return _Found(target_name(label, k), label, k, fit_classes(z[known], one[known], 2)[1], "AUC", auc)
+        return _Found.of(z[known], label, k, fit_classes(z[known], one[known], 2, each=False)[1], "AUC", auc)
 
     def _vector(self, f: _Found, found: list[_Found]) -> np.ndarray:
         """(D,) of length 1; if asked, what it shares with the directions of other attributes is taken out."""
@@ -131,6 +152,28 @@ class Directions:
         length = float(np.linalg.norm(rest))
         # Where nothing is left, the attribute cannot be moved alone; its own direction says more than noise.
         return rest / length if length > 1e-6 else f.along
+
+
+def _seen(model: Model, latents: np.ndarray, step: np.ndarray, f: _Found) -> float:
+    """What the model reads as changed from half a step before a face to half a step behind it, mean over some faces.
+
+    latents: (N, L). step: (D,), in the features, the first of the L coordinates.
+    """
+    assert model is not None
+    some = latents[:: max(1, len(latents) // DRAWN)][:DRAWN]
+    half = np.pad(step, (0, latents.shape[1] - len(step))) / 2
+    read = [model.predict_faces(model.decode((some + s * half).astype("float32"))) for s in (-1, 1)]
+    before, after = (_numbers(batch.answers[f.label.name], f) for batch in read)
+    return float(np.mean(after - before))
+
+
+def _numbers(answers: Answers, f: _Found) -> np.ndarray:
+    """(N,) what is read of each face: the probability of a class, or the number, or the mean position of an order."""
+    if f.k is not None:
+        return np.asarray(answers.probabilities[:, answers.classes.index(f.label.classes[f.k])])
+    if answers.values is not None:
+        return np.asarray(answers.values)
+    return np.asarray(answers.probabilities @ np.arange(len(answers.classes)))
 
 
 def _cosines(vectors: Mapping[str, np.ndarray], orthogonal: bool) -> Any:
