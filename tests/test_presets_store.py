@@ -122,6 +122,28 @@ def test_what_does_not_fit_is_said(folder: Path, edit: Callable[[dict[str, Any]]
         load_classifier(folder, RuntimeOptions("keras"))
 
 
+def test_a_preset_of_format_1_is_read_and_a_newer_one_says_what_to_type(model: FaceFeatureModel, folder: Path) -> None:
+    """Format 1 had no graphs, and temperatures in place of a calibration of each attribute."""
+    for graph in folder.glob("*.onnx"):
+        graph.unlink()
+
+    def older(config: dict[str, Any]) -> None:
+        config["format"] = 1
+        config["calibration"] = {}
+        config["temperatures"] = dict.fromkeys(config["schema"]["attributes"], 2.0)
+
+    change(folder, older)
+    sign(folder)
+    read = FaceFeatureModel.from_preset(folder)
+    crops = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), "uint8")
+    assert read.classifier.calibration.of("gender")["temperature"] == 2.0
+    sure, unsure = (m.predict_faces(crops).probabilities["gender"].max(axis=1) for m in (model, read))
+    assert (unsure <= sure + 1e-6).all()
+    change(folder, lambda config: config.update(format=99))
+    with pytest.raises(PresetError, match=r"has format 99.*Next: pip install -U facefeat"):
+        FaceFeatureModel.from_preset(folder)
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\x00\xff"])
 def test_a_config_that_is_no_table(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text, "latin-1")
