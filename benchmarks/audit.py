@@ -2,8 +2,8 @@
 
 Prints figures for docs/benchmarks.md: how long a table of predictions takes (reading, measuring, drawing the page) and
 how much memory; how long a census of as many rows takes; and, of a model's labelled faces (as `facefeat evaluate
---predictions` writes them; by default those of the bundled preset), how often the census's 95 % intervals hold the share
-of collections whose shares are known. --write stores labelled faces as the confusion of the bundled preset.
+--predictions` writes them; by default those of the bundled preset), how often the 95 % intervals of a census hold the
+share of collections whose shares are known. --write stores labelled faces as the confusion of the bundled preset.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def table(n: int, seed: int = 0) -> pd.DataFrame:
 
 def one(what: str, path: Path) -> None:
     """A step in a process of its own, so that its memory is its own."""
-    start = time.perf_counter()
+    start, began = time.perf_counter(), time.process_time()
     if what == "audit":
         from facefeat.evaluation.anyone import measure_predictions
 
@@ -56,7 +56,8 @@ def one(what: str, path: Path) -> None:
         labelled = read_predictions(bundled_confusion(None))
         census(read_collection(path, {n: s.attribute for n, s in labelled.scored.items()}), labelled)
         print(f"counted in {time.perf_counter() - start:.1f} s", end="")
-    print(f", {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:,.0f} MB at most")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f" ({time.process_time() - began:.1f} s of one processor), {memory:,.0f} MB at most")
 
 
 def coverage(labelled: Predictions, draws: int) -> pd.DataFrame:
