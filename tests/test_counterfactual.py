@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from facefeat import InputError
+from facefeat import FaceFeatureModel, InputError
+from facefeat.cli import cli
 from facefeat.evaluation.counterfactual import Change, edits, movements, smaller
 from facefeat.schema import get_schema
 from facefeat.types import FaceBatch
-from made import batch_of, targets_of
+from made import TINY, batch_of, squares, targets_of
 
 UTK = get_schema("utkface")
 N = 200
@@ -86,3 +90,15 @@ def test_smaller_faces_lose_detail() -> None:
 def test_without_a_confirmed_face_there_is_no_row() -> None:
     none = Change("age +20", crops()[:0], crops()[:0], N, np.arange(0))
     assert len(movements(reads_brightness, UTK, iter([none]), labels(crops())).table) == 0
+
+
+def test_the_page_of_a_model_has_the_section(tmp_path: Path) -> None:
+    preset = FaceFeatureModel(image_size=32, backbone_config=TINY, head_config={"trunk": []}, detector="whole-image")
+    preset.save(tmp_path / "preset", name="tiny")
+    words = ["evaluate", "--data", str(squares(tmp_path / "data", 40)), "--preset", str(tmp_path / "preset")]
+    done = CliRunner().invoke(cli, [*words, "--bootstrap", "10", "--report", str(tmp_path / "r"), "--conditions"])
+    assert done.exit_code == 0, done.output
+    section = json.loads((tmp_path / "r" / "report.json").read_text())["sections"][0]
+    assert section["key"] == "counterfactual"
+    assert {"dark 0.5", "motion-blur 0.25", "24 pixels"} <= {r["change"] for r in section["rows"]}
+    assert isinstance(CliRunner().invoke(cli, [*words, "--conditions"]).exception, InputError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 from dataclasses import replace
@@ -16,10 +17,16 @@ from facefeat.cli._detect import warn_of_photos
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, warn
+from facefeat.errors import InputError
 
 if TYPE_CHECKING:
-    from facefeat.evaluation import Report
+    from collections.abc import Iterator
+
+    from facefeat import FaceFeatureModel
+    from facefeat.data import FaceDataset
+    from facefeat.evaluation import Report, counterfactual
     from facefeat.evaluation.robustness import Robustness
+    from facefeat.evaluation.sections import Section
 
 
 @click.command("evaluate")
@@ -34,6 +41,10 @@ if TYPE_CHECKING:
               "each face to this CSV file, for `audit` and `census`.")  # fmt: skip
 @click.option("--robustness", is_flag=True, help="Measure on corrupted faces, too: blurred, dark, covered. Takes "
               "54 times as long.")  # fmt: skip
+@click.option("--conditions", is_flag=True, help="With --report: how answers move in bad light, blur, small size and "
+              "under occlusion.")  # fmt: skip
+@click.option("--judge", metavar="NAME|FOLDER", help="With --report: how answers move when age or gender is edited, "
+              "for the edits that this other model confirms.")  # fmt: skip
 @click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
               "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -46,6 +57,8 @@ def evaluate(
     folder: Path | None,
     predictions: Path | None,
     robustness: bool,
+    conditions: bool,
+    judge: str | None,
     bootstrap: int,
     as_json: bool,
 ) -> None:
@@ -63,9 +76,13 @@ def evaluate(
         # Before the work, not after it.
         require_extra()
         check_folder(folder, "a report", OURS.__contains__)
+    elif conditions or judge:
+        raise InputError("--conditions and --judge are sections of the page. Next: --report FOLDER")
     if predictions is not None:
         check_writable(predictions)
     check_model(preset)
+    if judge is not None:
+        check_model(judge)
     check_data(data, splits)
     console = Console(stderr=True)
     model = load_model(preset)
@@ -91,6 +108,9 @@ def evaluate(
             )
         if folder is not None:
             audit = replace(audit, robustness=poor, sections=(*audit.sections, *poor.sections()))
+    if conditions or judge:
+        with console.status("asking again about changed faces"):
+            audit = replace(audit, sections=(*audit.sections, _moved(model, dataset, conditions, judge, bootstrap)))
     if predictions is not None:
         with console.status("writing the predictions"), atomic_file(predictions) as new:
             prediction_frame(predict_dataset(model.classifier, dataset), dataset).to_csv(new, index=False)
@@ -121,6 +141,34 @@ def _show_robustness(found: Robustness) -> None:
             cells = [row[c] for c in section.shown]
             table.add_row(*(c if isinstance(c, str) else f"{c:.3f}" if c == c else "" for c in cells))
         console.print(table)
+
+
+CHANGES = ({"age": 20}, {"age": -20}, {"gender": "Female"}, {"gender": "Male"})
+CHANGED = 500
+"""Faces that are changed, at most."""
+
+
+def _moved(
+    model: FaceFeatureModel, dataset: FaceDataset, conditions: bool, judge: str | None, bootstrap: int
+) -> Section:
+    """What moves in the answers about some of the faces."""
+    import numpy as np
+
+    from facefeat.evaluation import counterfactual
+
+    rows = np.sort(np.random.default_rng(0).permutation(len(dataset))[:CHANGED])
+    some = dataset.take(rows)
+    crops = np.asarray(some.crops(model.image_size)[:])
+    changes: list[Iterator[counterfactual.Change]] = []
+    if conditions:
+        changes += [counterfactual.conditions(crops), counterfactual.smaller(crops)]
+    if judge is not None:
+        other = load_model(judge)
+        known = [c for c in CHANGES if set(c) <= set(model.schema.attributes) & set(other.schema.attributes)]
+        changes.append(counterfactual.edits(model.edit, other.predict_faces, crops, known))
+    return counterfactual.movements(
+        model.predict_faces, model.schema, itertools.chain.from_iterable(changes), some.targets(), bootstrap
+    )
 
 
 def _show(report: Report, split: str) -> None:

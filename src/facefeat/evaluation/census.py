@@ -77,7 +77,7 @@ class Census:
 
     def sentences(self) -> list[str]:
         """What a reader in a hurry should know."""
-        out = [f"{self.name} has {self.faces:,} faces."]
+        out = [f"{self.name[:1].upper()}{self.name[1:]} has {self.faces:,} faces."]
         for by, part in self.table.groupby("by", sort=False):
             if " x " in str(by):
                 continue

@@ -91,12 +91,14 @@ def edits(
             raise InputError(f"the judge does not predict {unknown[0]!r}. Valid: {', '.join(before.answers)}.")
         edited = edit(crops, change)
         after = judge(edited.crops)
-        sure = np.asarray(edited.reached, bool).copy()
+        sure, new = np.asarray(edited.reached, bool).copy(), np.ones(len(crops), bool)
         for name, wanted in change.items():
             sure &= _confirmed(before, after, name, wanted)
-        rows = np.flatnonzero(sure)
+            if not isinstance(wanted, int | float):
+                new &= before.answers[name].labels != str(wanted)  # what is so already does not change
+        rows = np.flatnonzero(sure & new)
         title = ", ".join(f"{n} {v:+g}" if isinstance(v, int | float) else f"{n} {v}" for n, v in change.items())
-        yield Change(title, crops[rows], edited.crops[rows], len(crops), rows)
+        yield Change(title, crops[rows], edited.crops[rows], int(new.sum()), rows)
 
 
 def _confirmed(before: FaceBatch, after: FaceBatch, name: str, wanted: Any) -> np.ndarray:
@@ -152,8 +154,8 @@ def movements(
             # Of two classes one says all; of an order, the number does.
             shown = a.classes[:1] if len(a.classes) == 2 else a.classes if x.values is None else ()
             for k, label in enumerate(shown):
-                own = [(p.probabilities.argmax(axis=1) == k).astype("float64") for p in (x, y)]
-                lines.append(about | _line(f"{name}: {label}", *own, flipped, lost, bootstrap, seed))
+                one, two = ((p.probabilities.argmax(axis=1) == k).astype("float64") for p in (x, y))
+                lines.append(about | _line(f"{name}: {label}", one, two, flipped, lost, bootstrap, seed))
     shown_columns = {
         "change": "Change", "answer": "Answer", "faces": "Faces", "confirmed": "Confirmed", "before": "Before",
         "after": "After", "move": "Moves by", "flipped": "Answers changed", "drop": "Accuracy lost",
