@@ -9,7 +9,6 @@ share of collections whose shares are known. --write stores labelled faces as th
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -56,7 +55,9 @@ def one(what: str, path: Path) -> None:
         labelled = read_predictions(bundled_confusion(None))
         census(read_collection(path, {n: s.attribute for n, s in labelled.scored.items()}), labelled)
         print(f"counted in {time.perf_counter() - start:.1f} s", end="")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    # Not ru_maxrss: that of a child begins with its parent's.
+    high = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
+    memory = int(high.split()[1]) / 1e3
     print(f" ({time.process_time() - began:.1f} s of one processor), {memory:,.0f} MB at most")
 
 
