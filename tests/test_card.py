@@ -34,3 +34,24 @@ def test_a_card_without_limits_ends_with_it() -> None:
     once = section("# tiny\n", 21.0, code=0)
     assert once.startswith("# tiny\n\n## Decoder\n") and once.endswith("photographs of people.\n")
     assert "detail code" not in once and section(once, 21.0, code=0) == once
+
+
+def test_the_header_is_yaml_with_the_metrics_and_is_not_shown() -> None:
+    import pandas as pd
+    import yaml
+
+    from facefeat.evaluation import Report
+    from facefeat.evaluation.card import _header
+    from facefeat.presets.metadata import Metadata, without_header
+    from facefeat.schema import get_schema
+
+    report = Report("my: data", 9, {"gender_accuracy": 0.9375, "age_mae": 4.5}, pd.DataFrame())
+    header = _header(SimpleNamespace(name='a "b": c', schema=get_schema("utkface")), report, "research: only")
+    text = "\n".join([*header, "# m", ""])
+    front = yaml.safe_load(text.split("---\n")[1])
+    (model,) = front["model-index"]
+    assert model["name"] == 'a "b": c' and front["license_name"] == "research: only"
+    found = {(r["task"]["name"], m["type"]): m["value"] for r in model["results"] for m in r["metrics"]}
+    assert found == {("gender", "accuracy"): 0.9375, ("age", "mae"): 4.5}
+    assert model["results"][0]["dataset"] == {"name": "my: data", "type": "my: data", "split": "val"}
+    assert without_header(text) == Metadata(card=text).text == "# m\n" and without_header("# m\n---\n") == "# m\n---\n"

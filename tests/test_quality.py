@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from facefeat import SchemaError
 from facefeat.evaluation.calibration import calibrate_logits, corrupted, fit_quality
 from facefeat.image.corrupt import corrupt
 from facefeat.image.quality import SIGNALS, TERMS, QualityReader, signals_of
 from facefeat.networks.postprocess import SOFTENING, Calibration, abstain, face_result, read_logits
 from facefeat.plugins.kinds import say
-from facefeat.schema import get_schema
+from facefeat.schema import Schema, get_schema
 from facefeat.types import Face, FaceBatch, FaceResult, Qualities
 
 UTK = get_schema("utkface")
@@ -163,3 +164,39 @@ def test_corrupted_faces_are_the_same_by_seed_and_all_differ(portrait: np.ndarra
     assert (poor == corrupted(crops, seed=2)).all() and (poor != corrupted(crops, seed=3)).any()
     assert (poor != crops).any(axis=(1, 2, 3)).mean() > 0.9
     assert signals_of(poor).shape == (30, 6)
+
+
+def read(age: float, race: str, sure: float = 9.0, rest: bool = False) -> FaceResult:
+    logits = {n: np.zeros((1, a.outputs), "float32") for n, a in UTK.attributes.items()}
+    logits["age"][0, round(age)] = 20
+    logits["race"][0, UTK["race"].classes.index(race)] = sure
+    logits["gender"][0, 0] = 9
+    calibration = Calibration.from_dict({"race": {"rest_recall": 0.3}}, UTK) if rest else None
+    return face_result(face(), read_logits(UTK, logits, calibration), 0)
+
+
+def test_results_say_what_they_cannot() -> None:
+    assert read(30, "White").notes == ()
+    (baby,) = read(1, "White").notes
+    assert baby.startswith("gender at age 0-2 is little better than a guess")
+    (doubt,) = read(30, "White", sure=0.3).notes
+    assert "cannot say Latino or Middle Eastern" in doubt and "White, Black, Asian, Indian, Others" in doubt
+    assert json.loads(json.dumps(read(1, "White").to_dict()))["notes"] == [baby]
+
+
+def test_a_class_of_the_rest_that_is_hardly_found_is_an_abstention() -> None:
+    assert read(30, "Others").attributes["race"].label == "Others"
+    result = read(30, "Others", rest=True).attributes["race"]
+    assert result.label == "unsure" and result.why == "probably none of White, Black, Asian, Indian"
+    assert read(30, "Indian", rest=True).attributes["race"].label == "Indian"
+
+
+def test_cautions_of_a_schema_are_data_and_change_no_meaning() -> None:
+    stored = UTK.to_dict()["attributes"]
+    assert stored["race"]["missing"] == ["Latino", "Middle Eastern"] and stored["gender"]["unclear"] == {"age": ["0-2"]}
+    bare = {n: {k: v for k, v in a.items() if k not in ("missing", "rest", "unclear")} for n, a in stored.items()}
+    assert Schema.from_dict({"name": "utkface", "attributes": bare}).meaning == UTK.meaning
+    assert Schema.from_dict(UTK.to_dict()) == UTK
+    for key, value in (("rest", "Other"), ("rest", 3), ("missing", "Latino"), ("unclear", {"age": "0-2"})):
+        with pytest.raises(SchemaError, match=key):
+            Schema.from_dict({"name": "x", "attributes": {"race": {**bare["race"], key: value}}})

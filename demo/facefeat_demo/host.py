@@ -326,7 +326,9 @@ class Host:
 
 def read_card(folder: Path) -> str:
     """The model card of a preset folder, in Markdown; empty where there is none that can be read."""
+    from facefeat.presets.metadata import without_header
+
     try:
-        return (folder / "model_card.md").read_text("utf-8")
+        return without_header((folder / "model_card.md").read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         return ""

@@ -37,6 +37,7 @@ from facefeat.errors import LabelError, SchemaError, UnknownComponentError, did_
 from facefeat.plugins.kinds import get_kind
 from facefeat.types import YEARS
 from facefeat.utils.files import read_regular
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.plugins.contracts import AttributeKind
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 BUILTIN_SCHEMAS = ("fairface", "utkface")
 _FOLDER = Path(__file__).parent / "assets" / "schemas"
-_FIELDS = ("classes", "ordered", "years", "exact", "aliases")
+_FIELDS = ("classes", "ordered", "years", "exact", "aliases", "missing", "rest", "unclear")
 """Keys of an attribute's table that are fields; what else its kind knows goes to `options`."""
 
 
@@ -63,6 +64,8 @@ class Attribute:
     aliases: other spellings of a class -> the class.
     kind: name of its `AttributeKind`; by default "ordered" where it has an order or years, else "categorical".
     options: what only that kind knows, such as unit and range of a "continuous" one.
+    missing: what people call themselves and no class says, such as "Latino". rest: the class of all that fits no other.
+    unclear: another attribute -> its classes at which this one is hard to tell, such as gender of a baby.
     Raises SchemaError where these do not fit together, or there is no such kind.
     """
 
@@ -74,11 +77,16 @@ class Attribute:
     aliases: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    rest: str = ""
+    unclear: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"attribute {self.name!r}"
         if not self.name.isidentifier() or not self.name.islower():
             raise SchemaError(f"{where}: a name is lower-case letters, digits and '_'. Received: {self.name!r}.")
+        if self.rest and self.rest not in self.classes:
+            raise SchemaError(f"{where}: 'rest' names no class. {did_you_mean(self.rest, self.classes)}")
         object.__setattr__(self, "kind", self.kind or self._default_kind)
         _kind_of(where, self.kind).check(self)
 
@@ -113,7 +121,7 @@ class Attribute:
 
     @property
     def meaning(self) -> tuple[object, ...]:
-        """What two attributes must agree on for their labels to mean the same: all but spellings."""
+        """What two attributes must agree on for their labels to mean the same: all but spellings and cautions."""
         return self.kind, self.classes, self.ordered, self.years, self.exact, dict(self.options)
 
     def index(self, label: object) -> int:
@@ -141,7 +149,13 @@ class Attribute:
         }
         keys = self.strategy.keys
         kind = {} if self.kind == self._default_kind else {"kind": self.kind}
-        return {k: v for k, v in fields.items() if k in keys} | kind | dict(self.options)
+        cautions = {
+            "missing": list(self.missing),
+            "rest": self.rest,
+            "unclear": {k: list(v) for k, v in self.unclear.items()},
+        }
+        kept = {k: v for k, v in cautions.items() if v}
+        return {k: v for k, v in fields.items() if k in keys} | kind | kept | dict(self.options)
 
     @classmethod
     def from_dict(cls, name: str, value: Mapping[str, Any]) -> Attribute:
@@ -172,6 +186,11 @@ class Attribute:
         aliases = value.get("aliases", {})
         if not isinstance(aliases, Mapping) or not all(isinstance(v, str) for v in aliases.values()):
             raise SchemaError(f"{where}: 'aliases' must be a table of strings. Received: {aliases!r}.")
+        missing, unclear, rest = value.get("missing", []), value.get("unclear", {}), value.get("rest", "")
+        if not _names(missing) or not isinstance(unclear, Mapping) or not all(map(_names, unclear.values())):
+            raise SchemaError(f"{where}: 'missing' and each of 'unclear' must be lists of names. Received: {value!r}.")
+        if not isinstance(rest, str):
+            raise SchemaError(f"{where}: 'rest' must be the name of a class. Received: {rest!r}.")
         return cls(
             name,
             tuple(classes),
@@ -181,7 +200,15 @@ class Attribute:
             aliases=dict(aliases),
             kind=kind,
             options={k: v for k, v in value.items() if k not in (*_FIELDS, "kind")},
+            missing=tuple(missing),
+            rest=rest,
+            unclear={k: tuple(v) for k, v in unclear.items()},
         )
+
+
+def _names(value: object) -> bool:
+    """Whether it is a list of names, each on one line: they are shown in sentences."""
+    return isinstance(value, list) and all(isinstance(v, str) and v == one_line(v, 60) for v in value)
 
 
 def _kind_of(where: str, name: str) -> AttributeKind:

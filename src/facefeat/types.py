@@ -149,6 +149,10 @@ class Qualities:
         why = str(self.reasons[index])
         return Quality(float(self.values[index]), tuple(why.split(", ")) if why else (), known)
 
+    def take(self, rows: NDArray[np.intp]) -> Qualities:
+        """That of some of the faces, in this order."""
+        return replace(self, values=self.values[rows], reasons=self.reasons[rows], signals=self.signals[rows])
+
     @classmethod
     def join(cls, parts: Sequence[Qualities]) -> Qualities:
         """One after the other."""
@@ -302,6 +306,7 @@ class Answers:
     values: (N,) float32 in `unit`; None where the kind has none. intervals: (N, 2) float32, both ends included, that
     hold the labelled value of `coverage` (0 to 1) of the faces; None where the model was not calibrated for that.
     applies: (N, K) bool, where several classes may apply to a face; None where one does. kind, digits, scale: as there.
+    missing, unclear: as of `facefeat.schema.Attribute`. rest: the class that is no answer but an abstention, or "".
     """
 
     labels: NDArray[np.str_]
@@ -316,6 +321,9 @@ class Answers:
     kind: str = "categorical"
     digits: int = 1
     scale: tuple[float, float] | None = None
+    missing: tuple[str, ...] = ()
+    rest: str = ""
+    unclear: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, rows: NDArray[np.intp]) -> Answers:
         """The answers for some of the faces, in this order."""
@@ -391,7 +399,8 @@ class FaceBatch:
 
     def take(self, rows: NDArray[np.intp]) -> FaceBatch:
         """Some of the faces, in this order."""
-        return FaceBatch({n: a.take(rows) for n, a in self.answers.items()})
+        quality = None if self.quality is None else self.quality.take(rows)
+        return FaceBatch({n: a.take(rows) for n, a in self.answers.items()}, quality)
 
     @property
     def labels(self) -> dict[str, NDArray[np.str_]]:

@@ -75,11 +75,12 @@ def presets(ctx: click.Context, name: str | None, as_json: bool) -> None:
 
 
 def _card(name: str) -> str:
+    from facefeat.presets.metadata import without_header
     from facefeat.presets.store import find_preset, read_card
 
     folder = find_preset(name)
     try:
-        return read_card(folder)
+        return without_header(read_card(folder))
     except (OSError, ValueError) as e:
         why = (e.strerror or str(e)) if isinstance(e, OSError) else "it is not UTF-8 text"
         raise PresetError(

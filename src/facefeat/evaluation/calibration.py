@@ -13,7 +13,7 @@ import numpy as np
 
 from facefeat.image.corrupt import CORRUPTIONS, corrupt_crops
 from facefeat.image.quality import TERMS, QualityReader, Term, signals_of
-from facefeat.networks.postprocess import SOFTENING, Calibration, read_logits
+from facefeat.networks.postprocess import REST_RECALL, SOFTENING, Calibration, read_logits
 from facefeat.utils.statistics import folds
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ SEVERITIES = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)
 """Of the corrupted faces that a calibration is fitted on, in equal parts."""
 MOST = 4.0
 """Softening searched up to: a temperature of 55 at quality 0."""
+LEAST_RECALL = 0.4
+"""Of the class of all that fits no other, to be an answer."""
 UNSURE_BELOW = 0.5
 """Below it an answer is expected to be wrong more often than right."""
 WEIGHT_SPREAD = 1.0
@@ -95,7 +97,26 @@ def calibrate_on_corrupted(
     signals = signals_of(crops)
     reader = fit_quality(classifier.schema, logits, targets, signals, unsure_below=unsure_below, seed=seed)
     values = reader.read(signals).values
-    return calibrate_logits(classifier.schema, logits, targets, values, reader=reader, coverage=coverage, seed=seed)
+    found = calibrate_logits(classifier.schema, logits, targets, values, reader=reader, coverage=coverage, seed=seed)
+    return _with_rest(found, classifier.schema, {n: z[: len(clean)] for n, z in logits.items()}, dataset.targets())
+
+
+def _with_rest(
+    found: Calibration, schema: Schema, logits: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]
+) -> Calibration:
+    """With the recall of a class "Others" where it is below LEAST_RECALL, so that it is no answer but an abstention."""
+    attributes = dict(found.attributes)
+    for name, a in schema.attributes.items():
+        if not a.rest:
+            continue
+        k = a.classes.index(a.rest)
+        here = targets[name][:, 0] == k
+        if here.any():
+            guess = a.strategy.read(a, logits[name], found.of(name)).probabilities[here].argmax(axis=1)
+            recall = float((guess == k).mean())
+            if recall < LEAST_RECALL:
+                attributes[name] = {**attributes[name], REST_RECALL: round(recall, 4)}
+    return replace(found, attributes=attributes)
 
 
 def corrupted(crops: UInt8Array, seed: int = 0) -> UInt8Array:

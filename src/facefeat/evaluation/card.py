@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from facefeat.evaluation.report import SMALL_GROUP
+from facefeat.networks.postprocess import cannot_say
 
 if TYPE_CHECKING:
     from facefeat.evaluation.report import Report
@@ -46,6 +48,7 @@ def model_card(
     start = log.origin.get("start")
     started = ["", f"The weights of its backbone began as those of the preset `{start}`."] if start else []
     lines = [
+        *_header(model, report, data["licence"], split),
         f"# {model.name}",
         "",
         f"{log.recipe['summary'] or model.name}. {model.parameters:,} parameters; crops of {model.image_size} x "
@@ -87,8 +90,43 @@ def model_card(
     for row in report.by_group.to_dict(orient="records"):
         cells = " | ".join(f"{row[c]:.3f}" if row[c] == row[c] else "" for c in columns)
         lines.append(f"| {row['attribute']} | {row['group']} | {row['faces']} | {cells} |")
-    lines += ["", f"Groups under {SMALL_GROUP} faces are uncertain.", "", "## Limits", "", _LIMITS, ""]
+    lines += [
+        "",
+        f"Groups under {SMALL_GROUP} faces are uncertain.",
+        "",
+        "## Limits",
+        "",
+        _LIMITS,
+        *_cannot_say(model),
+        "",
+    ]
     return "\n".join(lines)
+
+
+def _header(model: FaceFeatureModel, report: Report, licence: str, split: str = "val") -> list[str]:
+    """YAML front matter with `model-index`, as the Hugging Face hub reads it. JSON strings are YAML strings."""
+    lines = ["---", "library_name: facefeat", "license: other", f"license_name: {json.dumps(licence or 'see below')}"]
+    lines += ["pipeline_tag: image-classification", "model-index:", f"- name: {json.dumps(model.name)}", "  results:"]
+    for attribute in model.schema.attributes:
+        mine = {k: v for k, v in report.metrics.items() if k.startswith(f"{attribute}_")}
+        if not mine:
+            continue
+        lines += ["  - task:", "      type: image-classification", f"      name: {json.dumps(attribute)}"]
+        lines += [
+            "    dataset:",
+            f"      name: {json.dumps(report.dataset)}",
+            f"      type: {json.dumps(report.dataset)}",
+        ]
+        lines += [f"      split: {json.dumps(split)}", "    metrics:"]
+        for name, value in mine.items():
+            measure = name.removeprefix(f"{attribute}_")
+            lines += [f"    - type: {json.dumps(measure)}", f"      value: {value:.6g}"]
+    return [*lines, "---", ""]
+
+
+def _cannot_say(model: FaceFeatureModel) -> list[str]:
+    found = [cannot_say(n, a.classes, a.missing) for n, a in model.schema.attributes.items() if a.missing]
+    return ["", *(f"- {s[0].upper()}{s[1:]}" for s in found)] if found else []
 
 
 def robustness_lines(found: Robustness) -> list[str]:

@@ -140,7 +140,7 @@ def _batch(schema: Schema, found: FaceBatch | Mapping[str, np.ndarray], count: i
         return FaceBatch(found.answers)
     answers = {}
     for name, attribute in schema.attributes.items():
-        p = np.asarray(found[name] if name in found else [], "float32")
+        p = np.asarray(found.get(name, []), "float32")
         if p.shape != (count, len(attribute.classes)) or not np.isfinite(p).all():
             raise InputError(
                 f"predictions of {name!r} must be ({count}, {len(attribute.classes)}) probabilities, one column for"

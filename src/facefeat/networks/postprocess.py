@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from facefeat.schema import Schema
     from facefeat.types import Qualities
 
+DOUBTFUL = 0.6
+"""A probability below which the answer comes with the classes that the model cannot say."""
 UNSURE = "unsure"
 """The label of an attribute on which the model abstains."""
 SOFTENING = "softening"
 """By how much the logarithm of the temperature grows from a face of quality 1 to one of quality 0."""
+REST_RECALL = "rest_recall"
+"""Recall of the class of all that fits no other, where that is too low for it to be an answer."""
 MEASURED = "measured"
 """What a fit measured on faces that it held out: for the record only, it makes no difference to a prediction."""
 
@@ -53,6 +57,8 @@ class Calibration:
                 checked[SOFTENING] = float(one[SOFTENING])
                 if not 0 <= checked[SOFTENING] < 10:
                     raise ValueError(f"the softening of {name} must be from 0 to 10. Received: {one[SOFTENING]!r}")
+            if REST_RECALL in one:
+                checked[REST_RECALL] = float(one[REST_RECALL])
             made[name] = checked | ({MEASURED: dict(one[MEASURED])} if MEASURED in one else {})
         return cls(made)
 
@@ -89,7 +95,11 @@ def read_logits(
     found = calibration or Calibration()
     if quality is not None:
         logits = {n: found.soften(n, z, quality.values) if SOFTENING in found.of(n) else z for n, z in logits.items()}
-    answers = {n: a.strategy.read(a, logits[n], found.of(n)) for n, a in schema.attributes.items()}
+    answers = {}
+    for n, a in schema.attributes.items():
+        rest = a.rest if REST_RECALL in found.of(n) else ""
+        read = a.strategy.read(a, logits[n], found.of(n))
+        answers[n] = replace(read, missing=a.missing, unclear=a.unclear, rest=rest)
     return FaceBatch(answers, quality)
 
 
@@ -102,10 +112,34 @@ def no_faces(schema: Schema) -> FaceBatch:
 
 def face_result(face: Face, batch: FaceBatch, row: int) -> FaceResult:
     """One row of a batch as the result for a face; "unsure" where its quality is below the model's threshold."""
+    predictions = batch.row(row)
+    notes = tuple(_notes(batch, predictions))
+    for name, answers in batch.answers.items():
+        if answers.rest and predictions[name].label == answers.rest:
+            known = [c for c in answers.classes if c != answers.rest]
+            why = f"probably none of {', '.join(known)}"
+            predictions[name] = _unsure(predictions[name], why)
     if batch.quality is None:
-        return FaceResult(face, batch.row(row))
-    result = FaceResult(face, batch.row(row), batch.quality.row(row))
+        return FaceResult(face, predictions, notes=notes)
+    result = FaceResult(face, predictions, batch.quality.row(row), notes)
     return abstain(result, min_quality=batch.quality.unsure_below)
+
+
+def _notes(batch: FaceBatch, predictions: Mapping[str, AttributePrediction]) -> Iterator[str]:
+    """What these answers cannot say, in sentences."""
+    for name, answers in batch.answers.items():
+        what, found = name.replace("_", " "), predictions[name]
+        for other, classes in answers.unclear.items():
+            if other in predictions and predictions[other].label in classes:
+                where = f"{other.replace('_', ' ')} {predictions[other].label}"
+                yield f"{what} at {where} is little better than a guess: such faces hardly show it, to any model."
+        if answers.missing and (found.probability or 0) < DOUBTFUL:
+            yield cannot_say(what, answers.classes, answers.missing)
+
+
+def cannot_say(attribute: str, classes: Sequence[str], missing: Sequence[str]) -> str:
+    """The sentence on classes that a model does not have."""
+    return f"{attribute} is one of {', '.join(classes)} to this model; it cannot say {' or '.join(missing)}."
 
 
 def abstain(face: FaceResult, min_confidence: float = 0.0, min_quality: float = 0.0) -> FaceResult:

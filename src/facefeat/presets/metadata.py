@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +33,14 @@ class Metadata:
 
     @property
     def text(self) -> str:
-        """The model card, in Markdown: name and summary where there is no other."""
-        return self.card or f"# {self.name}\n\n{self.summary}\n"
+        """The model card, in Markdown, without its header: name and summary where there is no other."""
+        return without_header(self.card or "") or f"# {self.name}\n\n{self.summary}\n"
 
     def about(self) -> dict[str, str]:
         """Name, summary and licence."""
         return {"name": self.name, "summary": self.summary, "licence": self.licence}
+
+
+def without_header(card: str) -> str:
+    """A model card without the YAML front matter that hubs read."""
+    return re.sub(r"\A---\n.*?\n---\n+", "", card, count=1, flags=re.DOTALL)

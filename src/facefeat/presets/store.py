@@ -24,7 +24,7 @@ from facefeat.networks.postprocess import Calibration
 from facefeat.networks.runtime import OnnxRuntime, RuntimeOptions, default_options
 from facefeat.plugins.registry import get_registry
 from facefeat.presets.latent_directions import FILE as DIRECTIONS
-from facefeat.schema import Schema
+from facefeat.schema import BUILTIN_SCHEMAS, Schema, get_schema
 from facefeat.types import Alignment
 from facefeat.utils.atomic import atomic_folder, check_writable
 from facefeat.utils.files import read_json, read_regular
@@ -180,7 +180,7 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
     config = read_config(folder := Path(folder))
     runtime = _runtime(folder, config, CLASSIFIER, options or default_options())
     with _reading(folder, ""):
-        schema, size = Schema.from_dict(config["schema"]), int(config["image_size"])
+        schema, size = _schema(config["schema"]), int(config["image_size"])
         alignment = Alignment.from_dict(config["alignment"])
         stored = config.get("calibration", {})
         if "temperatures" in config:
@@ -221,6 +221,14 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
         classifier.hashes = _hashes(config, CLASSIFIER)
         classifier.stored = folder
     return classifier, config
+
+
+def _schema(value: Mapping[str, Any]) -> Schema:
+    """The schema of a preset; the built-in one where it means the same: that has today's cautions."""
+    stored = Schema.from_dict(value)
+    if stored.name in BUILTIN_SCHEMAS and get_schema(stored.name).meaning == stored.meaning:
+        return get_schema(stored.name)
+    return stored
 
 
 def load_decoder(folder: str | Path, options: RuntimeOptions | None = None) -> FaceDecoder | None:

@@ -32,7 +32,7 @@ class Categorical:
     """See the module, and `AttributeKind` for its methods."""
 
     name = "categorical"
-    keys: tuple[str, ...] = ("classes", "ordered", "years", "exact", "aliases")
+    keys: tuple[str, ...] = ("classes", "ordered", "years", "exact", "aliases", "missing", "rest", "unclear")
     measures: Mapping[str, tuple[str, str]] = MEASURES
     tolerances: Mapping[str, float] = {PROBABILITIES: 1e-3}
     off = 0
