@@ -388,7 +388,7 @@ def test_real_faces_and_the_visitor_are_put_on_the_map_of_means(host: Host) -> N
     x, y = atlas.place(atlas.latents[means], "pca")
     assert np.allclose((x, y), atlas.places("pca")[means], atol=1e-4)
     point = explore.at_point(mine, means, atlas.stamp)
-    assert "The face of Astronaut" in point and "nearest means: age " in point
+    assert "The face of Lauren" in point and "nearest means: age " in point
     assert "Nearest means: age " in explore.near_you(mine, crop)
 
 

@@ -89,8 +89,8 @@ def test_faces_of_one_reading_are_decoded_together_and_few_times(model: FakeMode
     crops = crops_of(model, 40)
     model.rounds = 0
     together = edit(model, crops, {"age": -20, "gender": "Female"})
-    # Once more for the points between those of the paths, for the edited faces, and for their reconstructions.
-    assert model.rounds <= ROUNDS * len(set(together.before.labels["race"])) + 3
+    # Twice more for the points between those of the paths, for the edited faces, and for their reconstructions.
+    assert model.rounds <= ROUNDS * len(set(together.before.labels["race"])) + 4
     alone = edit(model, crops[7:8], {"age": -20, "gender": "Female"})
     assert (alone.crops[0] == together.crops[7]).all() and len(edit(model, crops[:0], {"age": 3})) == 0
 

@@ -34,7 +34,7 @@ NO_FACE = "It may need to be turned: faces are found upright. That was tried, to
 MORPHED = ("astronaut", "hakeem", "grace")
 """The examples that the tab Morph opens with."""
 _LOOK_SIZE = 160
-_HERO, _HERO_EVERY = 96, 2  # side of the small morph at the top of the page, and which of the frames it has
+_HERO, _HERO_EVERY = 96, 3  # side of the small morph at the top of the page, and which of the frames it has
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
 _GROUP_PIXELS = 64_000_000  # of photos that are read together, and one photo more: 192 MB each
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one

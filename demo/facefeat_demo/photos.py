@@ -29,7 +29,7 @@ MAX_MEGAPIXELS = 64
 SHOWN = 1280
 """Longest side of a photo as the page shows it, in pixels."""
 EXAMPLES = Path(__file__).resolve().parent / "examples"
-PORTRAITS, SEVERAL = ("astronaut", "lauren", "grace", "hakeem", "don", "norma", "admiral"), ("both",)
+PORTRAITS, SEVERAL = ("lauren", "astronaut", "grace", "hakeem", "don", "norma", "admiral"), ("both",)
 """Examples with one face, and with more. The first is read when the page opens."""
 
 _LEFT = 4096  # visits that are remembered to be over

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driving import PATIENCE, Visit, chromium
+from driving import PATIENCE, WIDTHS, Visit, chromium
 from PIL import Image
 
 Go = Callable[[str], Any]
@@ -36,7 +36,7 @@ def test_the_page_opens_with_an_answer(visit: Go, served: str) -> None:
 
 def test_an_example_is_read(visit: Go, served: str) -> None:
     v = visit(served)
-    v.example("Lauren")
+    v.example("Astronaut")
     v.page.get_by_role("heading", name="1 face found").wait_for()
     card = v.page.get_by_role("region", name="Face 1")
     assert re.search(r"about \d+ years", re.sub(r"\s+", " ", card.inner_text()))
@@ -208,12 +208,19 @@ def test_the_card_and_the_errors_of_the_bundled_model(visit: Go, served: str) ->
     v.check()
 
 
-def test_dark(browser: Any, served: str) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
-    v = Visit(context.new_page(), "desktop")
+@pytest.mark.parametrize("size", WIDTHS)
+def test_every_tab_in_the_dark(browser: Any, served: str, size: str) -> None:
+    width, height = WIDTHS[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark")
+    v = Visit(context.new_page(), size)
     v.page.goto(served)
     v.example("Admiral")
     v.page.get_by_role("heading", name="1 face found").wait_for()
     v.shot("dark")
     v.check()
+    for tab, there in (("Morph", ".ff-canvas[data-frame]"), ("Edit", "#edit-ages img"), ("About", ".ff-errors")):
+        v.tab(tab)
+        v.page.locator(f"{there}:visible").first.wait_for()
+        v.shot(f"dark-{tab.lower()}")
+        v.check()
     context.close()

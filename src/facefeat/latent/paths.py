@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _AIMS = (0.02, 0.08, 0.25, 0.5, 0.75, 0.92, 0.98)
 """Probabilities of the second of two classes that points are sought for."""
 _STOPS = 10  # points on an axis, at least
+_HALVED = 2  # times that points are added half way between two
 
 
 @dataclass(frozen=True, eq=False)
 class AttributePath:
     """Where one face can be moved along one attribute.
 
-    Between its points the model reads what lies between their readings, and beyond the ends no more than there: the
-    path ends where what is read stops rising.
+    The model has read each point, and what it read rises from one to the next: the path ends where that stops.
 
     Attributes:
         attribute: its name.
@@ -56,12 +56,12 @@ class AttributePath:
         return float(self.values[-1])
 
     def at(self, values: FloatArray | float) -> FloatArray:
-        """(M,) years, positions or log-odds -> (M, L) float32 latents; beyond an end, the end."""
-        return _interpolated(self.values, self.latents, values)
+        """(M,) years, positions or log-odds -> (M, L) float32, the points that are read nearest to them."""
+        return _nearest(self.values, self.latents, values)
 
     def steps_at(self, value: float) -> FloatArray:
         """(A,) float32: how far the face is moved along each direction where it is read as `value`."""
-        return np.asarray(_interpolated(self.values, self.steps, value)[0])
+        return np.asarray(_nearest(self.values, self.steps, value)[0])
 
 
 def attribute_path(
@@ -180,9 +180,11 @@ def _verified(
     """The rising points of each face, with those half way between them, which the model has read, too."""
     least = attribute.axis.near / 4 if attribute.axis is not None else 0.1
     rising = [p.rising(least) for p in parts]
-    counts = [len(p.values) - 1 for p in rising]
-    rows = np.repeat(np.arange(len(parts)), counts)
-    if len(rows):
+    for _ in range(_HALVED):
+        counts = [len(p.values) - 1 for p in rising]
+        rows = np.repeat(np.arange(len(parts)), counts)
+        if not len(rows):
+            break
         between = np.concatenate([middles(p.latents) for p in rising]).astype("float32")
         batch = model.predict_faces(faces.restore(model.decode(between), rows))
         reads = np.split(reading(attribute, batch), np.cumsum(counts)[:-1])
@@ -273,12 +275,11 @@ def _longest(values: np.ndarray, off: np.ndarray, least: float) -> list[int]:
     return run[::-1]
 
 
-def _interpolated(knots: np.ndarray, points: np.ndarray, at: np.ndarray | float) -> FloatArray:
-    """(K, D) points at (K,) knots -> (M, D) float32 between them."""
-    at = np.clip(np.atleast_1d(np.asarray(at, "float64")), knots[0], knots[-1])
-    right = np.clip(np.searchsorted(knots, at), 1, max(1, len(knots) - 1))
-    left = right - 1
+def _nearest(knots: np.ndarray, points: np.ndarray, at: np.ndarray | float) -> FloatArray:
+    """(K, D) points at (K,) rising knots -> (M, D) float32, those nearest to `at`: each was read, none between them."""
+    wanted = np.atleast_1d(np.asarray(at, "float64"))
+    right = np.clip(np.searchsorted(knots, wanted), 1, max(1, len(knots) - 1))
     right = np.minimum(right, len(knots) - 1)
-    gap = knots[right] - knots[left]
-    share = np.divide(at - knots[left], gap, out=np.zeros_like(at), where=gap > 0)[:, None]
-    return np.asarray((1 - share) * points[left] + share * points[right], "float32")
+    left = np.maximum(right - 1, 0)
+    nearer = np.where(np.abs(wanted - knots[left]) <= np.abs(knots[right] - wanted), left, right)
+    return np.asarray(points[nearer], "float32")
