@@ -55,6 +55,21 @@ def test_columns_are_guessed_and_described() -> None:
     assert read.notes == ()
 
 
+def test_predictions_as_our_own_tables_have_them() -> None:
+    """The class of an age beside its years is no group, and its probabilities are found by the names of the classes."""
+    f = table().rename(columns={"age": "age_years", "dominant_gender": "gender"}).drop(columns=["sex_true", "gender"])
+    classes = ["0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"]
+    f = f.assign(age=[classes[min(k // 10 + 1, 8)] for k in range(600)], **{f"age:{c}": 1 / 9 for c in classes})
+    f["age_years"] += np.linspace(0, 0.9, 600)  # many different numbers
+    read = read_predictions(f)
+    age = read.columns.attributes["age"]
+    assert (age.prediction, len(age.probabilities)) == ("age_years", 9)
+    assert read.columns.groups == ("region",) and "age" in read.columns.unused
+    np.testing.assert_array_equal(read.groups["age"].faces, np.bincount(read.scored["age"].truth, minlength=9))
+    mapped = read_predictions(f, ["group=age"])  # who asks for it, gets it beside the labels
+    assert {"age", "age (column)"} <= set(mapped.groups)
+
+
 def test_map_comes_before_the_guess() -> None:
     f = table().rename(columns={"sex_true": "a", "dominant_gender": "b"})
     read = read_predictions(f, ["gender.truth=a", "gender.prediction=B", "ignore=region", "group=file"][:3])

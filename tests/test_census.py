@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from facefeat import DataError, InputError
 from facefeat.cli import cli
-from facefeat.evaluation.census import census, corrected, read_collection, read_reference, saerens
+from facefeat.evaluation.census import census, corrected, read_collection, read_labelled, read_reference, saerens
 from facefeat.evaluation.predictions import read_predictions
 
 RATES = {"Male": 0.95, "Female": 0.80}
@@ -107,6 +107,12 @@ def test_a_reference_is_compared_with(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=sentence):
             read_reference(path, attributes())
+
+
+def test_an_age_is_counted_by_its_class_and_not_by_its_years(tmp_path: Path) -> None:
+    f = pd.DataFrame({"age_true": ["3-9"] * 20 + ["0-2"] * 20, "age": ["3-9"] * 40, "age_years": np.arange(40) / 4.0})
+    f.to_csv(tmp_path / "labelled.csv", index=False)
+    assert set(read_labelled(tmp_path / "labelled.csv").scored["age"].answer) == {1}
 
 
 def test_rows_without_a_face_are_counted_apart() -> None:

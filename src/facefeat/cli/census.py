@@ -49,8 +49,7 @@ def census(
     that include how well the confusion is known.
     """
     from facefeat.evaluation.census import census as count
-    from facefeat.evaluation.census import read_reference
-    from facefeat.evaluation.predictions import read_predictions
+    from facefeat.evaluation.census import read_labelled, read_reference
     from facefeat.presets.confusion import bundled_confusion
     from facefeat.utils.atomic import check_folder
 
@@ -61,7 +60,7 @@ def census(
         check_folder(folder, "a census", lambda n: n.startswith("census.") or n.endswith(".csv"))
     if confusion is None:
         confusion = bundled_confusion(preset)
-    labelled = read_predictions(confusion)
+    labelled = read_labelled(confusion)
     attributes = {n: s.attribute for n, s in labelled.scored.items()}
     compared = None if reference is None else read_reference(reference, attributes)
     collection = _photos(source, preset, attributes) if source.is_dir() else _table(source, attributes)

@@ -123,6 +123,15 @@ class Census:
         return save_sections(folder, f"Who is in {self.name}?", "census", self.sentences(), self.sections(), about)
 
 
+def read_labelled(path: Path) -> Predictions:
+    """The predictions of labelled faces in a table, by classes: those that a collection is counted by, not by years."""
+    from facefeat.evaluation.predictions import read_predictions
+
+    columns = set(next(parts(path)).columns)
+    years = [str(c).removesuffix("_years") for c in columns if str(c).endswith("_years")]
+    return read_predictions(path, [f"{n}.prediction={n}" for n in years if n in columns and f"{n}_true" in columns])
+
+
 def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str = "") -> Collection:
     """The answers in a table as `facefeat batch` and `predict --csv` write it, or a DataFrame of such.
 

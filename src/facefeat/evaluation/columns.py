@@ -110,7 +110,9 @@ def find_columns(sample: pd.DataFrame, mapped: Sequence[str] = ()) -> Columns:
         if found:
             whole[name] = replace(a, probabilities=found)
             plain = [c for c in plain if c not in found.values()]
-    guessed = [c for c in plain if c not in ignored and _is_group(sample, c)]
+    # Another column of an attribute's name, such as the class of an age beside its years, is no group of its own.
+    left = [c for c in plain if c not in ignored and attribute_name(c) not in whole]
+    guessed = [c for c in left if _is_group(sample, c)]
     unused = tuple(c for c in names if c in ignored or (c in plain and c not in guessed))
     return Columns(whole, (*groups, *guessed), unused, classes)
 
@@ -197,9 +199,8 @@ def _probabilities(sample: pd.DataFrame, name: str, a: AttributeColumns, plain: 
     import pandas as pd
 
     found_values = pd.concat([sample[a.truth], sample[a.prediction]]).dropna().astype(str).str.strip().unique()
-    values = [*found_values, *(get_schema("utkface")["age"].classes if name == "age" else ())]
-    if len(values) > GUESSED_GROUPS:
-        return {}
+    values = [] if len(found_values) > GUESSED_GROUPS else list(found_values)
+    values += get_schema("utkface")["age"].classes if name == "age" else ()
     found = {}
     by_tokens = {tuple(_tokens(c)): c for c in plain}
     for value in values:

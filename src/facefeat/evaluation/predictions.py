@@ -119,7 +119,8 @@ class Predictions:
     def groups(self) -> dict[str, Groups]:
         """The classes of each attribute's labels, and the other groups."""
         out = {n: Groups.of_codes(s.attribute.classes, s.truth) for n, s in self.scored.items() if s.attribute.classes}
-        return {n: g for n, g in (out | dict(self.more)).items() if len(g.rows)}
+        more = {f"{n} (column)" if n in out else n: g for n, g in self.more.items()}
+        return {n: g for n, g in (out | more).items() if len(g.rows)}
 
     def quantities(self) -> list[Quantity]:
         """Of all attributes."""

@@ -61,6 +61,8 @@ def _said(value: Any, percent: bool) -> str:
     if isinstance(value, float):
         if value != value:
             return "–"
+        if abs(value) == float("inf"):
+            return "none"
         return f"{100 * value:.1f} %" if percent else f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
     return str(value)
 
