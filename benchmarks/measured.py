@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 # The programs that are measured start their frameworks quietly.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -44,18 +45,30 @@ class Cost:
         return cls(*(statistics.median(getattr(c, n) for c in costs) for n in ("processor", "wall", "peak")))
 
 
-def cost(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cost:
+_SMALL = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+wall = time.perf_counter() - began
+with open(sys.argv[1], "w") as file:
+    json.dump([process.returncode, used.ru_utime + used.ru_stime, wall, used.ru_maxrss], file)
+"""
+# A process counts the memory of the one that starts it into its own peak: this one is small.
+
+
+def cost(command: Sequence[str]) -> Cost:
     """What a command costs as a whole process; ends this program where it fails. On Linux and macOS."""
-    with tempfile.TemporaryFile("w+") as said:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=dict(env) if env else None)
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
+        found = Path(folder) / "cost.json"
+        starter = [sys.executable, "-S", "-c", _SMALL, str(found), *command]
+        subprocess.run(starter, stdout=said, stderr=subprocess.STDOUT, check=True)
+        status, processor, wall, peak = json.loads(found.read_text("utf-8"))
+        if status:
             said.seek(0)
-            sys.exit(f"{' '.join(command)} ended with {process.returncode}\n{said.read()[-2000:]}")
-    return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
+            sys.exit(f"{' '.join(command)} ended with {status}\n{said.read()[-2000:]}")
+    return Cost(processor, wall, peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
 
 
 def in_turn(sides: Mapping[str, Sequence[str]], rounds: int, warmup: bool = True) -> dict[str, Cost]:

@@ -10,19 +10,15 @@ alone: where the two agree, the formula can be trusted for sizes that were not s
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from measured import machine
 
 CHUNK, TASK = 64, 8  # pictures of a chunk; chunks that a lost machine costs
 PORTRAIT = Path(__file__).resolve().parent.parent / "docs" / "assets" / "portrait.jpg"
@@ -163,9 +159,8 @@ def main() -> None:
     parser.add_argument("--price-hour", type=float, default=0.08, help="of a machine like this one")
     parser.add_argument("--price-thousand", type=float, default=0.0004, help="of a thousand requests")
     args = parser.parse_args()
-    packages = ("facefeat", "keras", "tensorflow", "pyarrow", "simpy")
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    print(", ".join(f"{p} {version(p)}" for p in packages))
+    packages = ("facefeat", "keras", "onnxruntime", "pyarrow", "simpy")
+    machine(*packages)
     times = measure(args.photos)
     print("\nmeasured here | milliseconds a picture")
     for name in ("decode", "detect", "classify", "picture"):
