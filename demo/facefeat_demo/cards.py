@@ -211,7 +211,7 @@ def doubts_of(face: FaceResult) -> list[str]:
         elif read.probability is not None and read.probability < UNSURE:
             ranked = sorted(read.probabilities, key=lambda label: -read.probabilities[label])
             out.append(f"Unsure of the {name}: {' or '.join(ranked[:2])}.")
-    return [*out, *face.notes]
+    return [*out, *(note[:1].upper() + note[1:] for note in face.notes)]
 
 
 def _look(number: int, face: FaceResult, look: Mapping[str, UInt8Array], is_open: bool) -> str:
