@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from facefeat.errors import FacefeatError, RecipeError
 from facefeat.image.align import ALIGNMENTS
+from facefeat.plugins.registry import get_registry
 from facefeat.training.base_recipe import ComponentChoice
 
 UNSTATED = "not stated"
@@ -29,7 +31,10 @@ class Start:
 
     @classmethod
     def read(cls, preset: str) -> Start:
-        """Of a preset's name or folder. Raises PresetError, RecipeError for a geometry that recipes cannot name."""
+        """Of a preset's name or folder.
+
+        Raises PresetError, UnknownComponentError, RecipeError for a geometry that recipes cannot name.
+        """
         from facefeat.presets.store import find_preset, read_config
 
         config = read_config(find_preset(preset))
@@ -40,7 +45,11 @@ class Start:
                 f"Valid: {', '.join(ALIGNMENTS)}."
             )
         part = config["backbone"]
-        chosen = ComponentChoice(str(part["name"]), dict(part.get("config", {})))
+        name, given = str(part["name"]), dict(part.get("config", {}))
+        takes = inspect.signature(get_registry().get("backbone", name).component.build).parameters
+        # TOML has no None: what is None anyway is left out, so that a written recipe is the same recipe.
+        left_out = [k for k, v in given.items() if v is None and k in takes and takes[k].default is None]
+        chosen = ComponentChoice(name, {k: v for k, v in given.items() if k not in left_out})
         return cls(chosen, int(config["image_size"]), alignment)
 
 
