@@ -244,6 +244,28 @@ def search(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """Files, names and requests of strangers: a thousand cases in nine classes, each with limits of time and memory.
+
+    Some classes, or a few cases of each: `nox -s hostile -- presets archives --sample 10`. Linux; half an hour.
+    """
+    session.install(".[test]")
+    session.chdir("tests")
+    session.run("python", "-m", "hostile", *session.posargs, env=QUIET)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """kill -9 at random moments, full disks, two writers, a clock that is set back: `nox -s faults -- batch --kills 9`.
+
+    Linux; with 50 kills of each operation some hours.
+    """
+    session.install(".[test,search]")
+    session.chdir("tests")
+    session.run("python", "-m", "faults", *(session.posargs or ["--kills", "10"]), env=QUIET)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measures and writes docs/benchmarks.md: `nox -s bench -- UTKFace.tar PHOTOS`, on an otherwise idle machine.
 

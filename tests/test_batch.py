@@ -149,7 +149,7 @@ def test_pictures_are_opened_a_few_ahead_and_seen_by_the_detector_in_groups(
     model: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_room, "CHUNK", 64)
-    monkeypatch.setattr(chunks_room, "_GROUP_PIXELS", 10 * 20 * 24 - 1)
+    monkeypatch.setattr(chunks_room, "PIXELS_AT_ONCE", 10 * 20 * 24 - 1)
     for i in range(70):
         Image.fromarray(picture(i, 1)).save(tmp_path / f"{i:02d}.png")
     opened: list[str] = []
@@ -157,9 +157,9 @@ def test_pictures_are_opened_a_few_ahead_and_seen_by_the_detector_in_groups(
     seen = 0
     open_image, detect = chunks_room.PictureReader.open, batch_standin.Detector.detect_batch
 
-    def counting(self: Any, item: Any) -> Any:
+    def counting(self: Any, item: Any, *more: Any) -> Any:
         opened.append(item.source)
-        return open_image(self, item)
+        return open_image(self, item, *more)
 
     def detecting(self: Any, images: Any) -> Any:
         nonlocal seen

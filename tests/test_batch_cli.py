@@ -87,10 +87,13 @@ def test_a_run_that_gives_up_is_one_line(
 
     monkeypatch.setattr("facefeat.batch.files._read", denied)
     (tmp_path / "list.txt").write_text("\n".join(f"memory://shop/{i}.png" for i in range(60)))
-    code, printed, told = said(capsys, tmp_path / "list.txt", "-o", tmp_path / "f.parquet")
+    remote = ("--allow-remote", "s3,memory")
+    code, printed, told = said(capsys, tmp_path / "list.txt", "-o", tmp_path / "f.parquet", *remote)
     assert (code, printed, told.count("\n")) == (1, "", 1)
     assert "50 pictures in a row could not be reached; the last: no access to 'memory://shop/49.png': Access" in told
-    code, _, told = said(capsys, tmp_path / "list.txt", "-o", tmp_path / "f.parquet", "--resume", "--give-up-after", 0)
+    code, _, told = said(
+        capsys, tmp_path / "list.txt", "-o", tmp_path / "f.parquet", "--resume", "--give-up-after", 0, *remote
+    )
     assert code == 1 and "60 could not be read" in told
 
 

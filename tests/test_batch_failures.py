@@ -31,9 +31,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     opening = chunks_room.PictureReader.open
 
-    def counting(self: Any, item: Any) -> Any:
+    def counting(self: Any, item: Any, *more: Any) -> Any:
         seen.append(item.source)
-        return opening(self, item)
+        return opening(self, item, *more)
 
     monkeypatch.setattr(chunks_room.PictureReader, "open", counting)
     monkeypatch.setattr(chunks_room, "load_model", lambda _: StandIn())
@@ -284,16 +284,16 @@ class StrangeError(Exception):
 def test_a_store_that_is_kept_away_ends_the_run_and_resume_goes_on(
     error: Exception, store: Store, tmp_path: Path
 ) -> None:
-    run_batch(store.list, tmp_path / "whole.parquet")
+    run_batch(store.list, tmp_path / "whole.parquet", allow_remote=["memory"])
     store.away, store.error = set(range(10, 30)), error
     out = tmp_path / "f.parquet"
     with pytest.raises(FacefeatError, match=r"9 pictures in a row could not be reached.*Next: --resume") as caught:
-        run_batch(store.list, out, give_up_after=9)
+        run_batch(store.list, out, give_up_after=9, allow_remote=["memory"])
     assert "no access to 'memory://store/018.png'" in str(caught.value) and not out.exists()
     kept = sorted(p.name for p in tmp_path.glob("f.parquet.parts/part-*"))
     assert kept == ["part-000000000-000000001.parquet"]  # not the chunk in which it began
     store.away = set()
-    done = run_batch(store.list, out, resume=True)
+    done = run_batch(store.list, out, resume=True, allow_remote=["memory"])
     assert (done.failed, done.resumed) == (0, 8)
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
@@ -303,7 +303,7 @@ def test_pictures_that_are_bad_in_themselves_end_no_run(store: Store, tmp_path: 
     for error in (FileNotFoundError("gone"), ValueError("no such name")):
         store.error = error
         out = tmp_path / f"{type(error).__name__}.parquet"
-        assert run_batch(store.list, out, give_up_after=5).failed == 27
+        assert run_batch(store.list, out, give_up_after=5, allow_remote=["memory"]).failed == 27
     (tmp_path / "lines.txt").write_text("\n".join(f"gone-{i}.jpg" for i in range(12)))
     assert run_batch(tmp_path / "lines.txt", tmp_path / "l.parquet", give_up_after=5).failed == 12
 
@@ -312,15 +312,15 @@ def test_a_few_that_are_kept_away_are_rows_and_hold_nothing_up(store: Store, tmp
     store.away = {i for i in range(30) if i % 4 == 3}  # the last of every chunk
     out = tmp_path / "f.parquet"
     with pytest.raises(Ended):
-        run_batch(store.list, out, give_up_after=2, progress=end_after(20))
+        run_batch(store.list, out, give_up_after=2, progress=end_after(20), allow_remote=["memory"])
     assert len(list(tmp_path.glob("f.parquet.parts/part-*"))) == 2
-    assert run_batch(store.list, out, give_up_after=2, resume=True).failed == 7
+    assert run_batch(store.list, out, give_up_after=2, resume=True, allow_remote=["memory"]).failed == 7
     store.away = {0, 1, 2, 3, 28, 29}
-    assert run_batch(store.list, tmp_path / "g.parquet", give_up_after=5).failed == 6
+    assert run_batch(store.list, tmp_path / "g.parquet", give_up_after=5, allow_remote=["memory"]).failed == 6
 
 
 def test_giving_up_can_be_turned_off(store: Store, tmp_path: Path) -> None:
     store.away = set(range(30))
-    assert run_batch(store.list, tmp_path / "f.parquet", give_up_after=0).failed == 30
+    assert run_batch(store.list, tmp_path / "f.parquet", give_up_after=0, allow_remote=["memory"]).failed == 30
     with pytest.raises(InputError, match="give_up_after must be at least 0"):
-        run_batch(store.list, tmp_path / "g.parquet", give_up_after=-1)
+        run_batch(store.list, tmp_path / "g.parquet", give_up_after=-1, allow_remote=["memory"])

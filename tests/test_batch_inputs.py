@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from batch_standin import album, picture
 from facefeat import ImageError, InputError, MissingExtraError
 from facefeat.batch import files
 from facefeat.batch.inputs import InputDigest, Item, chunks, list_items, look, needs_order, shards_in
+from facefeat.batch.parquet_pages import largest_page
 from facefeat.batch.reader import PictureReader
 
 pa = pytest.importorskip("pyarrow")
@@ -346,3 +348,53 @@ def test_chunks_hold_every_item_once_and_in_order(count: int, size: int) -> None
     assert [i for _, part in made for i in part] == items
     assert [n for n, _ in made] == list(range(len(made)))
     assert all(len(part) == size for _, part in made[:-1]) and all(part for _, part in made)
+
+
+# ---------------------------------------------------------------- strangers
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("webhdfs://127.0.0.1:9/a.png", "none of webhdfs://. To allow them: --allow-remote webhdfs"),
+        ("HTTP://127.0.0.1:9/a.png", "none of http://"),
+        ("memory://shop/a.png", "none of memory://"),
+        ("simplecache::s3://b/a.png", "a chain of addresses"),
+        ("zip://a.png::b.zip", "a chain of addresses"),
+        ("x" * 40_000, "too long for a path"),
+    ],
+)
+def test_a_list_names_local_files_alone(line: str, why: str, photos: list[Path]) -> None:
+    Path("list.txt").write_text(f"{line}\n{photos[0]}\n")
+    items = list(list_items(look(["list.txt"]), allow_remote=("s3",)))
+    assert items[0].kind == "fault" and why in items[0].at[0] and len(items[0].at[0]) < 600
+    assert items[-1].kind == "path"
+
+
+def test_schemes_that_are_allowed_are_read_from_a_list(photos: list[Path]) -> None:
+    Path("list.txt").write_text("memory://shop/a.png\n")
+    (item,) = list_items(look(["list.txt"]), allow_remote=("memory",))
+    assert item.kind == "address"
+
+
+def test_a_request_has_a_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
+        files.within(threading.Event().wait, 0.05)
+    assert files.within(lambda: 7) == 7
+    with pytest.raises(KeyError):
+        files.within(lambda: {}["a"])
+
+
+def test_pages_of_a_parquet_are_measured_before_they_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    for kind in ({}, {"use_dictionary": False}, {"data_page_version": "2.0"}, {"compression": "zstd"}):
+        pq.write_table(pa.table({"image": [bytes([i]) * 5000 for i in range(40)]}), path, **kind)
+        group = pq.ParquetFile(path).metadata.row_group(0)
+        assert 5000 * 40 <= largest_page(str(path), group, "image") < 5000 * 41
+    monkeypatch.setattr("facefeat.batch.reader._MAX_PAGE", 100_000)
+    with pytest.raises(ImageError, match="a page of it unpacks to 200,"):
+        PictureReader().open(Item("x", "row", (str(path), "image", 0, 0)))
+    monkeypatch.undo()
+    monkeypatch.setattr("facefeat.batch.reader.MAX_PICTURE_BYTES", 4000)
+    with pytest.raises(ImageError, match="a picture of 5,000 bytes is larger"):
+        PictureReader().open(Item("x", "row", (str(path), "image", 0, 0)))

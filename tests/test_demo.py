@@ -7,9 +7,11 @@ import html
 import importlib.util
 import io
 import json
+import os
 import re
 import socket
 import sys
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from facefeat.cli import run
 from facefeat.testing import toy_crops, toy_image
 from facefeat.types import Interval, Quality
 from facefeat_demo import cards, map_view, morph_view, photos, server, text
+from facefeat_demo.cleaner import cleaned, delete_old
 from facefeat_demo.editing import Control, requested
 from facefeat_demo.exploring import Atlas, Point, apart
 from facefeat_demo.host import MAX_CARDS, PhotoResult
@@ -412,3 +415,33 @@ def test_importing_the_demo_imports_no_gradio() -> None:
         a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names
     }
     assert not {m for m in top if m and m.split(".")[0] in ("gradio", "keras")} and "facefeat_demo" in sys.modules
+
+
+def test_old_files_go_and_others_stay(tmp_path: Path) -> None:
+    for name in ("old/a.png", "old/kept.png", "new/b.png", "future/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    now = time.time()
+    future = tmp_path / "future" / "c.png"
+    os.utime(future, (now + 1e6, now + 1e6))  # the clock was set back
+    assert delete_old(tmp_path, 100) == 1 and not future.exists()
+    assert delete_old(tmp_path, -1, {str(tmp_path / "old" / "kept.png")}) == 2
+    assert [p.name for p in tmp_path.rglob("*.png")] == ["kept.png"]
+
+
+def test_cleaner_goes_on_after_whatever_goes_wrong(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    turns, said = [], []
+
+    def keep() -> set[str]:
+        turns.append(1)
+        if len(turns) < 3:
+            raise IsADirectoryError(21, "Is a directory")
+        return set()
+
+    with cleaned(tmp_path, keep, said.append, every=0.01, age=-1) as thread:
+        until = time.monotonic() + 30
+        while (tmp_path / "a.png").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert thread.is_alive()
+    assert not (tmp_path / "a.png").exists() and len(said) == 2 and "IsADirectoryError" in said[0]

@@ -105,7 +105,7 @@ def test_large_photos_are_read_a_few_at_a_time(here: Host, monkeypatch: pytest.M
         return read(images)
 
     monkeypatch.setattr(here.model, "predict", predict)
-    monkeypatch.setattr(host, "_GROUP_PIXELS", 60 * 80 + 1)
+    monkeypatch.setattr(host, "PIXELS_AT_ONCE", 60 * 80 + 1)
     photos = [jpeg(toy_image(60, 80, i)) for i in range(3)]
     results = here.predict([photos[0], b"none", *photos[1:]])
     assert asked == [2, 1] and [bool(r.error) for r in results] == [False, True, False, False]

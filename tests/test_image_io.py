@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from facefeat.errors import ImageError
+from facefeat.image import io as io_room
 from facefeat.image.align import (
     MAX_PIXELS,
     open_image,
 )
-from facefeat.image.io import open_photo
+from facefeat.image.io import TooManyPixels, open_photo
 from test_image_align import smooth
 
 
@@ -286,3 +287,41 @@ def test_damage_never_leaks_another_error() -> None:
         read += 1
         assert opened.dtype == np.uint8 and opened.ndim == 3
     assert 20 < read < 380
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I", "F"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_large_pictures_are_converted_in_bands_to_the_same(
+    mode: str, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (13, 9, 3), "uint8")
+    if mode in ("I;16", "I", "F"):
+        picture = Image.fromarray(values[..., 0].astype({"I;16": "uint16", "I": "int32", "F": "float32"}[mode]))
+    else:
+        picture = Image.fromarray(values).convert("RGBA" if mode == "LA" else mode).convert(mode)
+    if mode == "P":
+        picture.info["transparency"] = bytes(range(256))
+    picture.getexif()[0x0112] = orientation
+    whole = open_image(picture)
+    monkeypatch.setattr(io_room, "_WHOLE", 0)
+    monkeypatch.setattr(io_room, "_BAND", 20)
+    np.testing.assert_array_equal(open_image(picture), whole)
+
+
+def test_a_side_over_the_limit_is_refused() -> None:
+    with pytest.raises(ImageError, match="too large. Received: 100,001 x 1 pixels"):
+        open_image(Image.new("1", (100_001, 1)))
+
+
+def test_a_limit_of_pixels_may_be_lower() -> None:
+    with pytest.raises(TooManyPixels, match="too large. Received: 10 x 10"):
+        open_photo(Image.new("L", (10, 10)), max_pixels=99)
+
+
+def test_a_picture_that_memory_does_not_hold_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(io_room, "_whole", none)
+    with pytest.raises(ImageError, match="too large for the memory of this machine"):
+        open_image(Image.new("L", (10, 10)))

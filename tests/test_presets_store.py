@@ -101,7 +101,7 @@ def edit_backbone(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (lambda c: c.update(format=99, facefeat="9.1"), r"format 99, made by facefeat 9\.1.*pip install -U facefeat"),
         (lambda c: c.pop("format"), "has format None"),
         (lambda c: c.pop("schema"), "incomplete or has a wrong type: KeyError"),
-        (lambda c: c.update(image_size="large"), "incomplete or has a wrong type"),
+        (lambda c: c.update(image_size="large"), r"'image_size' must be from 1 to 1,024 pixels\. Received: 'large'"),
         (lambda c: c.update(image_size=17), "image_size"),
         (edit_backbone(name="compakt"), r"'compakt' of facefeat .*has no such backbone.*Did you mean 'compact'"),
         (edit_backbone(name="compakt", version="0.0.1"), r"'compakt' of facefeat 0\.0\.1, .*'facefeat==0\.0\.1'"),
@@ -274,3 +274,44 @@ def test_a_bad_array_is_an_error_of_its_own_only(model: FaceFeatureModel) -> Non
     results = model.predict([good, np.full((40, 40, 3), np.nan), np.zeros((3,), "uint8"), None, good])
     assert [r.error is None for r in results] == [True, False, False, False, True]
     assert all("Received" in (r.error or "Received") for r in results)
+
+
+def test_networks_that_the_weights_cannot_fill_are_not_built(folder: Path) -> None:
+    change(folder, edit_backbone(config={**TINY, "widths": [8192, 8192]}))
+    with pytest.raises(PresetError, match=r"describes networks of [\d,]+ numbers, and the weights files hold [\d,]+\."):
+        load_classifier(folder, RuntimeOptions("keras"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e9])
+def test_weights_that_no_training_gives_are_refused(folder: Path, value: float) -> None:
+    import h5py
+
+    with h5py.File(folder / "head.weights.h5", "r+") as file:
+        names: list[str] = []
+        file.visititems(lambda n, item: names.append(n) if isinstance(item, h5py.Dataset) and item.ndim == 1 else None)
+        file[names[0]][0] = value
+    sign(folder)
+    with pytest.raises(PresetError, match=r"'head\.weights\.h5': .* holds numbers that are NaN, infinite or too large"):
+        load_classifier(folder, RuntimeOptions("keras"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("name", ["config.json", "SHA256SUMS", "head.onnx", "head.weights.h5", "model_card.md"])
+def test_no_file_of_a_preset_is_a_link_out_of_it_or_a_pipe(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "other").write_bytes((folder / name).read_bytes())
+    (folder / name).unlink()
+    (folder / name).symlink_to(tmp_path / "other")
+    with pytest.raises(PresetError, match=r"cannot read .*leads out of"):
+        load_classifier(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(PresetError, match="no regular file|is missing"):
+        load_classifier(folder)
+
+
+def test_outputs_that_are_no_numbers_are_an_error_and_no_answer() -> None:
+    from facefeat.networks.finite import check_outputs
+
+    assert check_outputs({"age": np.zeros((1, 2))}, "x")
+    with pytest.raises(PresetError, match="gives NaN or infinity as 'age'"):
+        check_outputs({"age": np.array([[0.0, np.nan]])}, "x")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from facefeat_demo.inputs import only_files
 from facefeat_demo.limits import MEGABYTE, Gate
 from facefeat_demo.photos import Kept
 from facefeat_demo.tabs import about, classify, edit, explore, models, morph
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 TABS: tuple[ModuleType, ...] = (classify, morph, edit, explore, models, about)
 """In the order of the page."""
 STATIC = Path(__file__).resolve().parent / "static"
-DELETE_EVERY, DELETE_AFTER = 300, 3600
-"""Seconds: how often old files are looked for, and how old they may be. A session's files go when it ends."""
 SESSIONS = 256
 """Visits whose faces are kept in memory; the oldest go first. A morph takes up to 6 MB at 128 pixels."""
 # On a narrow screen a second row of tabs, not a menu that hides them; an older Gradio has the menu only.
@@ -48,11 +47,7 @@ _LOADING = (
 def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
     """The page of a host's model, ready for `launch(**launch_options())`. most: bytes of all visitors' files."""
     kept = Kept(most)
-    with gr.Blocks(
-        title="facefeat: what does a computer guess from a face?",
-        analytics_enabled=False,
-        delete_cache=(DELETE_EVERY, DELETE_AFTER),
-    ) as demo:
+    with gr.Blocks(title="facefeat: what does a computer guess from a face?", analytics_enabled=False) as demo:
         gr.HTML(HEADER + host.moving_picture(), js_on_load=None, elem_classes="ff-top")
         with gr.Tabs(elem_id="tabs", **_WRAP):
             for tab in TABS:
@@ -63,6 +58,7 @@ def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
             kept.forget(request.session_hash)
 
         demo.unload(forget)
+    only_files(demo)
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 """What each event that asks the model is given, so that all of them wait in one line."""
+PIXELS_AT_ONCE = 64_000_000
+"""Of photos that are read together, and one photo more: 192 MB each."""
 MAX_CARDS = 24
 """Faces of a photo that get a card, the largest first; the others get their box."""
 NO_FACE = "It may need to be turned: faces are found upright. That was tried, too, with a smaller copy of it."
@@ -36,7 +38,6 @@ MORPHED = ("astronaut", "hakeem", "grace")
 _LOOK_SIZE = 160
 _HERO, _HERO_EVERY = 96, 3  # side of the small morph at the top of the page, and which of the frames it has
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
-_GROUP_PIXELS = 64_000_000  # of photos that are read together, and one photo more: 192 MB each
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one
 
 
@@ -212,7 +213,7 @@ class Host:
             opened = open_photo(photo)
             group.append(opened)
             pixels += 0 if isinstance(opened, str) else opened.shape[0] * opened.shape[1]
-            if pixels > _GROUP_PIXELS:  # so that large photos do not fill the memory
+            if pixels > PIXELS_AT_ONCE:  # so that large photos do not fill the memory
                 readings += self._predict(group, start)
                 group, pixels = [], 0
         return readings + self._predict(group, start)
@@ -326,9 +327,10 @@ class Host:
 
 def read_card(folder: Path) -> str:
     """The model card of a preset folder, in Markdown; empty where there is none that can be read."""
+    from facefeat.presets import store
     from facefeat.presets.metadata import without_header
 
     try:
-        return without_header((folder / "model_card.md").read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
+        return without_header(store.read_card(folder))
+    except (OSError, ValueError):
         return ""

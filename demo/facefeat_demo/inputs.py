@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat import FacefeatError, InputError
-from facefeat_demo.photos import EXAMPLES, PORTRAITS, Kept, lend, uploaded
+from facefeat_demo.photos import EXAMPLES, PORTRAITS, Kept, inside, lend, uploaded
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
@@ -30,6 +30,13 @@ class NoAddress(gr.Error):
 
     def __init__(self) -> None:
         super().__init__("Only photos that you upload are read, no addresses.", print_exception=False)
+
+
+class NoFile(gr.Error):
+    """A visitor sent a folder, or what is not there, in place of a photo."""
+
+    def __init__(self) -> None:
+        super().__init__("This photo is no longer here. Please choose it again.", print_exception=False)
 
 
 def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Image:
@@ -50,27 +57,39 @@ def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Imag
         alt_text=label,
         webcam_options=gr.WebcamOptions(mirror=False),
     )
-    _only_here(photo)
     photo.change(_remember(kept, photo), photo, None, preprocess=False, queue=False, api_visibility="private")
     return photo
 
 
-def _only_here(photo: gr.Image) -> None:
-    """Gradio would fetch any address from this machine. Raises InputError where this is not the way to keep it off."""
-    move = getattr(photo, _MOVE, None)
-    if move is None:
-        raise InputError(_UNKNOWN)
+def only_files(page: gr.Blocks) -> None:
+    """Of what visitors send, to whatever component, Gradio may take the regular files of its upload folder alone.
 
-    async def only_here(path: Any) -> Any:
-        if path is not None and str(path).lower().startswith(("http:", "https:")):
+    It would fetch any address from this machine, and keep a folder among the files to be deleted later, where its
+    deleting ends with an error and never starts again. Raises InputError where this is not the way to keep that off.
+    """
+    for block in page.blocks.values():
+        move = getattr(block, _MOVE, None)
+        if move is not None:
+            setattr(block, _MOVE, _checked(move, getattr(block, "GRADIO_CACHE", "")))
+        elif isinstance(block, gr.Image):
+            raise InputError(_UNKNOWN)
+
+
+def _checked(move: Callable[[Any], Awaitable[Any]], cache: str) -> Callable[[Any], Awaitable[Any]]:
+    async def checked(path: Any) -> Any:
+        if path is None:
+            return None
+        if str(path).lower().startswith(("http:", "https:")):
             raise NoAddress
+        if inside(path, cache) is None and not Path(str(path)).is_file():  # the page's own files lie elsewhere
+            raise NoFile
         return await move(path)
 
-    setattr(photo, _MOVE, only_here)
+    return checked
 
 
 def check_photos(page: gr.Blocks) -> None:
-    """Raises InputError unless an address, sent to any photo of the page, is turned away as `photo_input` wants it.
+    """Raises InputError unless an address, sent to any photo of the page, is turned away as `only_files` wants it.
 
     It is asked of Gradio itself, as it would ask for a visitor; where another Gradio does that in another way, the
     page must not start. No address is fetched either way: Gradio fetches none of this machine.

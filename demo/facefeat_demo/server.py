@@ -12,10 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from facefeat import FacefeatError, InputError
+from facefeat_demo.cleaner import cleaned
 from facefeat_demo.limits import MEGABYTE
 from facefeat_demo.session_dir import session_folder
 
@@ -94,11 +96,17 @@ def running(
         page = build(host, most)
         check_photos(page)
         options = gate(folder, most, settings.max_upload * MEGABYTE) | launch_options()
-        try:
-            _launch(page, settings, port, options)
-            yield page
-        finally:
-            page.close(verbose=False)
+        with cleaned(folder, partial(_own_files, page), say):
+            try:
+                _launch(page, settings, port, options)
+                yield page
+            finally:
+                page.close(verbose=False)
+
+
+def _own_files(page: Any) -> set[str]:
+    """The files in the upload folder that are the page's own, such as icons of buttons."""
+    return {str(path) for block in page.blocks.values() for path in getattr(block, "keep_in_cache", ())}
 
 
 def _launch(page: Any, settings: Settings, port: int, options: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from facefeat.errors import FacefeatError, ImageError, InputError
-from facefeat.image.align import align_face, crop_side, crop_transform, is_one_image, name_of, open_image, paste_face
-from facefeat.image.io import SCALES, Photo, open_photo
+from facefeat.image.align import align_face, crop_side, crop_transform, is_one_image, name_of, paste_face
+from facefeat.image.io import SCALES, Photo, one_large, open_photo
 from facefeat.image.main_face import main_face
 from facefeat.networks.postprocess import face_result
 from facefeat.types import Face, ImageResult
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from facefeat.plugins.contracts import Detector
     from facefeat.types import Alignment, FaceBatch, ImageLike, UInt8Array
 
-AT_ONCE = 16
-"""Photos decoded and detected together: enough for the detector's batches, few enough for memory."""
+AT_ONCE, PIXELS_AT_ONCE = 16, 64_000_000
+"""Photos decoded and detected together, and their pixels, beyond which no further one is: enough for the detector's
+batches, few enough for memory (192 MB, and one photo more)."""
 
 _PIXELS = 2
 """So many pixels of a photo a crop's pixel is made of at least, along a side, where the photo has them."""
@@ -78,19 +79,35 @@ def read_images(
 def read_photos(images: Sequence[ImageLike], detector: Detector, classifier: Reader) -> list[ImageResult]:
     """One ImageResult for each image, in order; a bad one is a result with `.error` set."""
     results: list[ImageResult] = []
-    for start in range(0, len(images), AT_ONCE):
-        results += _read_some(images[start : start + AT_ONCE], start, detector, classifier)
+    for group in _opened(images, side_to_keep(detector)):
+        names = [name_of(images[i], i) for i in range(len(results), len(results) + len(group))]
+        results += _read_some(names, group, detector, classifier)
     return results
 
 
-def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, classifier: Reader) -> list[ImageResult]:
-    opened: dict[int, Photo] = {}
-    errors: dict[int, str] = {}
-    for i, image in enumerate(images):
+def _opened(images: Sequence[ImageLike], side: int | None = None) -> Iterator[list[Photo | ImageError]]:
+    """The images as `open_photo` opens them, or why not, in order and in groups that memory holds."""
+    group: list[Photo | ImageError] = []
+    pixels = 0
+    for image in images:
         try:
-            opened[i] = open_photo(image, side_to_keep(detector))
+            group.append(photo := open_photo(image, side))
+            pixels += photo.pixels.size // 3
         except ImageError as e:
-            errors[i] = str(e)
+            group.append(e)
+        if len(group) == AT_ONCE or pixels > PIXELS_AT_ONCE:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group
+
+
+def _read_some(
+    names: Sequence[str], group: Sequence[Photo | ImageError], detector: Detector, classifier: Reader
+) -> list[ImageResult]:
+    """The results of a group of opened images, of these names."""
+    opened = {i: one for i, one in enumerate(group) if isinstance(one, Photo)}
+    errors = {i: str(one) for i, one in enumerate(group) if isinstance(one, ImageError)}
     found: dict[int, list[Face]] = {}
     for i, faces in zip(opened, faces_of(list(opened.values()), detector, classifier), strict=True):
         if isinstance(faces, str):
@@ -101,8 +118,7 @@ def _read_some(images: Sequence[ImageLike], first: int, detector: Detector, clas
     crops = [face.crop for face in every if face.crop is not None]
     batch = classifier.predict(np.stack(crops), every) if crops else None
     results, row = [], 0
-    for i, image in enumerate(images):
-        source = name_of(image, first + i)
+    for i, source in enumerate(names):
         if i in errors:
             results.append(ImageResult(source, error=errors[i]))
             continue
@@ -155,14 +171,15 @@ def _aligned(photo: Photo, faces: list[Face] | str, geometry: Geometry) -> list[
         sides = [crop_side(f, geometry.alignment, photo.size) for f in whole]
         # A crop is first made twice as large as it will be: from more pixels than that nothing is gained.
         scale = next((s for s in SCALES if min(sides) >= _PIXELS * s * geometry.image_size), 1)
-        photo = photo.finer(scale)
-        seen = [_rescaled(f, photo.size, _size(photo.pixels), 1 / photo.scale) for f in whole]
-        crops = [align_face(photo.pixels, f, geometry.alignment, geometry.image_size) for f in seen]
+        with one_large(photo.size[0] * photo.size[1] // scale**2):
+            photo = photo.finer(scale)
+            seen = [_rescaled(f, photo.size, _size(photo.pixels), 1 / photo.scale) for f in whole]
+            crops = [align_face(photo.pixels, f, geometry.alignment, geometry.image_size) for f in seen]
         return [replace(f, crop=crop) for f, crop in zip(whole, crops, strict=True)]
     except ImageError as e:
         return str(e)
-    except FacefeatError as e:
-        return f"the detector gave a face that cannot be aligned: {e}"
+    except (FacefeatError, MemoryError) as e:
+        return f"the detector gave a face that cannot be aligned: {str(e) or 'it needs more memory than there is'}"
 
 
 def _size(pixels: UInt8Array) -> tuple[int, int]:
@@ -226,8 +243,12 @@ def main_faces(
     Raises ImageError for an image that cannot be read.
     """
     listed: list[Any] = [images] if is_one_image(images) else list(images)  # type: ignore[arg-type]
-    for start in range(0, len(listed), AT_ONCE):
-        opened = [open_image(i) for i in listed[start : start + AT_ONCE]]
+    for group in _opened(listed):
+        opened = []
+        for photo in group:
+            if isinstance(photo, ImageError):
+                raise photo
+            opened.append(photo.pixels)
         for image, faces in zip(opened, detector.detect_batch(opened), strict=True):
             height, width = image.shape[:2]
             face = faces[main_face(faces, (width, height))] if faces else Face((0, 0, width, height))

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from facefeat.errors import LabelError, SchemaError, UnknownComponentError, did_you_mean
 from facefeat.plugins.kinds import get_kind
 from facefeat.types import YEARS
-from facefeat.utils.files import read_regular
+from facefeat.utils.files import read_toml
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -280,9 +280,9 @@ def get_schema(value: str | Path | Mapping[str, Any] | Schema) -> Schema:
     if path.suffix != ".toml":
         raise SchemaError(f"no such schema. {did_you_mean(str(value), BUILTIN_SCHEMAS)} Or the path of a .toml file.")
     try:
-        table = tomllib.loads(read_regular(path, 1024**2).decode("utf-8-sig"))  # Windows' editors put a mark first
+        _, table = read_toml(path)
     except OSError as e:
-        raise SchemaError(f"cannot read the schema {str(path)!r}: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise SchemaError(f"cannot read the schema {str(path)!r}: {e.strerror or e}") from None
+    except ValueError as e:
         raise SchemaError(f"{str(path)!r} is not valid TOML: {e}") from None
     return Schema.from_dict(table)

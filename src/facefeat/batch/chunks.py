@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.batch.inputs import Chunk
+from facefeat.batch.inputs import Chunk, Item
 from facefeat.batch.reader import PictureReader
 from facefeat.batch.table import Found, arrow_schema, to_rows
 from facefeat.errors import ImageError
+from facefeat.image.io import MAX_PICTURE_BYTES, TooManyPixels
 from facefeat.networks.runtime import RuntimeOptions, default_options
-from facefeat.pipeline import faces_of, side_to_keep
+from facefeat.pipeline import AT_ONCE, PIXELS_AT_ONCE, faces_of, side_to_keep
 from facefeat.utils.machine import cores
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 CHUNK = 64
 """Pictures in a chunk: with one face each, as many as the classifier takes at once."""
 
-_GROUP = 16  # pictures that the detector gets together
-_GROUP_PIXELS = 64_000_000  # or fewer, so that large photos do not fill the memory: 192 MB, and one photo more
+_AHEAD_PIXELS = 24_000_000  # a larger picture is not decoded ahead of its turn
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,15 @@ class ChunkReader:
             found: list[Found] = []
             group: list[tuple[Found, Photo | None]] = []
             pixels = 0
-            for number, source, last, opened in self._opened(chunks, pool):
+            for number, item, last, opened in self._opened(chunks, pool):
+                source = item.source
                 try:
-                    photo = opened.result()
+                    photo = self._taken(item, opened)
                     group.append((Found(source, photo.size), photo))
                     pixels += photo.pixels.size // 3
                 except ImageError as e:
                     group.append((Found(source, reason=str(e)), None))
-                if last or len(group) == _GROUP or pixels > _GROUP_PIXELS:
+                if last or len(group) == AT_ONCE or pixels > PIXELS_AT_ONCE:
                     found += self._detected(group, pool)
                     group, pixels = [], 0
                 if last:
@@ -102,17 +103,28 @@ class ChunkReader:
 
     def _opened(
         self, chunks: Iterable[Chunk], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[int, str, bool, Future[Photo]]]:
-        """(chunk, source, whether it is the chunk's last, its picture) in order, a few of them opened ahead."""
-        waiting: deque[tuple[int, str, bool, Future[Photo]]] = deque()
+    ) -> Iterator[tuple[int, Item, bool, Future[Photo]]]:
+        """(chunk, item, whether it is the chunk's last, its picture) in order, a few of them opened ahead."""
+        waiting: deque[tuple[int, Item, bool, Future[Photo]]] = deque()
+        held = 0  # bytes of the pictures that have come as such
         for number, items in chunks:
-            for i, item in enumerate(items, 1):
-                opened = pool.submit(self._reader.open, self._reader.in_order(item))
-                waiting.append((number, item.source, i == len(items), opened))
-                if len(waiting) >= 2 * self._threads:
+            for i, given in enumerate(items, 1):
+                item = self._reader.in_order(given)
+                opened = pool.submit(self._reader.open, item, _AHEAD_PIXELS)
+                waiting.append((number, item, i == len(items), opened))
+                held += _bytes_in(item)
+                while len(waiting) >= 2 * self._threads or (waiting and held > MAX_PICTURE_BYTES):
+                    held -= _bytes_in(waiting[0][1])
                     yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
+
+    def _taken(self, item: Item, opened: Future[Photo]) -> Photo:
+        """The picture, now that it is its turn. Raises ImageError."""
+        try:
+            return opened.result()
+        except TooManyPixels:
+            return self._reader.open(item)
 
     def _detected(self, group: list[tuple[Found, Photo | None]], pool: ThreadPoolExecutor) -> list[Found]:
         """The faces of a group, with their crops."""
@@ -128,6 +140,10 @@ class ChunkReader:
         stacked = np.stack(crops)
         latents = self.model.encode(stacked) if self._latent else None
         return to_rows(found, self.model.predict_faces(stacked, faces), latents, self.schema)
+
+
+def _bytes_in(item: Item) -> int:
+    return len(item.at[0]) if item.kind == "bytes" else 0
 
 
 def _with(one: Found, faces: list[Face] | str) -> Found:

@@ -20,6 +20,7 @@ from facefeat.batch.chunks import ChunkReader, Settings
 from facefeat.batch.inputs import Chunk
 from facefeat.errors import FacefeatError, InputError
 from facefeat.networks.keras_backend import backend_in_use
+from facefeat.presets.files import SUMS, listed_sums, read_file
 from facefeat.utils.stderr import native_stderr_held
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def read_on_cluster(
         fit = _fitting(cluster)
         context.execution_options.preserve_order = True
         context.enable_progress_bars = context.print_on_execution_start = False
-        files = {p.name: p.read_bytes() for p in Path(settings.preset).iterdir() if p.is_file()}
+        folder = Path(settings.preset)
+        files = {name: read_file(folder, name) for name in (SUMS, *listed_sums(folder))}
         numbered = -(-pictures // settings.chunk)
         per_task = max(1, min(_PER_TASK, numbered // (4 * (cluster.workers or fit))))
         listed = ray.data.from_arrow_refs([ray.put(t) for t in _tables(chunks, per_task)])

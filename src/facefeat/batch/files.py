@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
+import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import IO, Any
 
 from facefeat.errors import ImageError, InputError, MissingExtraError
@@ -18,6 +20,8 @@ from facefeat.utils.files import open_regular
 NO_ACCESS = "no access to "
 """How a reason begins where a permission or the network prevents access, whatever the picture."""
 
+PATIENCE = 120.0
+"""Seconds that one request to a remote file system may take."""
 _ATTEMPTS = 3
 _MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _FINAL = (*_MISSING, PermissionError)
@@ -27,6 +31,25 @@ _OF_CONTENT = (*_MISSING, ValueError, LookupError, EOFError, zlib.error, zipfile
 def is_address(text: str) -> bool:
     """Whether this is for fsspec, rather than a path."""
     return "://" in text or "::" in text
+
+
+def scheme(address: str) -> str:
+    """The scheme of an address that is not chained, in lower case: "s3" of "s3://bucket/a.jpg"; "" for a path."""
+    return address.partition("://")[0].lower() if "://" in address else ""
+
+
+def refused(line: str, allowed: Collection[str]) -> str:
+    """Why a line of a list is not followed, one clause; "" where it is a path, or an address of an allowed scheme.
+
+    Whoever wrote the list is not the one who runs the command: an address in it would let him send requests from here.
+    """
+    if not is_address(line):
+        return ""
+    if "::" in line:
+        return "it is a chain of addresses, which a list may not hold"
+    if (found := scheme(line)) not in allowed:
+        return f"it is an address, and this run follows none of {found}://. To allow them: --allow-remote {found}"
+    return ""
 
 
 def absolute(text: str) -> str:
@@ -66,6 +89,31 @@ def refusal(text: str, error: BaseException) -> str:
     return f"{begins}{text!r}: {getattr(error, 'strerror', None) or _why(error)}."
 
 
+def within(call: Callable[[], Any], seconds: float = 0) -> Any:
+    """What `call` gives, within some seconds, PATIENCE by default. Raises what it raises, and TimeoutError.
+
+    Many file systems wait for a silent server for ever. The call is left to itself then, in a thread of its own.
+    """
+    seconds = seconds or PATIENCE
+    done: list[Any] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(call())
+        except BaseException as e:  # noqa: BLE001 - it is raised again, in the caller's thread
+            failed.append(e)
+
+    thread = threading.Thread(target=run, daemon=True, name="facefeat-remote")
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return done[0]
+
+
 def is_folder(text: str) -> bool:
     """Whether there is a folder. Raises InputError where the address cannot be asked."""
     return _asked(text, "isdir") if is_address(text) else os.path.isdir(text)
@@ -79,7 +127,7 @@ def exists(text: str) -> bool:
 def _asked(address: str, question: str) -> bool:
     fs, path = _system(address)
     try:
-        return bool(getattr(fs, question)(path))
+        return bool(within(lambda: getattr(fs, question)(path)))
     except Exception as e:  # noqa: BLE001 - see `_system`
         raise InputError(f"cannot open {address!r}: {_why(e)}") from None
 
@@ -90,7 +138,7 @@ def matching(pattern: str) -> list[str]:
         return sorted(glob.glob(pattern, recursive=True))
     fs, path = _system(pattern)
     try:
-        found = [str(p) for p in fs.glob(path)]
+        found = [str(p) for p in within(lambda: fs.glob(path))]
     except Exception as e:  # noqa: BLE001 - see `_system`
         raise InputError(f"cannot list {pattern!r}: {_why(e)}") from None
     # As a glob over paths does: hidden files and folders are matched only where the pattern names them.
@@ -110,7 +158,7 @@ def pictures_in(folder: str) -> Iterator[tuple[str, str | None]]:
 
 def _below(fs: Any, folder: str, given: str) -> Iterator[tuple[str, str | None]]:
     try:
-        found = sorted(fs.ls(folder, detail=True), key=lambda e: str(e["name"]))
+        found = sorted(within(lambda: fs.ls(folder, detail=True)), key=lambda e: str(e["name"]))
     except Exception as e:  # noqa: BLE001 - see `_system`
         address = _address(given, fs, folder)
         yield address, f"cannot read the folder {address!r}: {_why(e)}."
@@ -141,7 +189,8 @@ def open_file(text: str) -> IO[bytes]:
         return open_regular(text)
     fs, path = _system(text)
     try:
-        return fs.open(path, "rb")
+        opened: IO[bytes] = within(lambda: fs.open(path, "rb"))
+        return opened
     except OSError:
         raise
     except Exception as e:  # noqa: BLE001 - see `_system`
@@ -178,7 +227,10 @@ def read_bytes(text: str, start: int | None = None, end: int | None = None) -> b
 def _read(text: str, start: int | None, end: int) -> bytes:
     if is_address(text):
         fs, path = _system(text)
-        return bytes(fs.cat_file(path, start=start, end=end))
+        return bytes(within(lambda: fs.cat_file(path, start=start, end=end)))
     with open_regular(text) as file:
         file.seek(start or 0)
-        return file.read(end - (start or 0))
+        data: bytes | None = file.read(end - (start or 0))
+    if data is None:  # such as /proc/kmsg
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), text)
+    return data

@@ -9,26 +9,27 @@ from __future__ import annotations
 import glob
 import hashlib
 import tarfile
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from facefeat.batch import files
 from facefeat.data.sources import clean_name
 from facefeat.errors import InputError, did_you_mean
 from facefeat.image.io import MAX_PICTURE_BYTES, is_picture_name
+from facefeat.utils.archives import DAMAGED, CheckedMember
 from facefeat.utils.files import is_compressed
+from facefeat.utils.text import one_line
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _PARQUETS = (".parquet", ".pq")
+_LINE = 32_768  # bytes of a line of a list
 _LISTS = (".txt", ".lst", ".list")
 _NAMES = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "bytes")
 _VALID = (
     "Valid: a folder, a glob, a picture, a list of paths (.txt), a .tar, a .parquet, or the address of one of these "
     "(such as s3://...)."
 )
-_BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, OSError)
 
 
 class Item(NamedTuple):
@@ -127,9 +128,10 @@ def _spec(text: str, kind: str, column: str | None) -> InputSpec:
 # ---------------------------------------------------------------- listing
 
 
-def list_items(given: Sequence[InputSpec], *, read: bool = True) -> Iterator[Item]:
+def list_items(given: Sequence[InputSpec], *, read: bool = True, allow_remote: Collection[str] = ()) -> Iterator[Item]:
     """Every picture, in order. read: False where only names are wanted, so that a compressed tar is not read twice.
 
+    allow_remote: the schemes of addresses that the lines of a list may have; none are followed without.
     An archive that breaks off is a last item with a reason.
     """
     for one in given:
@@ -137,7 +139,7 @@ def list_items(given: Sequence[InputSpec], *, read: bool = True) -> Iterator[Ite
             for path, fault in files.pictures_in(one.text):
                 yield _item(path) if fault is None else Item(path, "fault", (fault,))
         elif one.kind == "list":
-            yield from _in_list(one.text)
+            yield from _in_list(one.text, allow_remote)
         elif one.kind == "tar":
             yield from _in_tar(one.text, read)
         elif one.kind == "parquet":
@@ -181,15 +183,18 @@ def _item(text: str) -> Item:
     return Item(text, "address" if files.is_address(text) else "path", (files.absolute(text),))
 
 
-def _in_list(text: str) -> Iterator[Item]:
+def _in_list(text: str, allow_remote: Collection[str]) -> Iterator[Item]:
     try:
         with files.open_file(text) as file:
-            for line in file:
+            for line in iter(lambda: file.readline(_LINE), b""):
                 path = line.decode("utf-8", "surrogateescape").strip("\r\n\ufeff")
-                if path.strip():
+                refused = files.refused(path, allow_remote) if len(line) < _LINE else "a line is too long for a path"
+                if refused:
+                    yield Item(one_line(path, 1000), "fault", (f"{one_line(path)!r} is not read: {refused}.",))
+                elif path.strip():
                     yield _item(path)
-    except OSError as e:
-        yield Item(text, "fault", (f"cannot read {text!r}: {e.strerror or e}.",))
+    except (OSError, TypeError) as e:  # TypeError: of a file that gives no bytes, such as /proc/kmsg
+        yield Item(text, "fault", (f"cannot read {text!r}: {getattr(e, 'strerror', None) or e}.",))
 
 
 def _packed(text: str) -> bool:
@@ -205,9 +210,9 @@ def needs_order(given: Iterable[InputSpec]) -> InputSpec | None:
 
 def _check_tar(text: str) -> None:
     try:
-        with files.open_file(text) as file, tarfile.open(fileobj=file, mode="r|*"):
+        with files.open_file(text) as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=CheckedMember):
             pass
-    except _BROKEN_TAR as e:
+    except DAMAGED as e:
         raise InputError(f"{text!r} is not a tar that can be read ({_short(e)}).") from None
 
 
@@ -215,7 +220,8 @@ def _in_tar(text: str, read: bool) -> Iterator[Item]:
     found, opened = 0, files.absolute(text)
     try:
         packed = _packed(text)
-        with files.open_file(text) as file, tarfile.open(fileobj=file, mode="r|*" if packed else "r:") as tar:
+        mode: Literal["r|*", "r:"] = "r|*" if packed else "r:"
+        with files.open_file(text) as file, tarfile.open(fileobj=file, mode=mode, tarinfo=CheckedMember) as tar:
             while (member := tar.next()) is not None:
                 # Else it keeps every header, and memory grows with the archive. The attribute is in no type stub.
                 tar.members.clear()  # type: ignore[attr-defined]
@@ -231,7 +237,7 @@ def _in_tar(text: str, read: bool) -> Iterator[Item]:
                     continue
                 stream = tar.extractfile(member) if read else None
                 yield Item(source, "bytes", (b"" if stream is None else stream.read(),))
-    except _BROKEN_TAR as e:
+    except DAMAGED as e:
         yield Item(text, "fault", (f"{text!r} breaks off after {found:,} pictures ({_short(e)}).",))
 
 
@@ -272,11 +278,14 @@ def _in_parquet(text: str, column: str) -> Iterator[Item]:
     try:
         with files.open_file(text) as file:
             about = pq.ParquetFile(file).metadata
+            size = file.seek(0, 2)
+            if about.num_rows > size:
+                raise OSError(f"it claims {about.num_rows:,} rows in {size:,} bytes")
             for group in range(about.num_row_groups):
                 for row in range(about.row_group(group).num_rows):
                     yield Item(f"{text}#{number}", "row", (opened, column, group, row))
                     number += 1
-    except (OSError, pa.ArrowException) as e:
+    except (OSError, pa.ArrowException, OverflowError) as e:
         yield Item(text, "fault", (f"{text!r} breaks off after {number:,} rows ({_short(e)}).",))
 
 

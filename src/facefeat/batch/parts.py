@@ -118,8 +118,8 @@ class Run:
             raise InputError(
                 f"another run is writing {str(self.output)!r}. Wait for it, or name another file."
             ) from None
-        except OSError as e:
-            raise InputError(f"cannot write {str(self.output)!r}: {e.strerror or e}.") from None
+        except (OSError, ValueError) as e:  # ValueError: a NUL in the path
+            raise InputError(f"cannot write {str(self.output)!r}: {getattr(e, 'strerror', None) or e}.") from None
         try:
             if overwrite:
                 self._clear()
@@ -167,8 +167,8 @@ class Run:
                     "--overwrite to begin anew."
                 )
             try:
-                before = read_json(note)
-            except (OSError, ValueError):
+                before = dict(read_json(note))
+            except (OSError, ValueError, TypeError):
                 raise InputError(f"{str(note)!r} is damaged. Delete the folder, and start anew.") from None
             self._compare(before, f"the unfinished run in {str(self.folder)!r} was started")
         elif self.folder.exists() and any(not p.name.startswith(".") for p in self.folder.iterdir()):
@@ -309,10 +309,10 @@ def facts_of(output: str | Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        facts = parse_json((pq.read_schema(output).metadata or {})[KEY].decode())
-    except (OSError, KeyError, ValueError, pa.ArrowException):
+        facts = dict(parse_json((pq.read_schema(output).metadata or {})[KEY].decode()))
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
         raise InputError(f"{str(output)!r} exists, and no batch run wrote it. Name another file.") from None
-    return dict(facts)
+    return facts
 
 
 def _part_name(first: int, last: int) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 from facefeat.batch import files
 from facefeat.batch.inputs import Item
+from facefeat.batch.parquet_pages import largest_page
 from facefeat.errors import FacefeatError, ImageError
-from facefeat.image.io import Photo, open_photo
+from facefeat.image.io import MAX_PICTURE_BYTES, MAX_PIXELS, Photo, open_photo
 
-_ROWS = 16  # of a Parquet that are in memory at once
+_ROWS = 16  # of a Parquet that are in memory at once, and fewer where its pages are large
+_MAX_PAGE = 1024**3  # bytes; writers put about a thousand pictures into a page
 
 
 class PictureReader:
@@ -30,20 +32,20 @@ class PictureReader:
             return Item(item.source, "fault", (str(e),))
         return Item(item.source, "bytes", (data,))
 
-    def open(self, item: Item) -> Photo:
-        """The picture. Raises ImageError for whatever cannot be read."""
+    def open(self, item: Item, max_pixels: int = MAX_PIXELS) -> Photo:
+        """The picture. Raises ImageError as `open_photo`, for whatever cannot be read."""
         try:
-            return self._open(item)
+            return self._open(item, max_pixels)
         except MemoryError:
             raise ImageError(f"{item.source!r} is too large for the memory of this machine.") from None
 
-    def _open(self, item: Item) -> Photo:
+    def _open(self, item: Item, most: int) -> Photo:
         if item.kind == "fault":
             raise ImageError(item.at[0])
         if item.kind == "path":
-            return open_photo(item.at[0], self._side)
+            return open_photo(item.at[0], self._side, most)
         if item.kind == "address":
-            return self._decoded(files.read_bytes(item.at[0]), item.source)
+            return self._decoded(files.read_bytes(item.at[0]), item.source, most)
         if item.kind == "slice":
             archive, start, size = item.at
             if not size:
@@ -51,18 +53,18 @@ class PictureReader:
             data = files.read_bytes(archive, start, start + size)
             if len(data) < size:
                 raise ImageError(f"{item.source!r} is cut short: the archive ends before it does.")
-            return self._decoded(data, item.source)
+            return self._decoded(data, item.source, most)
         if item.kind == "bytes":
-            return self._decoded(item.at[0], item.source)
-        return self._open(self.in_order(item))
+            return self._decoded(item.at[0], item.source, most)
+        return self._open(self.in_order(item), most)
 
-    def _decoded(self, data: bytes, source: str) -> Photo:
+    def _decoded(self, data: bytes, source: str, most: int) -> Photo:
         if not data:
             raise ImageError(f"{source!r} is empty (0 bytes).")
         try:
-            return open_photo(data, self._side)
+            return open_photo(data, self._side, most)
         except ImageError as e:
-            raise ImageError(str(e).replace(f"the picture of {len(data):,} bytes", repr(source))) from None
+            raise type(e)(str(e).replace(f"the picture of {len(data):,} bytes", repr(source))) from None
 
 
 class _RowReader:
@@ -71,7 +73,7 @@ class _RowReader:
     def __init__(self) -> None:
         self._file: Any = None
         self._at: tuple[str, str, int] | None = None
-        self._rows: Iterator[bytes | None] = iter(())
+        self._rows: Iterator[bytes | ImageError | None] = iter(())
         self._next = 0
 
     def read(self, path: str, column: str, group: int, row: int) -> bytes:
@@ -95,6 +97,8 @@ class _RowReader:
             if not known:
                 raise
             raise ImageError(f"cannot read row {row} of row group {group} in {path!r} ({str(e)[:160]}).") from None
+        if isinstance(data, ImageError):
+            raise data
         if data is None:
             raise ImageError(f"row {row} of row group {group} in {path!r} has no picture (null).")
         return data
@@ -106,18 +110,31 @@ class _RowReader:
             self.close()
             # Neither the whole row group nor the whole column is read ahead: a row group may hold gigabytes.
             self._file = pq.ParquetFile(files.open_file(path), pre_buffer=False, buffer_size=1 << 20)
+        largest = largest_page(path, self._file.metadata.row_group(group), column)
+        if largest > _MAX_PAGE:
+            raise OSError(f"a page of it unpacks to {largest:,} bytes")
         self._at, self._next = (path, column, group), 0
-        self._rows = self._iterate(column, group)
+        self._rows = self._iterate(column, group, largest)
 
-    def _iterate(self, column: str, group: int) -> Iterator[bytes | None]:
-        for batch in self._file.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[column], use_threads=False):
+    def _iterate(self, column: str, group: int, largest: int) -> Iterator[bytes | ImageError | None]:
+        """largest: bytes of the column's largest page, which one value may take, and in a dictionary each of many."""
+        rows = max(1, min(_ROWS, MAX_PICTURE_BYTES // max(1, largest)))
+        for batch in self._file.iter_batches(batch_size=rows, row_groups=[group], columns=[column], use_threads=False):
             values = batch.column(0)
             if column not in batch.schema.names:  # image.bytes comes as a struct of one field
                 values = values.flatten()[0]
-            yield from (v.as_py() for v in values)
+            yield from map(_value, values)
 
     def close(self) -> None:
         """Close the file that is open, if any."""
         if self._file is not None:
             self._file.close(force=True)
             self._file = None
+
+
+def _value(cell: Any) -> bytes | ImageError | None:
+    """The bytes of a cell of Arrow, None for a null, an error for one too large: it is raised later."""
+    held = cell.as_buffer()
+    if held is not None and held.size > MAX_PICTURE_BYTES:
+        return ImageError(f"a picture of {held.size:,} bytes is larger than {MAX_PICTURE_BYTES // 1024**2} MB.")
+    return None if held is None else bytes(held)

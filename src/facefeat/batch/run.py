@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -37,6 +38,7 @@ def run_batch(
     detector_config: Mapping[str, Any] | None = None,
     latent: bool = False,
     column: str | None = None,
+    allow_remote: Sequence[str] = (),
     resume: bool = False,
     retry_failed: bool = False,
     overwrite: bool = False,
@@ -50,7 +52,8 @@ def run_batch(
 
     inputs: folders, globs, pictures, lists of paths (.txt), .tar, .parquet, or addresses of these that fsspec knows.
     preset: a name or folder. detector: its name, with `detector_config`; "whole-image" for crops. latent: write
-    each face's latent, too. column: of a Parquet's pictures. resume: continue a stopped run with the same output;
+    each face's latent, too. column: of a Parquet's pictures. allow_remote: schemes ("s3") of addresses that the lines
+    of a list may have: without, a list names local files only. resume: continue a stopped run with the same output;
     retry_failed: then, too, read those chunks again in which a picture could not be read. overwrite: an earlier
     run's output or parts are replaced. give_up_after: so many
     pictures in a row, at addresses, that a permission or the network kept away; 0: never.
@@ -92,7 +95,8 @@ def run_batch(
         )
     settings = Settings(str(folder), detector, dict(detector_config or {}), latent, CHUNK)
     plan = InputDigest()
-    for _ in plan.watch(list_items(given, read=False)):
+    schemes = check_schemes(allow_remote)
+    for _ in plan.watch(list_items(given, read=False, allow_remote=schemes)):
         pass
     if not plan.count:
         shards = shards_in(given)
@@ -105,7 +109,7 @@ def run_batch(
         report(done, plan.count)
         if not run.complete and done < plan.count:
             # What comes after the last that was counted came later; it is for another run.
-            listed_again = seen.watch(islice(list_items(given), plan.count))
+            listed_again = seen.watch(islice(list_items(given, allow_remote=schemes), plan.count))
             todo = _todo(seen, chunks(listed_again, settings.chunk), run, plan)
             if engine == "local":
                 runtime = settings.runtime if threads is None else replace(settings.runtime, threads=threads)
@@ -128,6 +132,14 @@ def run_batch(
             for kept in streak.waiting:
                 run.add(*kept)
         return run.finish()
+
+
+def check_schemes(given: Sequence[str]) -> frozenset[str]:
+    """The schemes, in lower case. Raises InputError for what is none: "s3", not "s3://bucket"."""
+    for name in given:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", name):
+            raise InputError(f"no scheme of an address: {name!r}. Valid: names such as s3, gs, https.")
+    return frozenset(name.lower() for name in given)
 
 
 def _check_output(output: str) -> None:

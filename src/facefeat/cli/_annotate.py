@@ -95,6 +95,8 @@ class Annotator:
                 Image.fromarray(annotate(open_image(image), result)).save(new, quality=92)
         except FacefeatError as e:
             return replace(result, error=str(e))
+        except MemoryError:
+            return replace(result, error=f"{result.source!r} is too large to be drawn on in the memory there is.")
         return result
 
     def _note(self, target: Path, source: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from facefeat.networks.postprocess import no_faces
 from facefeat.plugins.kinds import say
-from facefeat.utils.text import one_line
+from facefeat.utils.text import one_line, printable
 
 if TYPE_CHECKING:
     from facefeat.cli._show import Escaping
@@ -123,6 +123,7 @@ class PlainWriter:
         self._out.flush()
 
     def _line(self, parts: Sequence[str]) -> None:
+        parts = [printable(p) for p in parts]
         line = parts[0]
         for part in parts[1:]:
             if self._width is not None and len(line) + 2 + len(part) > self._width:
@@ -140,9 +141,9 @@ class TableWriter:
     """A table for a terminal: columns of fixed width, so that rows can be printed one by one."""
 
     def __init__(self, out: TextIO, schema: Schema | None, sources: Iterable[str], width: int) -> None:
-        from rich.console import Console
+        from facefeat.cli._show import terminal
 
-        self._console = Console(file=out, width=width, highlight=False)
+        self._console = terminal(out=out, width=width)
         attributes = schema.attributes if schema is not None else {}
         self._widths = {n: max(len(n), a.strategy.width(a)) for n, a in attributes.items()}
         longest = max((len(one_line(s, 10_000)) for s in sources), default=0)
@@ -186,7 +187,7 @@ class TableWriter:
             if not result.faces:
                 table.add_row(photo, "", Text(NO_FACE, style="dim"), *("" for _ in self._widths))
             for number, face in enumerate(result.faces, 1):
-                cells = ["\n".join(say(n, face.attributes[n]).lines) for n in self._widths]
+                cells = [printable("\n".join(say(n, face.attributes[n]).lines)) for n in self._widths]
                 place = "\n".join([box_text(face), *quality_lines(face)])
                 table.add_row(photo if number == 1 else "", str(number), Text(place), *map(Text, cells))
                 notes += [f"{one_line(result.source, 10_000)}, face {number}: {note}" for note in face.notes]

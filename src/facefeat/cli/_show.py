@@ -6,13 +6,14 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from facefeat.utils.text import one_line, printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 PROGRESS_AFTER = 1.0
@@ -35,6 +36,10 @@ class Escaping:
     def __init__(self, out: TextIO) -> None:
         self._out, self._safe = out, printable if out.isatty() else str
 
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._out.isatty()
+
     def write(self, text: str) -> int:
         """Write a text."""
         return self._out.write(self._safe(text))
@@ -42,6 +47,24 @@ class Escaping:
     def flush(self) -> None:
         """Write what is held back."""
         self._out.flush()
+
+
+def terminal(
+    *, stderr: bool = False, quiet: bool = False, out: TextIO | None = None, width: int | None = None
+) -> Console:
+    """What draws tables, bars and lines on a terminal, and escapes all text that it is given as `say` does.
+
+    Square brackets are no markup: a name may hold them.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    class Escaped(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            """As Rich, for every text: of a line, a cell, a title."""
+            return super().render_str(printable(text), **{**options, "markup": False})
+
+    return Escaped(stderr=stderr, quiet=quiet, file=out, width=width, highlight=False, markup=False, emoji=False)
 
 
 def megabytes(size: int) -> str:
@@ -55,31 +78,27 @@ def rows(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     cells = [[one_line(c, 10_000) for c in line] for line in lines]
     widths = [max(len(c) for c in column) for column in zip(headers, *cells, strict=True)]
     if sys.stdout.isatty():
-        from rich.console import Console
-
-        console = Console(highlight=False)
+        wide = terminal()
         # The last column may fold; the others must fit.
-        if sum(widths[:-1]) + 3 * len(widths) + 20 <= console.width:
-            _ruled(console, headers, cells)
+        if sum(widths[:-1]) + 3 * len(widths) + 20 <= wide.width:
+            _ruled(wide, headers, cells)
             return
     for line in [list(headers), *cells]:
         padded = (c.ljust(w) for c, w in zip(line, widths, strict=True))
         say("  ".join(padded).rstrip())
 
 
-def _ruled(console: object, headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _ruled(out: Console, headers: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    assert isinstance(console, Console)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold")
     for i, header in enumerate(headers):
         table.add_column(header, no_wrap=i < len(headers) - 1)
     for line in cells:
         table.add_row(*(Text(c) for c in line))  # Text: a name with [brackets] is no markup
-    console.print(table)
+    out.print(table)
 
 
 class Bar:
@@ -128,7 +147,6 @@ def progress(description: str, total: int) -> Iterator[Bar]:
     if not sys.stderr.isatty():
         yield Bar(None, None)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = Progress(
@@ -136,7 +154,7 @@ def progress(description: str, total: int) -> Iterator[Bar]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=terminal(stderr=True),
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,

@@ -11,7 +11,7 @@ import click
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._overwrite import check_new, overwrite_option
-from facefeat.cli._show import rows, say
+from facefeat.cli._show import rows, say, terminal
 from facefeat.errors import InputError
 
 ROWS = 20
@@ -44,7 +44,6 @@ def analyze(
     NAME is pca, tsne, directions, probe, coordinates, neighbours, background, or a plugin's. In the folder will be
     table.csv, a PNG for each figure, and directions.npz where it finds directions.
     """
-    from rich.console import Console
 
     from facefeat.plugins.registry import get_registry
     from facefeat.types import is_analysis_file
@@ -57,7 +56,7 @@ def analyze(
     check_new(output, overwrite)
     check_model(preset)
     check_data(data, splits)
-    console = Console(stderr=True, highlight=False)
+    console = terminal(stderr=True)
     with console.status("reading the model"):
         from facefeat.data import load_dataset
 

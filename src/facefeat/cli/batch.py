@@ -29,6 +29,8 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
               "picture is one face already, or a plugin's.")  # fmt: skip
 @click.option("--latent", is_flag=True, help="Write each face's latent, too.")
 @click.option("--column", metavar="NAME", help="The column of a Parquet's pictures. [default: found by its type]")
+@click.option("--allow-remote", metavar="SCHEMES", default="", help="Schemes of addresses that a list of paths may "
+              "hold, such as s3,https. [default: none, local files only]")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process; without a "
               "cluster the networks have as many. [default: one a core; 8 at most decode]")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
@@ -51,6 +53,7 @@ def batch(
     detector: str,
     latent: bool,
     column: str | None,
+    allow_remote: str,
     threads: int | None,
     engine: str,
     address: str | None,
@@ -90,6 +93,7 @@ def batch(
         cluster = Cluster(address, workers, gpus or 0.0, 1.0 if cpus is None else cpus)
         done = run_batch(
             inputs, output, preset=preset, detector=detector, latent=latent, column=column, resume=resume,
+            allow_remote=[s.strip() for s in allow_remote.split(",") if s.strip()],
             retry_failed=retry_failed, overwrite=overwrite,
             give_up_after=give_up_after, engine=engine, threads=threads, cluster=cluster,
             progress=show,

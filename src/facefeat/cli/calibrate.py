@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from facefeat.cli._inputs import Finite, check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import say
+from facefeat.cli._show import say, terminal
 
 
 @click.command("calibrate")
@@ -37,7 +36,7 @@ def calibrate(
     check_writable(output)
     check_model(preset)
     check_data(data, splits)
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     model = load_model(preset)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)

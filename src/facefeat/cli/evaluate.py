@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from facefeat.cli._detect import warn_of_photos
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import progress, say, warn
+from facefeat.cli._show import progress, say, terminal, warn
 from facefeat.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def evaluate(
     if judge is not None:
         check_model(judge)
     check_data(data, splits)
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     model = load_model(preset)
     with console.status("reading the data"):
         whole = load_dataset(data, schema=model.schema, splits=splits)
@@ -121,7 +120,7 @@ def evaluate(
     if folder is not None:
         with console.status("drawing"):
             audit.save(folder)
-        console.print(f"Page: {folder / 'report.html'}", highlight=False)
+        console.print(f"Page: {folder / 'report.html'}")
     if as_json:
         found = report.to_dict() | ({} if poor is None else {"robustness": poor.to_dict()})
         say(json.dumps(found, indent=1))
@@ -132,7 +131,7 @@ def evaluate(
 
 
 def _show_robustness(found: Robustness) -> None:
-    console = Console()
+    console = terminal()
     for section in found.sections():
         table = Table(title=section.title)
         for title in section.shown.values():
@@ -172,7 +171,7 @@ def _moved(
 
 
 def _show(report: Report, split: str) -> None:
-    console = Console()
+    console = terminal()
     overall = Table(title=f"{report.dataset}, {split}: {report.faces:,} faces")
     overall.add_column("metric")
     overall.add_column("value", justify="right")

@@ -8,7 +8,7 @@ import click
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import say
+from facefeat.cli._show import say, terminal
 
 
 @click.command("fit-directions")
@@ -24,7 +24,6 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
 
     `facefeat train-decoder` does so itself: this is for older presets, and for other data.
     """
-    from rich.console import Console
 
     from facefeat.errors import InputError
     from facefeat.utils.atomic import check_folder
@@ -36,7 +35,7 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
     # Before the work, not after it; whether --preset is a preset turns out when it is read.
     check_folder(place, "a preset", lambda _: output is None or (place / "config.json").is_file())
     check_data(data, splits)
-    console = Console(stderr=True, highlight=False)
+    console = terminal(stderr=True)
     with console.status("reading the model"):
         from facefeat.data import load_dataset
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from facefeat.cli._inputs import check_data, check_model
-from facefeat.cli._show import say
+from facefeat.cli._show import say, terminal
 
 
 @click.command()
@@ -40,7 +39,7 @@ def quantize(
     from facefeat.presets.store import load_classifier
 
     classifier, _ = load_classifier(folder)
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=classifier.schema, splits=splits).split(split)
         crops = dataset.crops(classifier.image_size)

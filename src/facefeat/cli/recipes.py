@@ -20,6 +20,7 @@ def recipes(name: str | None, as_json: bool) -> None:
     To change one: facefeat recipes NAME > mine.toml, edit it, then facefeat train --recipe mine.toml ...
     """
     from facefeat.training import list_decoder_recipes, list_recipes, load_decoder_recipe, load_recipe
+    from facefeat.training.base_recipe import read_toml
 
     decoders = list_decoder_recipes()
     shipped = list_recipes() | decoders
@@ -28,7 +29,7 @@ def recipes(name: str | None, as_json: bool) -> None:
         if as_json:
             say(json.dumps(recipe.to_dict(), indent=1))
         else:
-            say(shipped.get(name, Path(name)).read_text("utf-8").rstrip())
+            say(read_toml(shipped.get(name, Path(name)), "recipe")[0].rstrip())
         return
     found, made = [load_recipe(n) for n in list_recipes()], [load_decoder_recipe(n) for n in decoders]
     if as_json:

@@ -13,10 +13,13 @@ from facefeat.cli._inputs import check_model
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
+from facefeat.utils.files import open_regular
 
 if TYPE_CHECKING:
     from facefeat.index import FaceIndex
     from facefeat.types import FloatArray, UInt8Array
+
+_MAX_BYTES = 16 * 1024**2  # of a latent
 
 
 @click.command()
@@ -83,11 +86,14 @@ def read_latent(path: str) -> FloatArray:
     import numpy as np
 
     try:
-        array = np.load(path, allow_pickle=False)
+        with open_regular(path, _MAX_BYTES) as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"no such file: {path!r}.") from None
-    except (OSError, ValueError, EOFError) as e:
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError) as e:
         raise InputError(f"{path!r} is no .npy file of numbers: {e}") from None
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{path!r} is no .npy file of numbers. Received: an array of {array.dtype}.")
     if array.ndim == 1:
         array = array[None]
     if array.ndim != 2 or len(array) != 1:

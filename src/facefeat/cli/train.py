@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
 
 from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
@@ -17,7 +16,7 @@ from facefeat.cli._run import (
     run_options,
     say_scores,
 )
-from facefeat.cli._show import say
+from facefeat.cli._show import say, terminal
 
 
 @click.command("train")
@@ -52,7 +51,7 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     of_data = chosen.data_schema is None
     if not of_data:
         model = FaceFeatureModel.from_recipe(chosen)  # the mistakes in the settings of components
-    console = Console(stderr=True, quiet=not processes.leads)
+    console = terminal(stderr=True, quiet=not processes.leads)
     suffix = f"; {processes.count} processes" * distributed
     data = run.read(console, chosen.data_schema, chosen.name, suffix)
     if of_data:

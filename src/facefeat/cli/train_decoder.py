@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
@@ -23,7 +22,7 @@ def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None
     With it go the directions that `facefeat edit` and `compose` need. The classifier is not changed. Every epoch leaves
     a checkpoint in OUTPUT; after a kill, the same command with --resume continues.
     """
-    from facefeat.cli._show import say, warn
+    from facefeat.cli._show import say, terminal, warn
     from facefeat.errors import DataError
     from facefeat.evaluation.card import with_decoder
     from facefeat.model import FaceFeatureModel
@@ -46,7 +45,7 @@ def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None
     start_keras()
     model = FaceFeatureModel.from_preset(named)
     build_decoder(model.classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     data = run.read(console, model.schema, f"{chosen.name} for {model.name}")
     run.make_output()
     with bars(console) as progress:

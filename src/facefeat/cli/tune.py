@@ -12,7 +12,7 @@ from rich.console import Console
 from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import check_output
-from facefeat.cli._show import say
+from facefeat.cli._show import say, terminal
 
 if TYPE_CHECKING:
     from facefeat.training.recipe import Recipe
@@ -62,7 +62,7 @@ def tune(
     check_output(output, may_exist=True)
     check_data(data, splits)
     check_begin(chosen, output, storage, seed, ranges)
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=chosen.data_schema, splits=splits)
     start_keras()
@@ -82,7 +82,7 @@ def tune(
     write_recipe(best, output / "best.toml", comment)
     write_page(study, chosen, output)
     for key, value in study.best_params.items():
-        console.print(f"  {key} = {value:.4g}" if isinstance(value, float) else f"  {key} = {value}", highlight=False)
+        console.print(f"  {key} = {value:.4g}" if isinstance(value, float) else f"  {key} = {value}")
     say(str(output / "best.toml"))
     console.print(f"Plots: {output / 'index.html'}. Next: facefeat train --recipe {output / 'best.toml'} ...")
 
@@ -103,7 +103,7 @@ class _Lines:
 
     def started(self, done: int, trials: int) -> None:
         self.trials = trials
-        self.console.print(f"{done} of {trials} trials done before" if done else f"{trials} trials", highlight=False)
+        self.console.print(f"{done} of {trials} trials done before" if done else f"{trials} trials")
 
     def epoch(self, trial: int, record: Mapping[str, Any]) -> None:
         self.console.print(
@@ -115,4 +115,4 @@ class _Lines:
         error = trial.user_attrs.get("error", "")
         complete = [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
         best = f"  best {study.best_value:.4f}" if complete else ""
-        self.console.print(f"trial {trial.number}: {how}{best}  {error}", highlight=False)
+        self.console.print(f"trial {trial.number}: {how}{best}  {error}")

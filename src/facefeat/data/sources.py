@@ -10,7 +10,6 @@ import os
 import tarfile
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any, Protocol
 
 from facefeat.errors import DataError, ImageError
 from facefeat.image.io import MAX_PICTURE_BYTES
-from facefeat.utils.files import is_compressed, is_visible, read_regular, walk
+from facefeat.utils.archives import DAMAGED, MAX_MEMBERS, CheckedMember
+from facefeat.utils.files import is_compressed, is_visible, open_regular, read_regular, walk
 
 
 class Source(Protocol):
@@ -158,7 +158,7 @@ class ArchiveSource:
             raise ImageError(f"{name!r} is larger than {MAX_PICTURE_BYTES // 1024**2} MB")
         try:
             data = self.fetch(member)
-        except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as e:
+        except (*DAMAGED, MemoryError) as e:
             raise ImageError(f"cannot read {name!r} in {str(self.path)!r}: {e}") from None
         if len(data) != size:
             raise ImageError(f"{name!r} is cut short in {str(self.path)!r}")
@@ -176,10 +176,14 @@ def _members(entries: Iterable[tuple[str, int, int, Any]]) -> dict[str, tuple[in
 
 
 def _open_tar(path: Path) -> ArchiveSource:
-    file = path.open("rb")
+    file = open_regular(path)
     sequential = is_compressed(file.read(6))
-    tar = tarfile.open(path, "r:*" if sequential else "r:")  # noqa: SIM115 - kept open to read from
-    regular = (m for m in tar if m.isreg() and not m.issparse())
+    file.seek(0)
+    tar = tarfile.open(  # noqa: SIM115 - kept open to read from
+        fileobj=file, mode="r:*" if sequential else "r:", tarinfo=CheckedMember
+    )
+    listed = (m for n, m in enumerate(tar) if _count(n))
+    regular = (m for m in listed if m.isreg() and not m.issparse())
     members = _members((m.name, m.offset_data, m.size, m) for m in regular)
     lock = threading.Lock()
 
@@ -194,9 +198,25 @@ def _open_tar(path: Path) -> ArchiveSource:
     return ArchiveSource(path, "tar", sequential, members, fetch)
 
 
+def _is_tar(path: Path) -> bool:
+    """Whether a file begins as a tar does. (`tarfile.is_tarfile` believes the sizes in a header.)"""
+    try:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:*", tarinfo=CheckedMember):
+            return True
+    except (tarfile.TarError, EOFError):
+        return False
+
+
+def _count(number: int) -> bool:
+    """True. Raises tarfile.ReadError where an archive has more members than any data set."""
+    if number >= MAX_MEMBERS:
+        raise tarfile.ReadError(f"more than {MAX_MEMBERS:,} members")
+    return True
+
+
 def _open_zip(path: Path) -> ArchiveSource:
-    archive = zipfile.ZipFile(path)
-    files = (i for i in archive.infolist() if not i.is_dir())
+    archive = zipfile.ZipFile(open_regular(path))
+    files = (i for n, i in enumerate(archive.infolist()) if _count(n) and not i.is_dir())
     members = _members((i.filename, i.header_offset, i.file_size, i) for i in files)
     return ArchiveSource(path, "zip", False, members, archive.read)
 
@@ -215,13 +235,14 @@ def open_source(path: Path, outside: bool = False) -> Source:
         if zipfile.is_zipfile(path):
             kind = "zip"
             return _open_zip(path)
-        if path.stat().st_size and tarfile.is_tarfile(path):
+        if path.stat().st_size and _is_tar(path):
             kind = "tar"
             return _open_tar(path)
-    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as e:
-        raise DataError(f"{str(path)!r} is not a whole {kind} archive ({e}). Fetch it again.") from None
     except OSError as e:
         raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
+    except DAMAGED as e:
+        reason = str(e) or type(e).__name__
+        raise DataError(f"{str(path)!r} is not a whole {kind} archive ({reason}). Fetch it again.") from None
     if kind:
         raise DataError(f"{str(path)!r} is not a whole {kind} archive. Fetch it again.")
     raise DataError(f"{str(path)!r} is neither a folder nor a tar nor a zip archive, nor a .csv")

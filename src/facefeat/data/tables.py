@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from facefeat.errors import DataError
 from facefeat.utils.files import read_regular
 
-MAX_TABLE_BYTES = 2 * 1024**3
+MAX_TABLE_BYTES = 512 * 1024**2
+MAX_COLUMNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Table:
         """Raises DataError where one of the columns is missing."""
         missing = [c for c in columns if c not in self.columns]
         if missing:
-            found = ", ".join(self.columns) or "(none)"
+            found = ", ".join(self.columns[:50]) + ", ..." * (len(self.columns) > 50) or "(none)"
             raise DataError(f"{self.where!r} has no column {', '.join(map(repr, missing))}. Columns found: {found}.")
 
 
@@ -60,12 +62,15 @@ def parse_table(data: bytes, where: str) -> Table:
     rows: list[tuple[int, Mapping[str, str]]] = []
     ragged: list[tuple[int, str]] = []
     try:
-        columns = tuple(c.strip().casefold() for c in next(reader))
-        while columns and not columns[-1]:
-            columns = columns[:-1]  # a separator at the end of every line
-        twice = sorted({c for c in columns if columns.count(c) > 1})
+        names = [c.strip().casefold() for c in next(reader)]
+        while names and not names[-1]:
+            names.pop()  # a separator at the end of every line
+        columns = tuple(names)
+        if len(columns) > MAX_COLUMNS:
+            raise DataError(f"{where!r} has {len(columns):,} columns. Valid: up to {MAX_COLUMNS:,}.")
+        twice = sorted(c for c, n in Counter(columns).items() if n > 1)
         if twice:
-            raise DataError(f"{where!r} has more than one column named {', '.join(map(repr, twice))}")
+            raise DataError(f"{where!r} has more than one column named {', '.join(map(repr, twice[:5]))}")
         for fields in reader:
             line = reader.line_num + skipped
             if not any(f.strip() for f in fields):

@@ -213,7 +213,12 @@ def crop_transform(face: Face, alignment: Alignment, size: int, image_size: tupl
         scale = size / side
         return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     marks = _marks_in_box(face.box) if face.landmarks is None else face.landmarks
-    return similarity(marks, np.asarray(alignment.landmarks) * size)
+    found = similarity(marks, np.asarray(alignment.landmarks) * size)
+    if not math.hypot(found[0, 0], found[1, 0]) > 1e-6:
+        raise InputError(
+            f"no turn and scale takes these landmarks to the crop's. Received: {np.asarray(marks).tolist()}."
+        )
+    return found
 
 
 def crop_side(face: Face, alignment: Alignment, image_size: tuple[int, int]) -> float:

@@ -11,6 +11,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from facefeat.utils.files import open_regular, walk
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as PILImage
-    from PIL.Image import Transpose
 
     from facefeat.types import ImageLike, UInt8Array
 
@@ -30,6 +30,12 @@ MAX_PICTURE_BYTES = 256 * 1024**2
 
 MAX_PIXELS = 178_956_970
 """Pictures of more pixels are refused before they are decoded; also where Pillow refuses, unless set otherwise."""
+
+MAX_SIDE = 100_000
+"""Pictures of a longer side are refused: no camera makes them, and readers take memory for each row."""
+
+LARGE_PIXELS = 32_000_000
+"""Pictures of more pixels are decoded one at a time, whatever number of threads there is."""
 
 # HEIF is read where the extra `heic` is installed.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO", "HEIF")
@@ -50,7 +56,20 @@ _DAMAGE = (
     *(LookupError, ArithmeticError, TypeError, AttributeError),
 )
 
+_BAND = 4_000_000  # pixels that are converted at once in a picture of more than _WHOLE
+_WHOLE = 16_000_000
+
 _open_lock = threading.Lock()  # warnings.catch_warnings swaps a global list
+_large_lock = threading.RLock()
+
+
+class TooManyPixels(ImageError):
+    """A picture of more pixels than was asked for; it may be read with a higher limit."""
+
+
+def one_large(pixels: int) -> AbstractContextManager[Any]:
+    """Entered by one thread at a time where a picture of so many pixels is large, else by any number."""
+    return _large_lock if pixels > LARGE_PIXELS else nullcontext()
 
 
 def is_picture_name(path: str) -> bool:
@@ -92,7 +111,7 @@ def open_image(source: ImageLike) -> UInt8Array:
     honoured; transparency lies on white; of an animation the first frame counts; 16-bit and float pictures are scaled
     to 8 bits. The array may be read-only, and is the given one where an array was given. Raises ImageError, in one
     sentence, for whatever cannot be read: missing, empty or truncated files, folders, other formats, more than
-    MAX_PIXELS pixels, arrays of another shape or dtype.
+    MAX_PIXELS pixels, sides over MAX_SIDE, arrays of another shape or dtype, what this machine's memory does not hold.
     """
     return open_photo(source).pixels
 
@@ -118,12 +137,13 @@ class Photo:
         return self if scale >= self.scale else _opened(self.source, lambda width, height: scale)
 
 
-def open_photo(source: ImageLike, side: int | None = None) -> Photo:
+def open_photo(source: ImageLike, side: int | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
     """A picture as `open_image` opens it; a JPEG, where its longer side keeps `side` pixels, at 1/2, 1/4 or 1/8.
 
-    libjpeg then computes each pixel as the mean of those that it stands for.
+    libjpeg then computes each pixel as the mean of those that it stands for. Raises TooManyPixels, before anything is
+    decoded, where that gives more than max_pixels.
     """
-    return _opened(source, lambda width, height: 1 if side is None else _scale(max(width, height), side))
+    return _opened(source, lambda width, height: 1 if side is None else _scale(max(width, height), side), max_pixels)
 
 
 Scale = Callable[[int, int], int]
@@ -135,24 +155,24 @@ def _scale(longer: int, side: int) -> int:
     return next((s for s in SCALES if longer // s >= side), 1)
 
 
-def _opened(source: ImageLike, scale: Scale) -> Photo:
+def _opened(source: ImageLike, scale: Scale, most: int = MAX_PIXELS) -> Photo:
     import numpy as np
     from PIL import Image
 
     if isinstance(source, np.ndarray):
         array = check_pixels(source, "the array", "H, W, 3")
-        if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        if array.shape[0] * array.shape[1] > most:
             raise _too_large("the array", f"{array.shape[1]:,} x {array.shape[0]:,} pixels")
         return Photo(array, (array.shape[1], array.shape[0]), 1, source)
     if isinstance(source, Image.Image):
-        return Photo(*_from_pil(source, "the PIL image", lambda width, height: 1), source)
+        return Photo(*_from_pil(source, "the PIL image", lambda width, height: 1, most), source)
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
         if not data:
             raise ImageError(f"cannot read the picture: received 0 bytes. {_READABLE}.")
-        return Photo(*_from_file(io.BytesIO(data), f"the picture of {len(data):,} bytes", scale), source)
+        return Photo(*_from_file(io.BytesIO(data), f"the picture of {len(data):,} bytes", scale, most), source)
     if isinstance(source, str | os.PathLike):
-        return Photo(*_from_path(os.fspath(source), scale), source)
+        return Photo(*_from_path(os.fspath(source), scale, most), source)
     raise ImageError(
         "not a picture. Valid: a path, bytes, a PIL image or an (H, W, 3) uint8 array. "
         f"Received: {type(source).__name__}."
@@ -163,13 +183,13 @@ _Decoded = tuple["UInt8Array", tuple[int, int], int]
 """pixels, size and scale of a `Photo`."""
 
 
-def _from_path(path: str, scale: Scale) -> _Decoded:
+def _from_path(path: str, scale: Scale, most: int) -> _Decoded:
     name = repr(path if len(path) <= 200 else f"{path[:60]}...{path[-100:]}")
     try:
         with open_regular(path, MAX_PICTURE_BYTES) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ImageError(f"{name} is empty (0 bytes).")
-            return _from_file(file, name, scale)
+            return _from_file(file, name, scale, most)
     except FileNotFoundError:
         raise ImageError(f"no such file: {name}.") from None
     except IsADirectoryError:
@@ -180,7 +200,7 @@ def _from_path(path: str, scale: Scale) -> _Decoded:
         raise ImageError(f"cannot read {name}: {getattr(e, 'strerror', None) or e}.") from None
 
 
-def _from_file(file: Any, name: str, scale: Scale) -> _Decoded:
+def _from_file(file: Any, name: str, scale: Scale, most: int) -> _Decoded:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -190,12 +210,14 @@ def _from_file(file: Any, name: str, scale: Scale) -> _Decoded:
     except Image.DecompressionBombError as e:
         count = re.search(r"\d+", str(e))
         raise _too_large(name, f"{int(count.group()):,} pixels" if count else "too many pixels") from None
+    except MemoryError:
+        raise _no_memory(name) from None
     except UnidentifiedImageError:
         raise ImageError(f"{name} is not a picture that can be read{_looks_like(file)}. {_READABLE}.") from None
     except _DAMAGE as e:
         raise _damaged(name, e) from None
     with picture:
-        return _from_pil(picture, name, scale)
+        return _from_pil(picture, name, scale, most)
 
 
 @cache
@@ -211,35 +233,96 @@ def _formats() -> tuple[str, ...]:
     return tuple(f for f in FORMATS if f in Image.OPEN)
 
 
-def _from_pil(picture: PILImage.Image, name: str, scale: Scale) -> _Decoded:
-    import numpy as np
+def _from_pil(picture: PILImage.Image, name: str, scale: Scale, most: int) -> _Decoded:
     from PIL import Image
 
     width, height = picture.size
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise _too_large(name, f"{width:,} x {height:,} pixels")
     if width == 0 or height == 0:
         raise ImageError(f"{name} has no pixels: {width} x {height}.")
     try:
         factor = _reduce(picture, scale(width, height))
-        picture.load()
-        turn = _turn(picture)
-        upright = picture if turn is None else picture.transpose(turn)
-        if upright.mode.startswith("I") or upright.mode == "F":
-            grey = _to_8_bits(np.asarray(upright), 65535 if upright.mode.startswith("I;16") else None, name)
-            upright = Image.fromarray(grey)
-        elif upright.has_transparency_data:
-            upright = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
-        lying = turn is not None and turn.name in ("ROTATE_90", "ROTATE_270", "TRANSPOSE", "TRANSVERSE")
-        return pixels, (height, width) if lying else (width, height), factor
+        count = picture.size[0] * picture.size[1]
+        if count > most:
+            raise _too_large(name, f"{width:,} x {height:,} pixels")
+        with one_large(count):
+            picture.load()
+            orientation = _orientation(picture)
+            pixels = (_whole if count <= _WHOLE else _in_bands)(picture, orientation, name)
+        return pixels, (height, width) if orientation >= 5 else (width, height), factor
     except ImageError:
         raise
+    except MemoryError:
+        raise _no_memory(name) from None
     except Image.DecompressionBombError:
         raise _too_large(name, "too many pixels") from None
     except _DAMAGE as e:
         raise _damaged(name, e) from None
+
+
+def _whole(picture: PILImage.Image, orientation: int, name: str) -> UInt8Array:
+    """The upright (H, W, 3) pixels of a loaded picture, by Pillow's own copies."""
+    import numpy as np
+    from PIL import Image
+    from PIL.Image import Transpose
+
+    turn = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }.get(orientation)
+    upright = picture if turn is None else picture.transpose(turn)
+    if _is_number(upright):
+        values = np.asarray(upright)
+        return np.asarray(Image.fromarray(_to_8_bits(values, _white(upright, values, name))).convert("RGB"))
+    return _rgb(upright)
+
+
+def _in_bands(picture: PILImage.Image, orientation: int, name: str) -> UInt8Array:
+    """The same of a large picture: converted some rows at a time, straight to their places, in no more memory."""
+    import numpy as np
+
+    width, height = picture.size
+    out = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), "uint8")
+    stored: UInt8Array = {  # (H, W, 3), a view of `out`: where the stored rows go
+        2: out[:, ::-1],
+        3: out[::-1, ::-1],
+        4: out[::-1],
+        5: out.swapaxes(0, 1),
+        6: np.rot90(out, 1),
+        7: out.swapaxes(0, 1)[::-1, ::-1],
+        8: np.rot90(out, 3),
+    }.get(orientation, out)
+    values = np.asarray(picture) if _is_number(picture) else None
+    white = 0 if values is None else _white(picture, values, name)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        if values is None:
+            stored[top : top + rows] = _rgb(picture.crop((0, top, width, min(height, top + rows))))
+        else:
+            stored[top : top + rows] = _to_8_bits(values[top : top + rows], white)[..., None]
+    return out
+
+
+def _rgb(picture: PILImage.Image) -> UInt8Array:
+    """(H, W, 3) of a picture whose pixels are colours; transparency lies on white."""
+    import numpy as np
+    from PIL import Image
+
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _is_number(picture: PILImage.Image) -> bool:
+    """Whether pixels are one number of 16 or 32 bits."""
+    return picture.mode.startswith("I") or picture.mode == "F"
 
 
 def _reduce(picture: PILImage.Image, scale: int) -> int:
@@ -251,40 +334,36 @@ def _reduce(picture: PILImage.Image, scale: int) -> int:
     return next(s for s in SCALES if (-(-width // s), -(-height // s)) == picture.size)
 
 
-def _turn(picture: PILImage.Image) -> Transpose | None:
-    """What the picture's EXIF orientation says; broken EXIF counts as none, for the pixels are still good."""
-    from PIL.Image import Transpose
-
+def _orientation(picture: PILImage.Image) -> int:
+    """EXIF's, 1 to 8; broken EXIF counts as none, for the pixels are still good."""
     try:
-        orientation = picture.getexif().get(_ORIENTATION_TAG)
+        found = picture.getexif().get(_ORIENTATION_TAG)
     except _DAMAGE:
-        orientation = None
-    return {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }.get(orientation if isinstance(orientation, int) else 1)
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _to_8_bits(values: NDArray[Any], white: int | None, name: str) -> UInt8Array:
-    """(H, W) of any number type -> (H, W) uint8. white: the value of white; None: the least usual one that holds all.
+def _white(picture: PILImage.Image, values: NDArray[Any], name: str) -> int:
+    """The value of white among values (H, W). Raises ImageError where they have no such range.
 
-    Files of 32-bit integers and floats do not say what white is: it is 1 (floats), 255 or 65535.
+    Files of 32-bit integers and floats do not say it: it is the least of 1 (floats), 255 and 65535 that holds all.
     """
     import numpy as np
 
-    if not np.isfinite(values).all():
-        raise ImageError(f"{name} holds NaN or infinite values. Valid: finite numbers.")
     low, high = float(values.min()), float(values.max())
-    if white is None:
-        whites = [1, 255, 65535] if values.dtype.kind == "f" else [255, 65535]
-        white = next((w for w in whites if high <= w), None)
+    if not (np.isfinite(low) and np.isfinite(high)):  # either is NaN where any value is
+        raise ImageError(f"{name} holds NaN or infinite values. Valid: finite numbers.")
+    whites = [65535] if picture.mode.startswith("I;16") else [255, 65535]
+    white = next((w for w in ([1] if values.dtype.kind == "f" else []) + whites if high <= w), None)
     if white is None or low < 0:
         raise ImageError(f"{name} holds values from {low:g} to {high:g}. Valid: 0..1, 0..255 or 0..65535.")
+    return white
+
+
+def _to_8_bits(values: NDArray[Any], white: int) -> UInt8Array:
+    """(H, W) of any number type -> (H, W) uint8."""
+    import numpy as np
+
     return np.rint(values * (255.0 / white)).astype("uint8")
 
 
@@ -304,8 +383,10 @@ def check_pixels(array: NDArray[Any], what: str, axes: str) -> UInt8Array:
     return array
 
 
-def _too_large(name: str, received: str) -> ImageError:
-    return ImageError(f"{name} is too large. Received: {received}. Valid: up to {MAX_PIXELS:,} pixels; scale it down.")
+def _too_large(name: str, received: str) -> TooManyPixels:
+    return TooManyPixels(
+        f"{name} is too large. Received: {received}. Valid: up to {MAX_PIXELS:,} pixels; scale it down."
+    )
 
 
 def _damaged(name: str, error: BaseException) -> ImageError:
@@ -313,6 +394,10 @@ def _damaged(name: str, error: BaseException) -> ImageError:
     if "truncated" in detail.lower():
         return ImageError(f"{name} is truncated: its last part is missing.")
     return ImageError(f"{name} is damaged or of a kind that cannot be read ({detail[:120]}).")
+
+
+def _no_memory(name: str) -> ImageError:
+    return ImageError(f"{name} is too large for the memory of this machine.")
 
 
 def _looks_like(file: Any) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,25 @@ def use_jit(*models: Any) -> bool:
     if backend == "tensorflow" and not (has_accelerator() and all(can_jit(m) for m in models)):
         return False
     return backend in ("tensorflow", "jax")
+
+
+def count_numbers(make: Callable[[], Any]) -> int | None:
+    """How many numbers the networks of what `make` builds have; it is built without memory for them.
+
+    None where it cannot be built so: `make` reads the values of its own weights.
+    """
+    import keras
+    from keras.src.backend.common import global_state
+
+    pending = "uninitialized_variables"  # variables wait there for their first values
+    before = list(global_state.get_global_attribute(pending) or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(int(model.count_params()) for model in make().models.values())
+    except Exception:  # noqa: BLE001 - whatever it is, it is raised again where the networks are built in earnest
+        return None
+    finally:
+        global_state.set_global_attribute(pending, before)
 
 
 def can_jit(layer: Any) -> bool:

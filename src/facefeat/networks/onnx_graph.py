@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import FacefeatError, PluginError, PresetError
+from facefeat.networks.finite import check_finite
 from facefeat.utils.ort import import_onnxruntime
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 """Operator sets that a graph may use: the standard's. Custom operators would be code of the preset's."""
 TOLERANCE = 1e-3
 """How far an output of a graph may be from the Keras model's, as a share of the largest value."""
+_FLOATS = {1: "<f4", 10: "<f2", 11: "<f8"}
+"""ONNX's numbers of the float types -> those of NumPy."""
 _DEPTH = 20
 """Of graphs inside graphs, above which a file is taken for one that means to exhaust the reader."""
 
@@ -337,9 +340,22 @@ def _check_attribute(attribute: memoryview, where: str, depth: int) -> None:
 
 
 def _check_tensor(tensor: memoryview, where: str) -> None:
+    import numpy as np
+
+    dtype, raw, packed = 0, memoryview(b""), memoryview(b"")
     for field, value in _fields(tensor):
         if field == 13 or (field == 14 and value != 0):
             raise PresetError(f"{where} keeps weights in another file. Valid: a graph that holds all of its weights.")
+        if field == 2:
+            dtype = int(value)
+        elif field == 9:
+            raw = _bytes(value)
+        elif field == 4 and isinstance(value, memoryview):
+            packed = value
+    kind, data = _FLOATS.get(dtype), raw if len(raw) else packed
+    if kind is not None and len(data) >= 64 and len(data) % np.dtype(kind).itemsize == 0:
+        # Fewer may be constants: a clip's largest float, the -inf of a mask. What comes of them is checked later.
+        check_finite(np.frombuffer(data, kind), f"{where}: a tensor")
 
 
 def _bytes(value: int | memoryview) -> memoryview:

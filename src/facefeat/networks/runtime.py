@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facefeat.errors import InputError, PresetError, did_you_mean
+from facefeat.networks.finite import check_outputs
 from facefeat.networks.keras_backend import use_jit
 from facefeat.networks.onnx_graph import OUTPUT, check_graph
+from facefeat.utils.machine import memory
 from facefeat.utils.ort import import_onnxruntime, session_options, set_threads
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ PROVIDERS: Mapping[str, str] = {
 WHEELS: Mapping[str, str] = {"cuda": "onnxruntime-gpu", "coreml": "onnxruntime", "directml": "onnxruntime-directml"}
 """Device -> the package whose wheel has its provider (CoreML: on macOS)."""
 DEVICES = ("auto", *PROVIDERS)
+MIN_ARENA = 3 * 1024**3
+"""Bytes that all sessions on the CPU may take together; where it is more, an eighth of the machine's memory."""
 BATCH = 64
 """Rows per step. Larger batches gain nothing on a CPU and cost memory."""
 
@@ -110,7 +116,12 @@ class OnnxRuntime:
         (given,) = session.get_inputs()
         names = [o.name for o in session.get_outputs()]
         wanted = "uint8" if given.type == "tensor(uint8)" else "float32"
-        return dict(zip(names, session.run(names, {given.name: rows.astype(wanted, copy=False)}), strict=True))
+        try:
+            found = session.run(names, {given.name: rows.astype(wanted, copy=False)})
+        except Exception as e:  # onnxruntime's own errors share no public base
+            first = (str(e).strip() or type(e).__name__).splitlines()[0][:300]
+            raise PresetError(f"{self._where}: '{network}.onnx' failed: {first}") from e
+        return check_outputs(dict(zip(names, found, strict=True)), f"{self._where}: '{network}.onnx'")
 
     def session(self, network: str) -> Any:
         """The session of a network. Raises PresetError for a graph that cannot be run."""
@@ -142,7 +153,7 @@ class KerasRuntime:
         batch[:n] = rows
         out = call(batch)
         named = out if isinstance(out, dict) else {OUTPUT: out}
-        return {k: np.asarray(v, "float32")[:n] for k, v in named.items()}
+        return check_outputs({k: np.asarray(v, "float32")[:n] for k, v in named.items()}, f"the {network}")
 
     def _compile(self, network: str) -> Callable[[np.ndarray], Any]:
         import keras
@@ -185,11 +196,27 @@ def providers(device: str) -> list[str]:
     return [*found, PROVIDERS["cpu"]]
 
 
+@cache
+def _cap_memory() -> bool:
+    """Give all sessions of the process one arena of bounded size: a graph of some kilobytes may ask for any amount."""
+    onnxruntime = import_onnxruntime()
+    where = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    limits = {"max_mem": max(MIN_ARENA, memory() // 8), "arena_extend_strategy": 1}
+    # Where another library of this process has made one, that is used.
+    with suppress(Exception):
+        onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(limits))
+    return True
+
+
 def open_session(graph: bytes, where: str, chosen: list[str], options: RuntimeOptions) -> Any:
     """An ONNX Runtime session of an ONNX file. Raises PresetError for what is no graph or cannot be run."""
     onnxruntime = import_onnxruntime()
     check_graph(graph, where)
     settings = session_options(options.threads)
+    if _cap_memory():
+        settings.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return onnxruntime.InferenceSession(graph, settings, providers=chosen)
     except Exception as e:  # onnxruntime's own errors share no public base

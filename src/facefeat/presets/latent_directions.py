@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import InputError, PresetError, did_you_mean
+from facefeat.networks.finite import MAX_WEIGHT
+from facefeat.utils.archives import read_npz
 
 if TYPE_CHECKING:
     from facefeat.schema import Attribute, Schema
@@ -183,8 +184,8 @@ class LatentDirections:
         }  # fmt: skip
         for name, shape in shapes.items():
             array = getattr(self, name)
-            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-                raise ValueError(f"{name} must be {shape} float32, finite")
+            if array.shape != shape or array.dtype != np.float32 or not (np.abs(array) <= MAX_WEIGHT).all():
+                raise ValueError(f"{name} must be {shape} float32, finite, up to {MAX_WEIGHT:g}")
         for attribute, label in (*self.probes, *self.groups):
             known = schema.attributes.get(attribute)
             if known is None or (label and label not in known.groups):
@@ -208,9 +209,9 @@ def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: in
     Raises PresetError for a file that is too large, incomplete, or does not fit the model.
     """
     try:
-        _check_sizes(path)
-        with np.load(path, allow_pickle=False) as stored:
-            found: dict[str, Any] = {f.name: stored[_key(f.name)] for f in fields(LatentDirections)}
+        names = [_key(f.name) for f in fields(LatentDirections)]
+        stored = read_npz(path, MAX_BYTES, names, inside=path.parent)
+        found: dict[str, Any] = {f.name: stored[_key(f.name)] for f in fields(LatentDirections)}
         for name in ("probes", "groups"):
             if found[name].dtype.kind != "U" or found[name].ndim != 2 or found[name].shape[1] != 2:
                 raise ValueError(f"{_key(name)} must be pairs of names")
@@ -220,7 +221,7 @@ def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: in
             raise ValueError("weights must be (R, D), R at least 1")
         made = LatentDirections(**found)
         made.check(schema, feature_dim, latent_dim)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as e:
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise PresetError(
             f"preset {str(path.parent)!r}: {FILE!r} does not fit the model: {str(e).strip() or repr(e)}. "
             "Next: facefeat fit-directions --preset PRESET --data DIR"
@@ -231,22 +232,6 @@ def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: in
 def _key(name: str) -> str:
     """The array of the file that holds a field."""
     return "readouts" if name == "probes" else name
-
-
-def _check_sizes(path: Path) -> None:
-    """Before anything is unpacked: a small file may claim, or unpack to, more than memory holds."""
-    from numpy.lib import format as npy
-
-    with zipfile.ZipFile(path) as archive:
-        if sum(i.file_size for i in archive.infolist()) > MAX_BYTES:
-            raise ValueError(f"it unpacks to over {MAX_BYTES:,} bytes")
-        for info in archive.infolist():
-            with archive.open(info) as member:
-                version = npy.read_magic(member)
-                header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, _, dtype = header(member)
-            if int(np.prod(shape, dtype="float64")) * dtype.itemsize > info.file_size:
-                raise ValueError(f"{info.filename} claims more numbers than it has")
 
 
 def _place(names: Sequence[Name], attribute: str, label: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -10,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ from facefeat.networks.onnx_graph import can_export, check_graph, to_onnx
 from facefeat.networks.postprocess import Calibration
 from facefeat.networks.runtime import OnnxRuntime, RuntimeOptions, default_options
 from facefeat.plugins.registry import get_registry
+from facefeat.presets.files import MAX_CONFIG_BYTES, check_sums, copy_files, listed_sums, read_file, sha256
 from facefeat.presets.latent_directions import FILE as DIRECTIONS
+from facefeat.presets.weights import with_weights
 from facefeat.schema import BUILTIN_SCHEMAS, Schema, get_schema
 from facefeat.types import Alignment
 from facefeat.utils.atomic import atomic_folder, check_writable
@@ -38,18 +40,12 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Version of the folder's layout. A reader accepts this and older ones: 1 had no graphs."""
 DEFAULT_PRESET = "mobilenet-112-utkface"
-MAX_CONFIG_BYTES = 1_000_000
-MAX_WEIGHT_BYTES = 2_000_000_000
+MAX_IMAGE_SIZE = 1024
+"""Pixels of a crop's side at most, as in recipes."""
 CLASSIFIER = ("backbone", "head")
 """The networks of a classifier. The files of each: NETWORK.weights.h5 and, where it could be exported, NETWORK.onnx."""
 DECODER = ("decoder", "detail_encoder")
 _REQUIRED = ("config.json", "SHA256SUMS", *(f"{n}.weights.h5" for n in CLASSIFIER))
-
-
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def find_preset(value: str | Path | None) -> Path:
@@ -80,7 +76,7 @@ def _check_is_preset(folder: Path) -> None:
 
 def has_graphs(folder: Path) -> bool:
     """Whether a preset's classifier can run on ONNX Runtime."""
-    return all((folder / f"{n}.onnx").is_file() for n in CLASSIFIER)
+    return all((folder / f"{n}.onnx").exists() for n in CLASSIFIER)  # where it is no file, reading says so
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -97,13 +93,13 @@ def read_config(folder: str | Path) -> dict[str, Any]:
             raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
     config = _read_json(folder)
     version = config.get("format")
-    if not isinstance(version, int) or version > FORMAT:
+    if not isinstance(version, int) or not 1 <= version <= FORMAT:
         made_by = config.get("facefeat", "an unknown version")
         raise PresetError(
             f"preset {str(folder)!r} has format {version!r}, made by facefeat {made_by}; this facefeat reads up to "
             f"{FORMAT}. Next: pip install -U facefeat"
         )
-    _check_sums(folder, _required(folder, config))
+    check_sums(folder, _required(folder, config))
     return config
 
 
@@ -135,37 +131,10 @@ def _read_json(folder: Path) -> dict[str, Any]:
         raise PresetError(f"preset {str(folder)!r}: config.json is not valid JSON: {e}") from None
     if not isinstance(config, dict):
         raise PresetError(f"preset {str(folder)!r}: config.json must hold a table.")
+    for key in ("name", "summary", "licence", "facefeat", "no_graphs"):
+        if not isinstance(config.get(key, ""), str | None):
+            raise PresetError(f"preset {str(folder)!r}: config.json: {key!r} must be a text.")
     return config
-
-
-def _check_sums(folder: Path, required: Iterable[str]) -> None:
-    listed = {}
-    try:
-        text = (folder / "SHA256SUMS").read_text("utf-8")
-    except UnicodeDecodeError:
-        raise PresetError(
-            f"preset {str(folder)!r}: SHA256SUMS is not text. Valid: a SHA-256 and a file name on each line. "
-            "Fetch or train the preset again."
-        ) from None
-    for line in text.splitlines():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
-    for name in sorted({*required, *listed} - {"SHA256SUMS"}):
-        path = folder / name
-        if name not in listed:
-            raise PresetError(f"preset {str(folder)!r}: SHA256SUMS does not list {name!r}.")
-        if Path(name).name != name:
-            raise PresetError(f"preset {str(folder)!r}: SHA256SUMS names {name!r}, which is not in the folder.")
-        if not path.is_file():
-            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
-        if path.stat().st_size > MAX_WEIGHT_BYTES:
-            raise PresetError(f"preset {str(folder)!r}: {name!r} is over {MAX_WEIGHT_BYTES} bytes.")
-        found = sha256(path)
-        if found != listed[name]:
-            raise PresetError(
-                f"preset {str(folder)!r}: {name!r} was altered. SHA-256 received: {found[:16]}…, "
-                f"listed: {listed[name][:16]}…. Fetch or train the preset again."
-            )
 
 
 def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -> tuple[Classifier, dict[str, Any]]:
@@ -180,7 +149,7 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
     config = read_config(folder := Path(folder))
     runtime = _runtime(folder, config, CLASSIFIER, options or default_options())
     with _reading(folder, ""):
-        schema, size = _schema(config["schema"]), int(config["image_size"])
+        schema, size = _schema(config["schema"]), _image_size(config)
         alignment = Alignment.from_dict(config["alignment"])
         stored = config.get("calibration", {})
         if "temperatures" in config:
@@ -194,7 +163,8 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
         def build() -> Classifier:
             for n in CLASSIFIER:
                 _require_component(folder, n, config[n])
-            built = Classifier.build(
+            make = partial(
+                Classifier.build,
                 schema=schema,
                 image_size=size,
                 alignment=alignment,
@@ -203,12 +173,10 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
                 backbone_config=refs["backbone"].config,
                 head_config=refs["head"].config,
             )
-            for n, model in built.models.items():
-                _load_weights(model, folder, n)
-            return built
+            return with_weights(folder, make, CLASSIFIER)
 
         if runtime is None:
-            classifier = build()
+            classifier: Classifier = build()
             classifier.calibration = calibration
         else:
             h, w, channels = (int(v) for v in config["feature_shape"])
@@ -242,18 +210,17 @@ def load_decoder(folder: str | Path, options: RuntimeOptions | None = None) -> F
             decoder_networks(part),
             _ref(part),
             int(part["feature_dim"]),
-            int(config["image_size"]),
+            _image_size(config),
         )
     runtime = _runtime(folder, config, names, options or default_options())
     with _reading(folder, ", decoder"):
 
         def build() -> FaceDecoder:
             _require_component(folder, "decoder", part)
-            built = FaceDecoder.build(ref.qualified, feature_dim=width, image_size=size, config=ref.config)
+            make = partial(FaceDecoder.build, ref.qualified, feature_dim=width, image_size=size, config=ref.config)
+            built: FaceDecoder = with_weights(folder, make, names)
             if tuple(built.models) != names:
                 raise PresetError(f"config.json, decoder: 'detail' does not fit {ref.name!r}.")
-            for n, model in built.models.items():
-                _load_weights(model, folder, n)
             return built
 
         if runtime is None:
@@ -315,7 +282,7 @@ def _runtime(
     """ONNX Runtime with the graphs of these networks; None for Keras, where that is asked for or graphs are missing."""
     if options.runtime == "keras":
         return None
-    missing = [f"{n}.onnx" for n in networks if not (folder / f"{n}.onnx").is_file()]
+    missing = [f"{n}.onnx" for n in networks if not (folder / f"{n}.onnx").exists()]
     if missing and options.runtime == "onnx":
         raise PresetError(
             f"preset {str(folder)!r} has no {' and '.join(missing)}: "
@@ -323,7 +290,7 @@ def _runtime(
         )
     if missing:
         return None
-    graphs = {n: (folder / f"{n}.onnx").read_bytes() for n in networks}
+    graphs = {n: read_file(folder, f"{n}.onnx") for n in networks}
     return OnnxRuntime(graphs, options, f"preset {str(folder)!r}")
 
 
@@ -358,16 +325,12 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def _load_weights(model: Any, folder: Path, network: str) -> None:
-    name, kind = f"{network}.weights.h5", network.replace("_", " ")
-    try:
-        with warnings.catch_warnings():
-            # Keras would only warn that a layer keeps its random weights.
-            warnings.filterwarnings("error", message="Skipping nested container")
-            model.load_weights(folder / name)
-    except (OSError, ValueError, KeyError, UserWarning) as e:
-        first = str(e).strip().splitlines()[0]
-        raise PresetError(f"preset {str(folder)!r}: {name!r} does not fit the {kind}: {first}") from None
+def _image_size(config: Mapping[str, Any]) -> int:
+    """S of a configuration, checked before anything of that size is made. Raises PresetError."""
+    size = config["image_size"]
+    if type(size) is not int or not 1 <= size <= MAX_IMAGE_SIZE:
+        raise PresetError(f"config.json: 'image_size' must be from 1 to {MAX_IMAGE_SIZE:,} pixels. Received: {size!r}.")
+    return size
 
 
 def _require_component(folder: Path, kind: str, part: Mapping[str, Any]) -> None:
@@ -514,8 +477,8 @@ def save_with_graph(folder: Path, target: Path, network: str, graph: bytes, *, n
 def _rewrite(folder: Path, target: Path, files: Mapping[str, bytes]) -> None:
     """Copy a preset to `target`, which may be itself, with some files replaced and their lines in SHA256SUMS."""
     with atomic_folder(target, "a preset", lambda _: True) as new:
-        shutil.copytree(folder, new, dirs_exist_ok=True)
-        sums = {line[66:]: line[:64] for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines()}
+        copy_files(folder, new)
+        sums = listed_sums(folder)
         for name, data in files.items():
             (new / name).write_bytes(data)
             sums[name] = sha256(new / name)

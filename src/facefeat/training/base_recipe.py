@@ -6,7 +6,6 @@ The tables of a recipe are dataclasses; their fields are its keys, with their de
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from facefeat.errors import RecipeError, did_you_mean
 from facefeat.training.reading import Matches, OneOf, Problem, Range, impossible, read
+from facefeat.utils import files
 
 RECIPES = Path(__file__).parent.parent / "assets" / "recipes"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
@@ -163,9 +163,8 @@ class BaseRecipe:
 def read_toml(path: Path, what: str) -> tuple[str, dict[str, Any]]:
     """The text of a TOML file, and its table. what: the file is, for messages. Raises RecipeError."""
     try:
-        text = path.read_text("utf-8")
-        return text, tomllib.loads(text)
+        return files.read_toml(path)
     except OSError as e:
-        raise RecipeError(f"cannot read the {what} {str(path)!r}: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise RecipeError(f"cannot read the {what} {str(path)!r}: {e.strerror or e}") from None
+    except ValueError as e:
         raise RecipeError(f"{str(path)!r} is not valid TOML: {e}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from facefeat.errors import TrainingError
+from facefeat.utils.archives import DAMAGED
 from facefeat.utils.atomic import atomic_file
 from facefeat.utils.files import parse_json
 
@@ -66,7 +66,7 @@ class Checkpoints:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 state: dict[str, Any] = parse_json(str(arrays["state"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+        except (*DAMAGED, KeyError) as e:
             raise TrainingError(f"{str(path)!r} is no checkpoint ({e}). Give another --output.") from None
         if state["key"] != self.key:
             found = differences(state.get("about") or {}, self.about)

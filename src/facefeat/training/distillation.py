@@ -10,7 +10,6 @@ how sure one can be, and are less wrong than single labels.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import TrainingError
+from facefeat.utils.archives import read_npz
 
 if TYPE_CHECKING:
     from facefeat.schema import Attribute, Schema
     from facefeat.training.recipe import Distillation
     from facefeat.types import FloatArray
 
+MAX_BYTES = 16 * 1024**3
+"""Of the file: the embeddings of ten million faces."""
 NAME = "distillation"
 """The name of its output and targets, next to those of the attributes."""
 
@@ -88,15 +90,15 @@ def _read(distillation: Distillation, key: str, optional: bool = False) -> tuple
     path = Path(distillation.file)
     what = f"the {'embeddings' if key == 'embeddings' else 'probabilities'} {str(path)!r}"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if optional and key not in arrays:
-                return what, arrays["files"], None
-            names, vectors = arrays["files"], arrays[key]
+        arrays = read_npz(path, MAX_BYTES, ("files",) if optional else ("files", key), (key,))
+        if key not in arrays:
+            return what, arrays["files"], None
+        names, vectors = arrays["files"], arrays[key]
     except OSError as e:
         raise TrainingError(
             f"cannot read {what}: {e.strerror or e}. The recipe's distillation.file names them."
         ) from None
-    except (ValueError, KeyError, zipfile.BadZipFile) as e:
+    except ValueError as e:
         raise TrainingError(f"{what} are no .npz with arrays 'files' and {key!r} ({e}).") from None
     if vectors.ndim != 2 or len(vectors) != len(names) or vectors.dtype.kind != "f":
         raise TrainingError(

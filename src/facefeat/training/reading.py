@@ -35,14 +35,23 @@ from facefeat.errors import RecipeError, did_you_mean
 T = TypeVar("T")
 Problem = tuple[tuple[str, ...], str]
 """The key, relative to its dataclass, and what is the matter with its value."""
-MOST_LINES = 1000
-"""A recipe of more lines gets messages without them: finding a line means reading the text some times."""
+MOST_LINES, MOST_CHARACTERS = 1000, 65_536
+"""A recipe of more lines or letters gets messages without lines: finding one means reading the text some times."""
+_MOST_ITEMS = 1000
+_LARGEST = 2**53
+"""Whole numbers above it are none that a run can count to."""
 _TYPE_NAMES = {str: "string", int: "whole number", float: "number", bool: "true or false"}
 
 
 def impossible(value: object, valid: object) -> str:
     """The message for a value out of its bounds."""
-    return f"impossible value. Received: {value!r}. Valid: {valid}."
+    return f"impossible value. Received: {_shown(value)}. Valid: {valid}."
+
+
+def _shown(value: object) -> str:
+    """A value for a message: as Python writes it, and not too long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 class Constraint(Protocol):
@@ -136,7 +145,7 @@ class _Reader:
 
     def table(self, value: Any, keys: tuple[str, ...]) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            raise self.fail(keys, f"must be a table. Received: {value!r}.")
+            raise self.fail(keys, f"must be a table. Received: {_shown(value)}.")
         return value
 
     def value(self, hint: Any, value: Any, keys: tuple[str, ...]) -> Any:
@@ -147,18 +156,22 @@ class _Reader:
         if get_origin(hint) is tuple:
             inner = get_args(hint)[0]
             if not isinstance(value, Sequence) or isinstance(value, str):
-                raise self.fail(keys, f"must be a list of tables [[{'.'.join(keys)}]]. Received: {value!r}.")
+                raise self.fail(keys, f"must be a list of tables [[{'.'.join(keys)}]]. Received: {_shown(value)}.")
+            if len(value) > _MOST_ITEMS:
+                raise self.fail(keys, f"is too long. Received: {len(value):,} tables. Valid: up to {_MOST_ITEMS:,}.")
             return tuple(self.read(inner, v, (*keys, str(i))) for i, v in enumerate(value, 1))
         if get_origin(hint) is Mapping:
             inner = get_args(hint)[1]
             tables = dataclasses.is_dataclass(inner)
             return {k: self.read(inner, v, (*keys, k)) if tables else v for k, v in self.table(value, keys).items()}
+        if type(value) is int and abs(value) > _LARGEST:
+            raise self.fail(keys, f"is too large. Received: {_shown(value)}. Valid: up to {_LARGEST}.")
         if hint is float and type(value) is int:
             value = float(value)
         if type(value) is not hint:
-            raise self.fail(keys, f"must be a {_TYPE_NAMES[hint]}. Received: {value!r}.")
+            raise self.fail(keys, f"must be a {_TYPE_NAMES[hint]}. Received: {_shown(value)}.")
         if hint is float and not math.isfinite(value):
-            raise self.fail(keys, f"must be finite. Received: {value!r}.")
+            raise self.fail(keys, f"must be finite. Received: {_shown(value)}.")
         for constraint in constraints:
             if wrong := constraint.problem(value):
                 raise self.fail(keys, wrong)
@@ -185,7 +198,7 @@ def line_of(text: str, keys: tuple[str, ...]) -> int:
         """Whether the first n lines have the key; None where they are no TOML: they end within a value."""
         try:
             value: Any = tomllib.loads("\n".join(lines[:n]) + end)
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             return None
         for key in keys:
             if isinstance(value, list):
@@ -195,7 +208,7 @@ def line_of(text: str, keys: tuple[str, ...]) -> int:
             value = value[key]
         return True
 
-    if len(lines) > MOST_LINES or not has(len(lines)):
+    if len(lines) > MOST_LINES or len(text) > MOST_CHARACTERS or not has(len(lines)):
         return 0
     without, within = 0, len(lines)
     while within - without > 1:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
+import tomllib
 from collections.abc import Iterator
-from typing import IO, Any
+from io import BufferedReader
+from typing import Any
 
 MAX_JSON_BYTES = 256 * 1024**2
+MAX_TOML_BYTES = 1024**2
+_DEPTH = 100
+"""Of tables and lists within each other: nothing of ours comes near it."""
+_MOST_DOTS = 1000
+_BETWEEN_KEYS = re.compile("[][{}=,\n\"']")
 
 
 def open_regular(
     path: str | os.PathLike[str], max_bytes: int | None = None, inside: str | os.PathLike[str] | None = None
-) -> IO[bytes]:
+) -> BufferedReader:
     """Open a regular file for reading; one that could keep the reader for ever is refused.
 
     Args:
@@ -79,9 +87,41 @@ def read_json(
 def parse_json(text: str) -> Any:
     """What a JSON text holds. Raises ValueError where it is none, or is nested too deep."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    if isinstance(value, dict | list):
+        _check_depth(value)
+    return value
+
+
+def read_toml(path: str | os.PathLike[str], max_bytes: int = MAX_TOML_BYTES) -> tuple[str, dict[str, Any]]:
+    """The text of a TOML file, and its table. Raises OSError as `open_regular`, ValueError where it is no TOML."""
+    text = read_regular(path, max_bytes).decode("utf-8-sig").replace("\r\n", "\n")  # Windows' editors put a mark first
+    return text, parse_toml(text)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table of a TOML text. Raises ValueError where it is none, is nested too deep, or has a number too large."""
+    if max(part.count(".") for part in _BETWEEN_KEYS.split(text)) > _MOST_DOTS:
+        raise ValueError("it is nested too deep")  # a key of so many parts takes its square in memory
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    _check_depth(table)
+    return table
+
+
+def _check_depth(value: Any) -> None:
+    """Raises ValueError for tables within tables, as a dotted key of a thousand parts makes them: readers recurse."""
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [v for one in level for v in (one.values() if isinstance(one, dict) else one)
+                 if isinstance(v, dict | list)]  # fmt: skip
+        if not level:
+            return
+    raise ValueError("it is nested too deep")
 
 
 def is_visible(name: str) -> bool:

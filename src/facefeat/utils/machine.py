@@ -17,6 +17,15 @@ def cores() -> int:
     return bound if quota is None else max(1, min(bound, round(quota)))
 
 
+@cache
+def memory() -> int:
+    """Bytes of this machine's memory; 0 where that is not known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 0
+
+
 def _quota(root: Path, own: Path) -> float | None:
     """Cores' worth of time that Linux' control groups allow, the least of this process' group and those above it."""
     found: list[float] = []

@@ -15,7 +15,6 @@ network answers stays the same.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from facefeat.builtin.backbones import weights as files
 from facefeat.errors import InputError
 from facefeat.plugins.contracts import Component
 from facefeat.utils.download import fetch
+from facefeat.utils.files import read_json, read_regular
 from facefeat.utils.machine import cache_dir
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ FILES = {
     "faceres-deep.bin": "b0ea2cc4805891a0f22dc57b06b57806b967831305c40818400fda40aec341f4",
 }
 """Name under BASE -> SHA-256."""
+MAX_BYTES = 50_000_000
 STATISTICS = Path(__file__).with_name("mobilenet_statistics.npz")
 LAYERS = ("conv1", *(f"conv_{kind}_{i}" for i in range(1, 14) for kind in ("dw", "pw")))
 """The convolutions, in order; each has a batch normalisation, named with "_bn" behind."""
@@ -121,7 +122,7 @@ def _block(x: Any, number: int, *, halve: bool) -> Any:
 def _published() -> dict[str, np.ndarray]:
     """Name in the published model -> float32 array. Raises DownloadError, InputError."""
     folder = cache_dir() / "faceres"
-    about, numbers = (fetch(BASE + name, sha, folder / name, max_bytes=50_000_000) for name, sha in FILES.items())
+    about, numbers = (fetch(BASE + name, sha, folder / name, max_bytes=MAX_BYTES) for name, sha in FILES.items())
     return read(about, numbers)
 
 
@@ -133,11 +134,16 @@ def read(about: Path, numbers: Path) -> dict[str, np.ndarray]:
     import numpy as np
 
     try:
-        listed = json.loads(about.read_bytes())["weightsManifest"][0]["weights"]
+        listed = read_json(about, MAX_BYTES)["weightsManifest"][0]["weights"]
         shapes = {str(w["name"]): (tuple(map(int, w["shape"])), str(w["dtype"])) for w in listed}
-    except (ValueError, KeyError, IndexError, TypeError) as e:
+        if any(side < 0 for shape, _ in shapes.values() for side in shape):
+            raise ValueError("a side below 0")
+        data = read_regular(numbers, MAX_BYTES)
+    except OSError as e:
+        raise InputError(f"{WHAT}: cannot read the weights: {e.strerror or e}: {str(e.filename)!r}.") from None
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as e:
         raise InputError(f"{WHAT}: {str(about)!r} lists no weights of a TensorFlow.js model ({e}).") from None
-    data, at, found = numbers.read_bytes(), 0, {}
+    at, found = 0, {}
     for name, (shape, kind) in shapes.items():
         size = 4 * math.prod(shape)
         if kind not in ("float32", "int32") or at + size > len(data):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.builtin.kinds import classes as shared
-from facefeat.builtin.kinds.fitting import BOUNDS, fit_classes
+from facefeat.builtin.kinds.fitting import BOUNDS, MAX_BIAS, fit_classes
 from facefeat.builtin.kinds.words import class_words
 from facefeat.errors import SchemaError
 from facefeat.plugins.contracts import Judged, Parsed, Wording
@@ -119,12 +119,17 @@ class Categorical:
 
     def check_calibration(self, attribute: Attribute, value: Mapping[str, Any]) -> dict[str, Any]:
         out: dict[str, Any] = {"temperature": float(value.get("temperature", 1.0))}
-        if not BOUNDS[0] / 100 < out["temperature"] < np.inf:
-            raise ValueError(f"a temperature must be above 0. Received: {value['temperature']}")
+        if not BOUNDS[0] / 100 < out["temperature"] < BOUNDS[1] * 100:
+            raise ValueError(
+                f"the temperature of {attribute.name} must be from {BOUNDS[0] / 100:g} to {BOUNDS[1] * 100:g}. "
+                f"Received: {value['temperature']!r}"
+            )
         if value.get("bias") is not None:
             out["bias"] = [float(b) for b in value["bias"]]
             if len(out["bias"]) != len(attribute.classes):
                 raise ValueError(f"the bias of {attribute.name} has {len(out['bias'])} numbers, not one per class")
+            if not all(abs(b) <= MAX_BIAS for b in out["bias"]):
+                raise ValueError(f"the biases of {attribute.name} must be from {-MAX_BIAS:g} to {MAX_BIAS:g}")
         return out
 
     def score(

@@ -19,12 +19,19 @@ from facefeat.schema import Attribute, fold
 from facefeat.utils.text import printable
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MAX_CLASSES = 5000
+"""Of one attribute: each is an output of a head, and a column of every table."""
 _RANGE = re.compile(r"(\d{1,3})-(\d{1,3})")
 
 
 def check_classes(attribute: Attribute, least: int = 2) -> None:
     """Raises SchemaError where classes and aliases do not fit together."""
     where = f"attribute {attribute.name!r}"
+    if len(attribute.classes) > MAX_CLASSES or len(attribute.aliases) > MAX_CLASSES:
+        raise SchemaError(
+            f"{where}: up to {MAX_CLASSES:,} classes and as many aliases. "
+            f"Received: {len(attribute.classes):,} and {len(attribute.aliases):,}."
+        )
     folded = [fold(c) for c in attribute.classes]
     if len(folded) < least or len(set(folded)) != len(folded):
         number = "two classes of different names" if least == 2 else "one class, and classes of different names"

@@ -26,6 +26,8 @@ BOUNDS = (0.05, 20.0)
 FACES_PER_BIAS = 20
 """Labelled faces per class below which a bias for each class is not tried."""
 FOLDS = 5
+MAX_BIAS = 100.0
+"""No larger one is read from a preset: it would answer in place of the model."""
 BIAS_SPREAD = 2.0
 """Standard deviation of the biases before the data: it keeps that of a class without faces finite."""
 FEWEST_FOR_INTERVAL = 40
@@ -111,7 +113,7 @@ def try_interval(
 def check_levels(value: Any) -> dict[str, float]:
     """What `fit_levels` gave, out of a file. Raises KeyError, TypeError or ValueError for anything else."""
     levels = {k: float(value[k]) for k in ("coverage", "low", "high")}
-    if not 0 < levels["coverage"] < 1 or not levels["low"] < levels["high"]:
+    if not 0 < levels["coverage"] < 1 or not -1 <= levels["low"] < levels["high"] <= 2:
         raise ValueError(f"calibration.interval is not possible: {dict(value)}")
     return levels
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from facefeat.builtin.kinds import classes as shared
 from facefeat.builtin.kinds.categorical import MEASURES, PROBABILITIES
+from facefeat.builtin.kinds.fitting import MAX_BIAS
 from facefeat.builtin.kinds.words import percent
 from facefeat.errors import SchemaError
 from facefeat.plugins.contracts import Judged, Parsed, Wording
@@ -132,8 +133,10 @@ class Multilabel:
 
     def check_calibration(self, attribute: Attribute, value: Mapping[str, Any]) -> dict[str, Any]:
         out = {key: [float(v) for v in value[key]] for key in ("slopes", "offsets")}
-        if any(len(v) != len(attribute.classes) or not np.isfinite(v).all() for v in out.values()):
-            raise ValueError(f"slopes and offsets of {attribute.name} must be a number for each class")
+        if any(len(v) != len(attribute.classes) or not (np.abs(v) <= MAX_BIAS).all() for v in out.values()):
+            raise ValueError(
+                f"slopes and offsets of {attribute.name} must be a number for each class, up to {MAX_BIAS:g}"
+            )
         return out
 
     def score(
