@@ -9,9 +9,13 @@ the table of the middle severity is printed as Markdown, for the model card.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from facefeat import FaceFeatureModel, load_dataset
+import numpy as np
+
+from facefeat import FaceFeatureModel
+from facefeat.data import load_dataset
 from facefeat.evaluation.card import robustness_lines, with_robustness
 from facefeat.evaluation.robustness import SEVERITIES, measure_robustness
 from facefeat.evaluation.robustness_figures import draw
@@ -25,7 +29,7 @@ def main() -> None:
     parser.add_argument("--preset")
     parser.add_argument("--split", default="val")
     parser.add_argument("--splits", type=Path)
-    parser.add_argument("--faces", type=int, help="the first so many of the split only")
+    parser.add_argument("--faces", type=int, help="so many of the split only, evenly spread")
     parser.add_argument("--severities", type=float, nargs="+", default=list(SEVERITIES))
     parser.add_argument("--bootstrap", type=int, default=200)
     parser.add_argument("--card", action="store_true", help="put the table into the model card of the preset")
@@ -34,7 +38,7 @@ def main() -> None:
     model = FaceFeatureModel.from_preset(args.preset)
     faces = load_dataset(args.data, schema=model.schema, splits=args.splits).split(args.split)
     if args.faces:
-        faces = faces.take(range(min(args.faces, len(faces))))
+        faces = faces.take(np.unique(np.linspace(0, len(faces) - 1, args.faces).astype(int)))
     found = measure_robustness(
         model.predict_faces,
         model.schema,
@@ -42,7 +46,7 @@ def main() -> None:
         model.image_size,
         severities=args.severities,
         bootstrap=args.bootstrap,
-        progress=lambda done, of: print(f"{done}/{of}", end="\r", flush=True),
+        progress=lambda done, of: print(f"{done}/{of}", end="\r", file=sys.stderr, flush=True),
     )
     found.save(args.output)
     for attribute in model.schema.attributes:
