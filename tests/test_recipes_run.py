@@ -59,4 +59,4 @@ def test_the_recipe_trains(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(log.epochs) == len(recipe.train.plan())
     assert np.isfinite([e["loss"] for e in log.epochs]).all()
     batch = model.predict_faces(data.crops(recipe.image_size)[:4])
-    assert set(batch.labels) == set(get_schema(recipe.schema).attributes)
+    assert set(batch.labels) == set(data.schema.attributes)
