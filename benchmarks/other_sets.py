@@ -154,13 +154,13 @@ def utkface(model: FaceFeatureModel, folder: Path) -> Iterator[tuple[str, str]]:
 
     data = load_dataset(folder / "UTKFace.tar", schema=model.schema, splits=folder / "splits.csv").split("val")
     crops = np.asarray(data.crops(model.image_size))
-    targets = data.targets()
+    targets = data.labels()
     batch = model.predict_faces(crops)
 
     def share(of: FaceBatch, name: str) -> float:
         return float((of.probabilities[name].argmax(axis=1) == targets[name]).mean())
 
-    off = abs(np.asarray(batch.values["age"]) - targets["age"]).mean()
+    off = abs(np.asarray(batch.values["age"]) - data.years()).mean()
     races = f" / {share(batch, 'race'):.4f}" if "race" in batch.classes else ""
     yield "UTKFace val: gender / race / age", f"{share(batch, 'gender'):.4f}{races} / {off:.2f}"
     errors = [calibration_error(batch.probabilities[n], targets[n]) for n in ("gender", "race") if n in batch.classes]
