@@ -108,7 +108,7 @@ def test_python_and_the_command_have_the_same_defaults() -> None:
 
     for command, method in ((morph, FaceFeatureModel.morph_faces), (edit, FaceFeatureModel.edit)):
         python = {n: p.default for n, p in inspect.signature(method).parameters.items() if p.default is not p.empty}
-        typed = {p.name: p.default for p in command.params}
+        typed = {p.name: p.to_info_dict()["default"] for p in command.params}
         shared = python.keys() & typed.keys() - {"bounce"}  # a flag, off in both
         assert len(shared) >= 3 and {n: python[n] for n in shared} == {n: typed[n] for n in shared}
     size = inspect.signature(FaceFeatureModel.morph).parameters["size"].default
