@@ -269,17 +269,17 @@ def test_a_run_with_mixing_repeats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [
-        ("mixupp = 0.2", r"line 2: augment.mixupp: unknown key.*Did you mean 'mixup'"),
-        ("mixup = 2.0", r"line 2: augment.mixup: impossible value. Received: 2.0. Valid: 0 to 1"),
-        ("hue = -0.1", r"augment.hue: impossible value"),
-        ("shear = 1.0", r"augment.shear: impossible value.*0 to under 1"),
-        ("randaugment = 12", r"augment.randaugment: impossible value.*0 to 9"),
-        ("randaugment = 0.5", r"augment.randaugment: must be a whole number"),
-        ("jpeg_high = 20", r"augment.jpeg_high: impossible value. Received: 20. Valid: jpeg_low to 100"),
-        ("jpeg_low = 0", r"augment.jpeg_low: impossible value"),
-        ("coarse_dropout = 1.0", r"augment.coarse_dropout: impossible value"),
-    ],
+    {
+        "mixupp = 0.2": r"line 2: augment.mixupp: unknown key.*Did you mean 'mixup'",
+        "mixup = 2.0": r"line 2: augment.mixup: impossible value. Received: 2.0. Valid: 0 to 1",
+        "hue = -0.1": r"augment.hue: impossible value",
+        "shear = 1.0": r"augment.shear: impossible value.*0 to under 1",
+        "randaugment = 12": r"augment.randaugment: impossible value.*0 to 9",
+        "randaugment = 0.5": r"augment.randaugment: must be a whole number",
+        "jpeg_high = 20": r"augment.jpeg_high: impossible value. Received: 20. Valid: jpeg_low to 100",
+        "jpeg_low = 0": r"augment.jpeg_low: impossible value",
+        "coarse_dropout = 1.0": r"augment.coarse_dropout: impossible value",
+    }.items(),
 )
 def test_impossible_augmentation_is_named(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):

@@ -28,18 +28,18 @@ def test_sample_of_each_class_holds() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("output", "code", "fault"),
-    [
-        ("facefeat: no such file: 'a.jpg'.\n", 1, ""),
-        ("Traceback (most recent call last):\n", 1, "traceback"),
-        ("facefeat: \x1b[2J\n", 1, "reached the pipe"),
-        ("facefeat: root:x:0\n", 1, "says 'root:x:0'"),
-        ("what?\n", 1, "without a sentence"),
-        ("facefeat: a\n", 0, "exit code 0"),
-        ("", "ran out of time", "ran out of time"),
-    ],
-)
+JUDGED = {
+    ("facefeat: no such file: 'a.jpg'.\n", 1): "",
+    ("Traceback (most recent call last):\n", 1): "traceback",
+    ("facefeat: \x1b[2J\n", 1): "reached the pipe",
+    ("facefeat: root:x:0\n", 1): "says 'root:x:0'",
+    ("what?\n", 1): "without a sentence",
+    ("facefeat: a\n", 0): "exit code 0",
+    ("", "ran out of time"): "ran out of time",
+}
+
+
+@pytest.mark.parametrize(("output", "code", "fault"), [(*k, v) for k, v in JUDGED.items()])
 def test_judge_finds_what_a_case_must_not_do(output: str, code: int | str, fault: str, tmp_path: Path) -> None:
     case = Case("x", "y", lambda folder: None, ("predict",), exit=(1,))
     found = _judge(case, tmp_path, output, code, 10)

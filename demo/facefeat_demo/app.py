@@ -101,13 +101,10 @@ def theme() -> gr.themes.Base:
         font=fonts,
         font_mono=mono,
     )
+    greys = {"body_background_fill": 50, "body_text_color_subdued": 600, "body_text_color_subdued_dark": 300}
+    greys |= {"block_label_text_color": 700, "block_label_text_color_dark": 200, "block_title_text_color": 800}
     return made.set(
-        body_background_fill="*neutral_50",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        block_label_text_color="*neutral_700",
-        block_label_text_color_dark="*neutral_200",
-        block_title_text_color="*neutral_800",
+        **{name: f"*neutral_{shade}" for name, shade in greys.items()},
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
         button_primary_text_color="white",

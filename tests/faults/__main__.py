@@ -39,16 +39,9 @@ except FacefeatError as e:
 """
 _RECIPE = """
 image_size = 32
-[backbone]
-name = "compact"
-config = { widths = [8, 8], blocks = [1, 1], stem = 8 }
-[head]
-name = "mlp"
-config = { trunk = [] }
-[train]
-epochs = 4
-batch_size = 12
-mixed_precision = "float32"
+backbone = { name = "compact", config = { widths = [8, 8], blocks = [1, 1], stem = 8 } }
+head = { name = "mlp", config = { trunk = [] } }
+train = { epochs = 4, batch_size = 12, mixed_precision = "float32" }
 """
 
 

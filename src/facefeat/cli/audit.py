@@ -95,12 +95,7 @@ def audit(
         say(f"column: {line}", err=True)
     for line in found.notes:
         warn(line)
-    if folder is not None:
-        found.save(folder)
-        say(f"Page: {folder / 'report.html'}", err=True)
-    if as_json:
-        say(json.dumps(found.to_dict(), indent=1))
-    else:
+    if not _saved(found, folder, "report.html", as_json):
         show(found)
         for section in found.sections:
             show_section(section)
@@ -146,13 +141,18 @@ def _compare(a: Path, b: Path, mapped: tuple[str, ...], folder: Path | None, boo
         for line in (*table.columns.describe(), *table.notes):
             say(f"{table.name}: {line}", err=True)
     found = compare(first, second, bootstrap)
+    if not _saved(found, folder, "comparison.html", as_json):
+        _show_comparison(found)
+
+
+def _saved(found: Audit | Comparison, folder: Path | None, page: str, as_json: bool) -> bool:
+    """Write the page where one was asked for. Returns whether the result was printed, as JSON."""
     if folder is not None:
         found.save(folder)
-        say(f"Page: {folder / 'comparison.html'}", err=True)
+        say(f"Page: {folder / page}", err=True)
     if as_json:
         say(json.dumps(found.to_dict(), indent=1))
-    else:
-        _show_comparison(found)
+    return as_json
 
 
 def _show_comparison(found: Comparison) -> None:

@@ -31,13 +31,12 @@ def calibrate(
     from facefeat.errors import InputError
     from facefeat.utils.atomic import check_writable
 
+    check_model(preset)
+    check_data(data, splits)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{str(output)!r} is there already. Give another --output, a new folder.")
     check_writable(output)
-    check_model(preset)
-    check_data(data, splits)
-    console = terminal(stderr=True)
-    model = load_model(preset)
+    console, model = terminal(stderr=True), load_model(preset)
     with console.status("reading the data"):
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
     with console.status(f"fitting on {len(dataset.table):,} faces and as many corrupted ones"):
