@@ -66,7 +66,7 @@ def test_an_import_survives_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert ds.table.equals(load_dataset(raw).table) and ds.skipped == found.skipped
         assert ds.schema == found.schema and ds.licence == found.licence
     assert len(load_dataset(tmp_path / "data", schema="utkface").crops(8)) == len(UTK)
-    with pytest.raises(DataError, match="imported with schema 'utkface'"):
+    with pytest.raises(DataError, match="has the labels of schema 'utkface'"):
         load_dataset(tmp_path / "data", schema="fairface")
     assert write_dataset(found, tmp_path / "data").fingerprint == written.fingerprint, "importing again replaces it"
     assert (tmp_path / "data" / "cache").is_dir()

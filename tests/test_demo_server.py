@@ -263,10 +263,11 @@ def test_the_page_writes_no_file_where_there_is_no_room(tmp_path: Path) -> None:
 def a_page(tmp_path: Path) -> Any:
     import gradio as gr
 
-    from facefeat_demo.inputs import photo_input
+    from facefeat_demo.inputs import only_files, photo_input
 
     with gr.Blocks(analytics_enabled=False) as page:
         photo_input("A photo", photos.Kept(), height=100, elem_id="photo")
+    only_files(page)
     return page
 
 

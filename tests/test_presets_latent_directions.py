@@ -131,7 +131,7 @@ def test_a_file_that_is_not_what_was_written_is_refused(folder: Path, model: Fac
             read_directions(bad, *schema_and_widths)
 
     refused("weights", weights=None)
-    refused("pickle", weights=np.array([{"a": 1}], object))
+    refused("holds Python objects", weights=np.array([{"a": 1}], object))
     refused("finite", mean=np.full(12, np.nan, "float32"))
     refused("float32", mean=np.zeros(12))
     refused("follow must be", follow=arrays["follow"][:, :3])
@@ -141,7 +141,8 @@ def test_a_file_that_is_not_what_was_written_is_refused(folder: Path, model: Fac
     refused("the model has 13", (model.schema, 8, 13), faces=np.array(36))
     bad.write_bytes(b"no archive")
     refused("does not fit the model.*Next: facefeat fit-directions")
-    with zipfile.ZipFile(bad, "w") as archive:  # a header that claims more numbers than memory holds
+    np.savez(bad, **{k: v for k, v in arrays.items() if k != "mean"})
+    with zipfile.ZipFile(bad, "a") as archive:  # a header that claims more numbers than memory holds
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**12,)})
         archive.writestr("mean.npy", header.getvalue())

@@ -182,7 +182,7 @@ def test_saving_replaces_a_preset_but_nothing_else(model: FaceFeatureModel, fold
         with pytest.raises(InputError, match="exists and is not a preset"):
             model.save(target)
     assert [p.name for p in other.iterdir()] == ["a.jpg"]
-    with pytest.raises(InputError, match="cannot write the preset"):
+    with pytest.raises(InputError, match="cannot write .*Not a directory"):
         model.save(other / "a.jpg" / "deeper")
 
 

@@ -218,6 +218,11 @@ def _kind_of(where: str, name: str) -> AttributeKind:
         raise SchemaError(f"{where}: {e}") from None
 
 
+def number_attribute(name: str, low: float, high: float, unit: str = "units") -> Attribute:
+    """An attribute of kind "continuous" between two numbers."""
+    return Attribute(name, kind="continuous", options={"unit": unit, "range": [low, high]})
+
+
 @dataclass(frozen=True)
 class Schema:
     """The attributes of one labelling, by name. Raises SchemaError without any."""

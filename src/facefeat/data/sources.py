@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tarfile
 import threading
+import weakref
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -215,7 +216,9 @@ def _count(number: int) -> bool:
 
 
 def _open_zip(path: Path) -> ArchiveSource:
-    archive = zipfile.ZipFile(open_regular(path))
+    file = open_regular(path)
+    archive = zipfile.ZipFile(file)
+    weakref.finalize(archive, file.close)  # a ZipFile closes no file that it was given
     files = (i for n, i in enumerate(archive.infolist()) if _count(n) and not i.is_dir())
     members = _members((i.filename, i.header_offset, i.file_size, i) for i in files)
     return ArchiveSource(path, "zip", False, members, archive.read)

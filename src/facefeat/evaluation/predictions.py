@@ -16,7 +16,7 @@ from facefeat.errors import DataError, InputError, LabelError
 from facefeat.evaluation.columns import AttributeColumns, Columns, find_columns, is_number, names_of_pictures
 from facefeat.evaluation.groups import Groups, Quantity
 from facefeat.evaluation.table import NumberColumn, TextColumn, parts
-from facefeat.schema import Attribute, Schema, fold, get_schema
+from facefeat.schema import Attribute, Schema, fold, get_schema, number_attribute
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -284,9 +284,7 @@ def _attribute(
             )
         ends = [f(np.nanmin(n.values), np.nanmax(n.values)) for n in numbers for f in (min, max)]
         low, high = float(min(ends)), float(max(ends))
-        return Attribute(
-            name, kind="continuous", options={"unit": "units", "range": [low, high if high > low else low + 1]}
-        )
+        return number_attribute(name, low, high if high > low else low + 1)
     if name in ("gender", "race"):
         for schema in ("utkface", "fairface"):
             known = get_schema(schema)[name]

@@ -191,7 +191,7 @@ SUMMARIES = {
     "gamma": "middle tones darkened",
     "haze": "contrast lost to grey",
     "colour-cast": "light of one colour",
-    "grey": "no colour",
+    "grey": "no colour, as a camera at night gives",
     "mask": "a mask over mouth and nose",
     "sunglasses": "dark glasses",
     "hat": "a hat or hood down to the brows",
