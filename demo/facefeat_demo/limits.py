@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from facefeat import InputError
 
 MEGABYTE = 1024 * 1024
@@ -98,6 +100,8 @@ class Gate:
                 await _refuse(receive, send, FULL, length)
             else:
                 await self._app(scope, heard, send)
+        except ClientDisconnect:
+            broken = True  # nobody is there to be answered, and a traceback would only fill the log
         finally:
             self._coming -= length
             if broken:

@@ -89,7 +89,8 @@ def _chart(host: Host, kept: Kept) -> list[Any]:
 
     def look(event: gr.EventData) -> str:
         """The face of a point of the map."""
-        return at_point(host, getattr(event, "index", None), getattr(event, "of", None))
+        sent = event._data if isinstance(event._data, dict) else {}  # whatever a visitor sends: nothing, too
+        return at_point(host, sent.get("index"), sent.get("of"))
 
     def draw(by: str | None, projection: str | None, state: dict[str, Any] | None) -> str:
         """The map, coloured and laid out as asked, with the visitor's face where there is one."""
