@@ -137,7 +137,7 @@ def test_photos_of_every_sort_are_answered_in_the_page(visit: Go, served: str, t
 
     def again(path: Path, says: str) -> None:
         v.upload(path)
-        v.page.get_by_text(says).wait_for()
+        v.page.get_by_text(says).first.wait_for()
 
     sideways = Image.Exif()
     sideways[0x0112] = 6
@@ -160,7 +160,7 @@ def test_real_photos(visit: Go, served: str, shared_data: Path) -> None:
     v = visit(served)
     for photo in photos:
         v.upload(photo)
-        v.page.get_by_text(re.compile(r"\d+ faces? found")).wait_for()
+        v.page.get_by_role("heading", name=re.compile(r"\d+ faces? found")).wait_for()
         v.shot(f"photo-{photo.stem}")
 
 
