@@ -18,7 +18,7 @@ and then, each crop changed at random, through
 
 each until a batch is a float array on the device. The second table has the cached crops alone, too: they are the whole
 input path of a recipe that changes nothing. A third one says what each change takes of the processor. imgaug 0.4, its
-last version, fails with NumPy 2 for want of a table of types (`np.sctypes`), which is put back here. Then it reads an
+last version, fails with NumPy 2 for want of a table of types (`np.sctypes`), which is defined here. Then it reads an
 epoch of the whole data set and shows the memory.
 """
 
@@ -202,7 +202,7 @@ def imgaug_changes() -> tuple[Callable[[np.ndarray], np.ndarray] | None, str]:
     def change(image: np.ndarray) -> np.ndarray:
         return sequence(image=image.astype("uint8")).astype("float32")  # type: ignore[no-any-return]
 
-    return change, f"imgaug {imgaug.__version__} with `np.sctypes` put back"
+    return change, f"imgaug {imgaug.__version__} with `np.sctypes` defined"
 
 
 def flow(files: list[str], shape: tuple[int, int], batch_size: int, **changes: Any) -> Generator[int, None, None]:

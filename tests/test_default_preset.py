@@ -34,10 +34,14 @@ def test_the_portrait(model: FaceFeatureModel, repo: Path) -> None:
     (face,) = model.predict(repo / "docs" / "assets" / "portrait.jpg").faces
     assert face.attributes["gender"].label == "Female"
     assert face.attributes["race"].label == "White"
-    # Eileen Collins in 1999, at 42: read as 28, as official portraits are read too young (docs/experiments.md).
-    assert face.age_years == pytest.approx(43, abs=16)
     assert sum(face.attributes["age"].probabilities.values()) == pytest.approx(1, abs=1e-4)
     assert face.face.crop is not None and face.face.crop.shape == (112, 112, 3)
+
+
+@pytest.mark.xfail(strict=True, reason="read as 28: official portraits are read too young (docs/experiments.md)")
+def test_the_portrait_is_read_within_twelve_years_of_her_age(model: FaceFeatureModel, repo: Path) -> None:
+    (face,) = model.predict(repo / "docs" / "assets" / "portrait.jpg").faces
+    assert face.age_years == pytest.approx(43, abs=12)  # Eileen Collins in 1999
 
 
 def test_it_draws_faces_when_asked_and_only_then(repo: Path) -> None:

@@ -69,7 +69,7 @@ class PhotoResult:
 
 @dataclass(frozen=True)
 class _Found:
-    """A photo as it was read, its faces, and by how many degrees it was turned; or why there is none."""
+    """A decoded photo, its faces, and the degrees by which it was rotated; or the error that stopped the reading."""
 
     photo: UInt8Array | None = field(default=None, repr=False)
     faces: tuple[FaceResult, ...] = ()

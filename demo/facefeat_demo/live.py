@@ -23,7 +23,7 @@ LONGEST = 512
 FACES = 8
 """Faces of a picture that are answered."""
 WAITING = 4
-"""Pictures of several visitors that may wait; one more is told to come later."""
+"""Pictures of all visitors that may wait in the queue; the next one is refused."""
 _PAGE = """
 <div class="ff-live">
   <button type="button" class="ff-live-start">Use my camera, live</button>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +16,9 @@ from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
 
 if TYPE_CHECKING:
+    from facefeat import FaceFeatureModel
     from facefeat.latent.edit import Edit
+    from facefeat.types import UInt8Array
 
 
 @click.command()
@@ -123,7 +125,7 @@ def _check_strip(grid: bool, whole: bool, changes: bool) -> None:
         raise InputError(f"--strip draws the face at 10 to 80 years and changes nothing else: leave {other} out.")
 
 
-def _strip(model: Any, photo: str, pixels: Any, face: int | None, side: int, output: Path) -> None:
+def _strip(model: FaceFeatureModel, photo: str, pixels: UInt8Array, face: int | None, side: int, output: Path) -> None:
     from facefeat.image.video import write_picture
     from facefeat.latent.portraits import Portraits
     from facefeat.latent.strip import age_strip

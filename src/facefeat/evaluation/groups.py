@@ -29,9 +29,9 @@ CROSSED = 3
 MOST_CROSSED = 500
 """Combinations of groups, above which attributes are not crossed: nearly all would be small."""
 LEVELS = 50
-"""Values of a number that are told apart in a bootstrap of many faces; a group's mean is exact all the same."""
+"""Bins of a continuous measure in the bootstrap of more than EXACT faces; only the intervals are binned, no mean."""
 EXACT = 2000
-"""Faces up to which every value is told apart."""
+"""Faces up to which the bootstrap uses every value unbinned."""
 
 
 @dataclass(frozen=True)

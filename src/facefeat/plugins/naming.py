@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
 
 
-def stable_names(model: Any) -> None:
+def stable_names(model: keras.Model) -> None:
     """Number the layers of a Keras model that Keras named itself from 1: its own counter runs over the whole process.
 
     For a plugin whose network comes from another library: a preset finds its weights by the names of layers.

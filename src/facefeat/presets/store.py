@@ -33,6 +33,8 @@ from facefeat.utils.files import read_json, read_regular
 from facefeat.utils.precision import stored_weight
 
 if TYPE_CHECKING:
+    import keras
+
     from facefeat.networks.classifier import Classifier
     from facefeat.networks.decoder import FaceDecoder
     from facefeat.presets.latent_directions import LatentDirections
@@ -489,7 +491,7 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=False) + "\n", "utf-8")
 
 
-def weights_in_memory(model: Any) -> io.BytesIO:
+def weights_in_memory(model: keras.Model) -> io.BytesIO:
     """Keras' own weights file of a model.
 
     Not on disk: where that fills up, HDF5 keeps what it could not write, tries again as Python ends, and may crash.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _DEPTH = 20
 _OBJECTS = 100_000
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """bytes: that the numbers of a file take in memory. numbers: how many there are."""
 
     bytes: int
