@@ -292,3 +292,9 @@ def test_umap_is_offered_where_it_is_installed() -> None:
     for fault, says in (("fails", "'umap' failed: RuntimeError: no luck"), ("too few", "no place to some")):
         with registered(a_way(fault)), pytest.raises(InputError, match=says):
             faces().places("umap")
+
+
+@pytest.mark.parametrize("sent", [None, {}, "index", ["index"], 5, {"of": 1}])
+def test_a_request_without_a_point_chooses_no_point(sent: object) -> None:
+    assert explore._sent(gr.EventData(None, sent), "index") is None
+    assert explore._sent(gr.EventData(None, {"index": 3}), "index") == 3

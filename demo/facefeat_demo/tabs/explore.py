@@ -35,6 +35,14 @@ _NO_POINT = '<div class="ff-empty"><p>Choose a point of the map to see its face.
 _OTHER_MAP = '<div class="ff-empty"><p>The model was changed; reload this page to see its map.</p></div>'
 
 
+def _sent(event: gr.EventData, name: str) -> Any:
+    """What the page sent under a name; None where it sent nothing, or no table at all (a request of a visitor's own)."""
+    try:
+        return getattr(event, name)
+    except (AttributeError, TypeError):
+        return None
+
+
 def build(host: Host, kept: Kept) -> None:
     """Fill the tab."""
     lack = lacks(host.model)
@@ -89,8 +97,7 @@ def _chart(host: Host, kept: Kept) -> list[Any]:
 
     def look(event: gr.EventData) -> str:
         """The face of a point of the map."""
-        sent = event._data if isinstance(event._data, dict) else {}  # whatever a visitor sends: nothing, too
-        return at_point(host, sent.get("index"), sent.get("of"))
+        return at_point(host, _sent(event, "index"), _sent(event, "of"))
 
     def draw(by: str | None, projection: str | None, state: dict[str, Any] | None) -> str:
         """The map, coloured and laid out as asked, with the visitor's face where there is one."""
