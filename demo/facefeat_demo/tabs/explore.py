@@ -36,7 +36,7 @@ _OTHER_MAP = '<div class="ff-empty"><p>The model was changed; reload this page t
 
 
 def _sent(event: gr.EventData, name: str) -> Any:
-    """What the page sent under a name; None where it sent nothing, or no table at all (a request of a visitor's own)."""
+    """What the page sent under a name; None where it sent nothing, or no table (a request of a visitor's own)."""
     try:
         return getattr(event, name)
     except (AttributeError, TypeError):
