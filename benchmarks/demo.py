@@ -32,8 +32,8 @@ from PIL import Image
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "docs" / "assets" / "portrait.jpg"
 CORES, SIDE = 2, 1000
-PHOTO_LIMIT, SLIDER_LIMIT = 1.5, 0.1
-"""Seconds, of docs/demo.md."""
+PHOTO_LIMIT, START_LIMIT, SLIDER_LIMIT = 0.5, 3.0, 0.06
+"""Seconds that are asked for."""
 PATIENCE = 300
 """Seconds until a demo that does not answer is given up."""
 
@@ -73,10 +73,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, serving(args.preset) as (url, started):
         photos = megapixels(Path(folder), args.rounds + 1)
         print("what | asked | median | slowest")
-        print(f"from `facefeat demo` to a page that answers, warm | | {started:.1f} s |", flush=True)
-        row("a photo of 1 megapixel, by gradio_client", PHOTO_LIMIT, by_client(url, photos))
-        for name, limit, seconds in in_browser(url, photos, args.rounds):
+        print(f"from `facefeat demo` to a page that answers | | {started:.1f} s |", flush=True)
+        for name, limit, seconds in in_browser(url, photos, args.rounds, started):
             row(name, limit, seconds)
+        row("a photo of 1 megapixel, by gradio_client", PHOTO_LIMIT, by_client(url, photos))
     return 0
 
 
@@ -146,7 +146,9 @@ def by_client(url: str, photos: list[Path]) -> list[float]:
     return taken[1:]
 
 
-def in_browser(url: str, photos: list[Path], rounds: int) -> Iterator[tuple[str, float | None, list[float]]]:
+def in_browser(
+    url: str, photos: list[Path], rounds: int, started: float
+) -> Iterator[tuple[str, float | None, list[float]]]:
     """What a person waits for, name, limit and seconds each; nothing where there is no Chromium."""
     names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
     found = next((path for name in names if name and (path := shutil.which(name))), None)
@@ -159,7 +161,15 @@ def in_browser(url: str, photos: list[Path], rounds: int) -> Iterator[tuple[str,
         chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         page = chromium.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(1000 * PATIENCE)
+        opened = time.perf_counter()
         page.goto(url)
+        page.locator("#classify-result .ff-card").wait_for()
+        yield (
+            "from `facefeat demo` to the first card on the screen, the browser's start left out",
+            START_LIMIT,
+            [started + time.perf_counter() - opened],
+        )
+        page.wait_for_timeout(5000)  # what the other tabs open with is being made
         yield "a photo of 1 megapixel, from the choice of its file to its card", PHOTO_LIMIT, classified(page, photos)
         open_tab(page, "Edit")
         example(page, "Astronaut")
@@ -176,7 +186,7 @@ def in_browser(url: str, photos: list[Path], rounds: int) -> Iterator[tuple[str,
         page.get_by_role("button", name="Morph", exact=True).click()
         page.wait_for_function("document.querySelector('.ff-canvas')?.dataset.frame === '0'")
         yield "a morph of 60 pictures, from the press of Morph to its first", None, [time.perf_counter() - start]
-        page.get_by_role("button", name="Download GIF").wait_for()  # until then the demo is at work
+        page.get_by_role("button", name="Make a GIF").wait_for()  # until then the demo is at work
         seconds = moves(page, ".ff-slider", ".ff-canvas", "frame", ["ArrowRight"], rounds)
         yield "the slider of Morph, from the key to the other face on the screen", SLIDER_LIMIT, seconds
         chromium.close()
@@ -200,8 +210,8 @@ def classified(page: Any, photos: list[Path]) -> list[float]:
         field.set_input_files(str(photo))
         page.get_by_role("heading", name=re.compile(r"\d faces? found")).wait_for()
         taken.append(time.perf_counter() - start)
-        page.locator("#classify-photo button[aria-label*=Clear], #classify-photo button[aria-label*=Remove]").click()
-        page.get_by_text("Choose a photo, or try an example").wait_for()
+        page.wait_for_timeout(300)  # the field is free for the next one
+        page.evaluate("document.querySelector('#classify-result h2').textContent = ''")
     return taken[1:]
 
 

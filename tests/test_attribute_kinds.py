@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facefeat import Component, FaceFeatureModel, LabelError, RecipeError, Schema, SchemaError
+from facefeat import AttributePrediction, Component, FaceFeatureModel, LabelError, RecipeError, Schema, SchemaError
 from facefeat.cli import run
 from facefeat.data import load_dataset
 from facefeat.networks.postprocess import Calibration, read_logits
@@ -21,6 +21,7 @@ from facefeat.plugins.kinds import captions, get_kind, say
 from facefeat.schema import Attribute, get_schema
 from facefeat.testing import check_attribute_kind, check_loss, registered, toy_crops
 from facefeat.training import load_recipe
+from facefeat.utils.text import with_unit
 
 EMOTIONS = ("calm", "glad", "sad", "angry", "afraid", "disgusted", "surprised")
 SCHEMA = f"""
@@ -412,3 +413,10 @@ def test_files_that_a_kind_or_a_loss_takes(repo: Path) -> None:
     assert {f"{k}.py" for k in CHECKED} <= set(os.listdir(repo / "src/facefeat/builtin/kinds"))
     outside = [p for p in (repo / "src").rglob("*.py") if "builtin" not in p.parts and p.name != "schema.py"]
     assert not [p for p in outside if any(f'"{k}"' in p.read_text("utf-8") for k in ("multilabel", "continuous"))]
+
+
+def test_one_year_is_a_year() -> None:
+    baby = AttributePrediction("0-2", 0.9, {"0-2": 0.9}, value=1.2, unit="years", kind="ordered")
+    assert (
+        captions({"age": baby}) == ["1 year"] and with_unit("41", "years") == "41 years" and with_unit("3", "") == "3"
+    )

@@ -232,7 +232,7 @@ def test_what_may_be_no_face_gets_no_number_and_one_year_is_a_year() -> None:
     assert "<span>?</span>" not in page and "ff-box-doubtful" in page and "<span>1</span>" in page
     assert "<span>2: 30, Female</span>" in page
     baby = AttributePrediction("0-2", 0.9, {"0-2": 0.9}, value=1.2, unit="years")
-    assert cards.unit(baby) == "year" and "1 <small>year</small>" in cards.value("age", baby)
+    assert "1 <small>year</small>" in cards.value("age", baby)
     assert "This is my guess" not in page and "An example" in cards.page(reading(face()), example=True)
 
 

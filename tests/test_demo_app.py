@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -344,7 +345,7 @@ def test_a_picture_of_the_camera_is_answered_and_nothing_else_is(host: Host) -> 
     address = "data:image/jpeg;base64," + base64.b64encode(made.getvalue()).decode()
     (face,) = live.frame_of(host, address)["faces"]
     assert all(0 <= v <= 1 for v in face["box"]) and set(face["values"]) == {"age"}
-    assert set(face["shares"]) == {"gender", "race"}
+    assert set(face["shares"]) == {"gender", "race"} and set(face["between"]) <= {"age"}
     for wrong in (
         None,
         7,
@@ -369,6 +370,21 @@ def test_a_face_is_made_worse_step_by_step(host: Host) -> None:
             worse.worse(host, wrong, "dark")
     with pytest.raises(InputError, match="photo with a face"):
         worse.worse(host, address, "unheard of")
+
+
+def test_the_page_comes_compressed_with_its_first_style(page: Any) -> None:
+    found = httpx.get(page.local_url)
+    assert found.headers["content-encoding"] == "gzip" and "facefeat is loading" in found.text.partition("</head>")[0]
+    assert int(found.headers["content-length"]) < len(found.text) / 2
+
+
+def test_a_number_out_of_its_bounds_gets_a_sentence_and_no_traceback(page: Any) -> None:
+    for field in (gr.Slider(0, 9), gr.Number(minimum=0, maximum=9)):
+        assert field.preprocess(9) == 9
+        for wrong in (99_999, -1, "<b>", True):
+            with pytest.raises(gr.Error, match="A number from 0 to 9 is wanted here") as caught:
+                field.preprocess(wrong)  # type: ignore[arg-type]
+            assert not caught.value.print_exception and "<b>" not in str(caught.value)
 
 
 # ---------------------------------------------------------------- Explore

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from facefeat_demo.inputs import only_files
+from facefeat_demo.early import Early
+from facefeat_demo.inputs import fresh, only_files, own_bounds
 from facefeat_demo.limits import MEGABYTE, Gate
 from facefeat_demo.photos import Kept
 from facefeat_demo.tabs import about, classify, edit, explore, models, morph
@@ -36,19 +37,13 @@ HEADER = f"""
   <a href="?tab=about" data-tab="about">Wrong for whom?</a></p>
 </header>
 """
-# Before Gradio's script has come, over a slow line, the page is not blank.
-_LOADING = (
-    "<style>body:not(:has(.gradio-container))::before{content:'facefeat is loading …';position:fixed;inset:0;"
-    "display:grid;place-items:center;font:600 18px system-ui,sans-serif;color:#475569}"
-    "@media (prefers-color-scheme:dark){body:not(:has(.gradio-container))::before{color:#cbd5e1}}</style>"
-)
 
 
 def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
     """The page of a host's model, ready for `launch(**launch_options())`. most: bytes of all visitors' files."""
     kept = Kept(most)
     with gr.Blocks(title="facefeat: what does a computer guess from a face?", analytics_enabled=False) as demo:
-        gr.HTML(HEADER + host.moving_picture(), js_on_load=None, elem_classes="ff-top")
+        fresh(lambda: HEADER + host.moving_picture(), elem_classes="ff-top")  # the morph is made a little later
         with gr.Tabs(elem_id="tabs", **_WRAP):
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.__name__.rpartition(".")[2]):
@@ -59,6 +54,7 @@ def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
 
         demo.unload(forget)
     only_files(demo)
+    own_bounds()
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
 
@@ -70,7 +66,7 @@ def launch_options() -> dict[str, Any]:
         "state_session_capacity": SESSIONS,
         "theme": theme(),
         "css": (STATIC / "style.css").read_text("utf-8"),
-        "head": f"{_LOADING}<script>{(STATIC / 'page.js').read_text('utf-8')}</script>",
+        "head": f"<script>{(STATIC / 'page.js').read_text('utf-8')}</script>",
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,
@@ -83,11 +79,14 @@ def launch_options() -> dict[str, Any]:
 
 
 def gate(folder: Path, most: int, largest: int) -> dict[str, Any]:
-    """The part of `launch` that holds visitors to what fits; all as of `Gate`."""
+    """The part of `launch` that holds visitors to what fits, and has its first style in the page; all as of `Gate`."""
     from starlette.middleware import Middleware
+    from starlette.middleware.gzip import GZipMiddleware
 
-    made = Middleware(Gate, folder=folder, most=most, largest=largest)
-    return {"max_file_size": largest, "app_kwargs": {"middleware": [made]}}
+    made = [Middleware(Gate, folder=folder, most=most, largest=largest)]
+    # The page itself is text: a quarter of its size over the line. Pictures and streams of events are left alone.
+    made += [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=5), Middleware(Early)]
+    return {"max_file_size": largest, "app_kwargs": {"middleware": made}}
 
 
 def theme() -> gr.themes.Base:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
+from facefeat.utils.text import with_unit
 from facefeat_demo.host import MAX_CARDS, NO_FACE, PhotoResult
 from facefeat_demo.photos import data_uri
 
@@ -61,16 +62,11 @@ def page(result: PhotoResult, example: bool = False) -> str:
 def spoken(face: FaceResult) -> str:
     """One face in a few words, such as "about 32 years, Female, White"; with its doubts."""
     parts = [
-        f"{name} about {p.value:.0f} {unit(p)}" if p.value is not None else p.label
+        f"{name} about {with_unit(f'{p.value:.0f}', p.unit)}" if p.value is not None else p.label
         for name, p in face.attributes.items()
     ]
     doubts = doubts_of(face)
     return ", ".join(parts) + (f". {' '.join(doubts)}".rstrip(".") if doubts else "")
-
-
-def unit(read: AttributePrediction) -> str:
-    """The unit of a number, "year" where it is one."""
-    return read.unit.removesuffix("s") if read.value is not None and round(read.value) == 1 else read.unit
 
 
 def short_label(face: FaceResult) -> str:
@@ -163,7 +159,8 @@ def value(name: str, read: AttributePrediction) -> str:
     if read.value is None:
         return ""
     about = f"<small>{escape(name)} about</small>"
-    shown = f'<p class="ff-age">{about} {read.value:.0f} <small>{escape(unit(read))}</small></p>'
+    number, _, unit = with_unit(f"{read.value:.0f}", read.unit).partition(" ")
+    shown = f'<p class="ff-age">{about} {number} <small>{escape(unit)}</small></p>'
     between = read.interval
     if between is None or read.scale is None:
         return shown

@@ -14,6 +14,7 @@ from facefeat import DataError, FacefeatError, InputError
 from facefeat.data.samples import read_rows, sample_rows
 from facefeat.plugins.registry import get_registry
 from facefeat.utils.neighbors import nearest
+from facefeat.utils.text import with_unit
 from facefeat_demo.editing import lacks
 
 if TYPE_CHECKING:
@@ -222,7 +223,9 @@ def _faces(
     for i in range(len(few)):
         labels = {n: (*a.groups, "")[positions[n][i]] for n, a in attributes.items()}  # -1, unknown, is the last
         said = [
-            f"{numbers[n][i]:.0f} {a.axis.unit}" if a.axis is not None and np.isfinite(numbers[n][i]) else labels[n]
+            with_unit(f"{numbers[n][i]:.0f}", a.axis.unit)
+            if a.axis is not None and np.isfinite(numbers[n][i])
+            else labels[n]
             for n, a in attributes.items()
             if labels[n]
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -155,15 +156,21 @@ class Host:
         return f"{cores()} processor core{'s' * (cores() > 1)}"
 
     def warm_up(self) -> None:
-        """Let the first visitor not wait for what is made once."""
-        for name in (*PORTRAITS, *SEVERAL):
-            self.example(name)
-        self.put_portraits()
-        if self.model.has_decoder:
-            self.example_morph()
-        face = self.example_face()
-        if face is not None:
-            editing.move(self.model, face, editing.Request())
+        """Make what the page opens with, and in a thread what the other tabs do: the page is not to wait for those."""
+        self.example(PORTRAITS[0])
+        threading.Thread(target=self.prepare, daemon=True).start()
+
+    def prepare(self) -> None:
+        """Let visitors not wait for what is made once. Ends where the model was changed meanwhile."""
+        model = self.model
+        steps: list[Callable[[], Any]] = [lambda name=name: self.example(name) for name in (*PORTRAITS, *SEVERAL)]  # type: ignore[misc]
+        steps += [self.put_portraits]
+        steps += [self.example_morph] if model.has_decoder else []
+        steps += [lambda: [editing.move(model, face, editing.Request()) for face in [self.example_face()] if face]]
+        for step in steps:
+            if self.model is not model:
+                return
+            step()
 
     def put_portraits(self) -> None:
         """Put the examples on the map of class means."""

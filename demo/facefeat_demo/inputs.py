@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat import FacefeatError, InputError
-from facefeat_demo.photos import EXAMPLES, PORTRAITS, Kept, inside, lend, uploaded
+from facefeat_demo.photos import EXAMPLES, PORTRAITS, SEVERAL, Kept, inside, lend, uploaded
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
@@ -73,6 +74,21 @@ def only_files(page: gr.Blocks) -> None:
             setattr(block, _MOVE, _checked(move, getattr(block, "GRADIO_CACHE", "")))
         elif isinstance(block, gr.Image):
             raise InputError(_UNKNOWN)
+
+
+def own_bounds() -> None:
+    """A number outside what its field takes gets a sentence of ours, and no traceback in the log, as Gradio has it.
+
+    For every page of the process. A Gradio that looks at bounds in another way keeps its own sentence.
+    """
+
+    def check(value: Any, low: float | None, high: float | None) -> None:
+        first, last = -math.inf if low is None else low, math.inf if high is None else high
+        if isinstance(value, bool) or not isinstance(value, int | float) or not first <= value <= last:
+            says = f"A number from {first:g} to {last:g} is wanted here. Received: {escape(repr(value)[:40])}."
+            raise gr.Error(says, print_exception=False)
+
+    gr.Number.raise_if_out_of_bounds = staticmethod(check)
 
 
 def _checked(move: Callable[[Any], Awaitable[Any]], cache: str) -> Callable[[Any], Awaitable[Any]]:
@@ -159,6 +175,12 @@ def example_buttons(names: Sequence[str] = PORTRAITS) -> dict[str, gr.Button]:
     """A button with a small picture for each of some examples; its name is for screen readers."""
     with gr.Row(elem_classes="ff-examples"):
         return {
-            name: gr.Button(name.capitalize(), icon=str(EXAMPLES / "thumbs" / f"{name}.webp"), size="sm", min_width=44)
+            name: gr.Button(
+                name.capitalize(),
+                icon=str(EXAMPLES / "thumbs" / f"{name}.webp"),
+                size="sm",
+                min_width=44,
+                elem_classes="ff-wide-example" if name in SEVERAL else None,
+            )
             for name in names
         }

@@ -1,4 +1,7 @@
-"""The camera, live: a picture at a time is read, and the browser keeps each face's answer until it settles."""
+"""The camera, live, and videos: a picture at a time is read, and the browser keeps each face's answer until it settles.
+
+A video is decoded by the browser, which plays it anyway: its file never comes here, and no decoder meets a stranger's.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from facefeat_demo.photos import open_photo, shrink
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
 
-_SCRIPT = Path(__file__).resolve().parent / "static" / "live.js"
+_STATIC = Path(__file__).resolve().parent / "static"
+_SCRIPTS = ("tracks.js", "live.js", "clip.js")
 _HEAD = "data:image/jpeg;base64,"
 LARGEST = 400_000
 """Characters of a picture, as it comes from the browser."""
@@ -26,45 +30,51 @@ WAITING = 4
 """Pictures of all visitors that may wait in the queue; the next one is refused."""
 _PAGE = """
 <div class="ff-live">
-  <button type="button" class="ff-live-start">Use my camera, live</button>
+  <div class="ff-live-starts">
+    <button type="button" class="ff-live-start">Use my camera, live</button>
+    <button type="button" class="ff-clip-start">Read a video</button>
+    <input type="file" class="ff-clip-file" accept="video/*" aria-label="A video" hidden>
+  </div>
   <p class="ff-quiet ff-live-note" role="status"></p>
   <div class="ff-live-stage" hidden>
     <div class="ff-live-view">
-      <video muted playsinline aria-label="Your camera"></video><div class="ff-live-boxes"></div>
+      <video muted playsinline aria-label="The camera, or your video"></video><div class="ff-live-boxes"></div>
     </div>
-    <p class="ff-quiet"><span class="ff-live-says"></span> Nothing is kept.
-    <button type="button" class="ff-link ff-live-stop">Stop the camera</button></p>
+    <p class="ff-quiet"><span class="ff-live-says"></span> <span class="ff-live-kept"></span>
+    <button type="button" class="ff-link ff-live-stop"></button></p>
+    <div class="ff-cards ff-live-found" aria-live="polite"></div>
   </div>
 </div>
 """
 
 
 def live_camera(host: Host) -> gr.HTML:
-    """A button that starts the camera, and the view with a box around each face."""
+    """Buttons for the camera and for a video, and the view with a box around each face."""
     waiting = threading.BoundedSemaphore(WAITING)
     one = threading.Lock()
 
     def live_frame(picture: Any) -> dict[str, Any]:
-        """The faces of one picture of the camera: boxes as shares of its sides, and what is predicted."""
+        """The faces of one picture of a camera or a video: boxes as shares of its sides, and what is predicted."""
         if not waiting.acquire(blocking=False):
-            return {"error": "Too many cameras are running on this page. Please try again later."}
+            return {"error": "Too many cameras and videos are being read on this page. Please try again later."}
         try:
             with one:
                 return frame_of(host, picture)
         finally:
             waiting.release()
 
-    return gr.HTML(_PAGE, js_on_load=_SCRIPT.read_text("utf-8"), server_functions=[live_frame], elem_id="classify-live")
+    script = "".join((_STATIC / name).read_text("utf-8") for name in _SCRIPTS)
+    return gr.HTML(_PAGE, js_on_load=script, server_functions=[live_frame], elem_id="classify-live")
 
 
 def frame_of(host: Host, picture: Any) -> dict[str, Any]:
     """{"faces": [...]} for a JPEG as a data address, or {"error": sentence}. What comes is untrusted."""
     if not isinstance(picture, str) or not picture.startswith(_HEAD) or len(picture) > LARGEST:
-        return {"error": "This is not a picture of a camera."}
+        return {"error": "This is not a picture of a camera or a video."}
     try:
         opened = open_photo(base64.b64decode(picture[len(_HEAD) :], validate=True))
     except (binascii.Error, ValueError):
-        return {"error": "This is not a picture of a camera."}
+        return {"error": "This is not a picture of a camera or a video."}
     if isinstance(opened, str):
         return {"error": opened}
     pixels = shrink(opened, LONGEST)
@@ -75,5 +85,10 @@ def frame_of(host: Host, picture: Any) -> dict[str, Any]:
         box = [max(0.0, left / width), max(0.0, top / height), min(1.0, right / width), min(1.0, bottom / height)]
         numbers = {n: float(p.value) for n, p in face.attributes.items() if p.value is not None}
         shares = {n: p.probabilities for n, p in face.attributes.items() if p.value is None}
-        faces.append({"box": box, "values": numbers, "shares": shares})
+        between = {
+            n: {"low": float(p.interval.low), "high": float(p.interval.high)}
+            for n, p in face.attributes.items()
+            if p.interval is not None
+        }
+        faces.append({"box": box, "values": numbers, "between": between, "shares": shares})
     return {"faces": faces}

@@ -15,6 +15,8 @@ import pytest
 from driving import PATIENCE, WIDTHS, Visit, chromium
 from PIL import Image
 
+from facefeat.image.video import write_frames
+
 Go = Callable[[str], Any]
 
 
@@ -122,6 +124,56 @@ def test_the_camera_is_read_live(playwright: Any, served: str, tmp_path: Path, r
         v.check()
         v.page.get_by_role("button", name="Stop the camera").click()
         v.page.get_by_role("button", name="Use my camera, live").wait_for()
+
+
+def test_a_video_is_read(visit: Go, served: str, tmp_path: Path, repo: Path) -> None:
+    """Each of two faces that move has one answer and its box; a file that is no video has a sentence."""
+    both = Image.open(repo / "demo" / "facefeat_demo" / "examples" / "both.jpg").convert("RGB").resize((600, 324))
+    frames = np.zeros((20, 480, 640, 3), "uint8")
+    for i, frame in enumerate(frames):
+        frame[60:384, 2 * i : 2 * i + 600] = np.asarray(both)
+    write_frames(frames, tmp_path / "two.mp4", fps=10)
+    (tmp_path / "none.mp4").write_text("no video at all")
+    v = visit(served)
+    choose = v.page.locator(".ff-clip-file")
+    choose.set_input_files(str(tmp_path / "none.mp4"))
+    v.page.get_by_text("This browser cannot play this file").wait_for()
+    with v.page.expect_file_chooser() as chooser:
+        v.page.get_by_role("button", name="Read a video").click()
+    chooser.value.set_files(str(tmp_path / "two.mp4"))
+    v.page.locator(".ff-live-says", has_text="2 faces in 10 pictures").wait_for()
+    cards = v.page.locator(".ff-live-found .ff-card")
+    assert cards.count() == 2 and all("age about" in text for text in cards.all_inner_texts())
+    v.page.wait_for_function("document.querySelectorAll('.ff-live .ff-box').length === 2")
+    boxes = v.page.locator(".ff-live .ff-box").all_inner_texts()
+    assert all(re.match(r"\d+, ", box) for box in boxes)
+    assert not list(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("two.mp4"))  # it never left the browser
+    v.shot("video")
+    v.check()
+    v.page.get_by_role("button", name="Close the video").click()
+    v.page.get_by_role("button", name="Read a video").wait_for()
+    assert v.page.locator("#classify-result .ff-box").is_visible()
+
+
+def test_nothing_moves_while_a_tab_comes_and_the_page_is_light(visit: Go, served: str) -> None:
+    shifts = (
+        "window.shifted = 0; new PerformanceObserver((seen) => seen.getEntries().forEach((e) => "
+        "{ if (!e.hadRecentInput) window.shifted += e.value; })).observe({ type: 'layout-shift', buffered: true });"
+    )
+    first = ".ff-answer", ".ff-canvas[data-frame]", "#edit-ages img", ".ff-map", ".ff-facts", ".ff-errors"
+    for tab, there in zip(("classify", "morph", "edit", "explore", "models", "about"), first, strict=True):
+        v = visit("about:blank")
+        v.page.add_init_script(shifts)
+        wire = v.page.context.new_cdp_session(v.page)
+        wire.send("Network.enable")
+        sizes: list[float] = []
+        wire.on("Network.loadingFinished", lambda e, sizes=sizes: sizes.append(e["encodedDataLength"]))
+        v.page.goto(f"{served}?tab={tab}")
+        v.page.locator(f"{there}:visible").first.wait_for()
+        v.settle()
+        assert v.page.evaluate("window.shifted") < 0.05, tab
+        assert sum(sizes) < 700_000, tab
+        v.page.close()
 
 
 def test_photos_of_every_sort_are_answered_in_the_page(visit: Go, served: str, tmp_path: Path, repo: Path) -> None:

@@ -40,6 +40,17 @@
       at.scrollIntoView({ block: 'start', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
     }
   }
+  // ---- a tab's parts come one after the other and push each other about: it is shown when no more have come for a while
+  const since = new Map(), soonWhole = new Map();
+  function settle() {
+    document.querySelectorAll('.tabitem:not([data-whole])').forEach((tab) => {
+      if (tab.offsetParent === null || !tab.querySelector('.block')) return;
+      const now = performance.now();
+      if (!since.has(tab)) since.set(tab, now);
+      clearTimeout(soonWhole.get(tab));
+      soonWhole.set(tab, setTimeout(() => { tab.dataset.whole = ''; }, Math.min(150, Math.max(0, since.get(tab) + 1500 - now))));
+    });
+  }
   function begin() {
     live = document.createElement('div');
     live.className = 'ff-unseen';
@@ -47,8 +58,9 @@
     document.body.append(live);
     // The answer's place may not be there yet, and may be made anew.
     let soon = 0;
-    new MutationObserver(() => { cancelAnimationFrame(soon); soon = requestAnimationFrame(announce); })
-      .observe(document.body, { childList: true, subtree: true });
+    new MutationObserver(() => { settle(); cancelAnimationFrame(soon); soon = requestAnimationFrame(announce); })
+      .observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ['style'] });
+    settle();
     announce();
     setInterval(alive, 15000);
   }

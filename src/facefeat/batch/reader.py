@@ -12,7 +12,7 @@ from facefeat.errors import FacefeatError, ImageError
 from facefeat.image.io import MAX_PICTURE_BYTES, MAX_PIXELS, Photo, open_photo
 
 _ROWS = 16  # of a Parquet that are in memory at once, and fewer where its pages are large
-_MAX_PAGE = 1024**3  # bytes; writers put about a thousand pictures into a page
+_MAX_PAGE = 768 * 1024**2  # bytes; Arrow takes almost three times as much, and writers put a thousand rows into one
 
 
 class PictureReader:

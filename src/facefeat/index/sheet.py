@@ -11,6 +11,7 @@ import numpy as np
 from facefeat.errors import InputError
 from facefeat.image.video import SHEET, check_output, contact_sheet, enlarge, with_text
 from facefeat.index.database import Neighbour
+from facefeat.utils.text import with_unit
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
@@ -42,7 +43,7 @@ def neighbour_sheet(query: UInt8Array | None, found: Sequence[Neighbour], metric
 def _text(found: Neighbour, metric: str) -> str:
     lines = [f"{found.rank}.   {metric} {found.distance:.3f}", ""]
     lines += [f"{n.replace('_', ' ')}: {label}" for n, label in found.labels.items() if label]
-    lines += [] if np.isnan(found.age_years) else [f"{found.age_years:.0f} years"]
+    lines += [] if np.isnan(found.age_years) else [with_unit(f"{found.age_years:.0f}", "years")]
     name = Path(found.file).name
     if found.box is not None:
         name += f", face {found.face}"

@@ -18,6 +18,11 @@ def one_line(text: str, limit: int = 300) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def with_unit(number: str, unit: str) -> str:
+    """A number with its unit: "41 years", "1 year", or "3" where it has none."""
+    return f"{number} {'year' if unit == 'years' and number == '1' else unit}".rstrip()
+
+
 def plain_cell(text: str) -> str:
     """Text for a cell of a CSV file: what a spreadsheet would take for a formula begins with an apostrophe."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and len(text) > 1 else text

@@ -20,6 +20,7 @@ from facefeat.builtin.kinds.words import number
 from facefeat.errors import LabelError, SchemaError
 from facefeat.plugins.contracts import Judged, Parsed, Wording
 from facefeat.types import YEARS, Answers, Axis
+from facefeat.utils.text import with_unit
 from facefeat.utils.weighted import mean, medians
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class NumberKind:
         low, high = attribute.options["range"]
         digits = min(max(3 - math.floor(math.log10(high - low)), 0), 6)
         unit = attribute.options.get("unit", "")
-        labels = np.asarray([f"{number(v, max(digits - 1, 0))} {unit}".rstrip() for v in values], str)
+        labels = np.asarray([with_unit(number(v, max(digits - 1, 0)), unit) for v in values], str)
         nothing = np.zeros((len(values), 0), "float32")
         return Answers(
             labels,
@@ -170,7 +171,7 @@ class NumberKind:
     def say(self, name: str, prediction: AttributePrediction) -> Wording:
         decimals, between = max(prediction.digits - 1, 0), prediction.interval
         value = math.nan if prediction.value is None else prediction.value
-        short = f"{number(value, decimals)} {prediction.unit}".rstrip()
+        short = with_unit(number(value, decimals), prediction.unit)
         lines = [short]
         if between is not None:
             ends = " to ".join(number(v, decimals) for v in (between.low, between.high))

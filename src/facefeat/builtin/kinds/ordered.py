@@ -22,6 +22,7 @@ from facefeat.builtin.kinds.words import class_words, number, percent
 from facefeat.errors import LabelError, SchemaError
 from facefeat.plugins.contracts import Parsed, Wording
 from facefeat.types import YEARS, Answers, Axis
+from facefeat.utils.text import with_unit
 from facefeat.utils.weighted import mean, medians
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Ordered(Categorical):
             low, high = number(between.low), number(between.high)
             lines.append(f"{low if low == high else f'{low}-{high}'} ({between.coverage:.0%})")
         why = f"{years} ({prediction.label}: {prediction.why})" if prediction.why else lines[0]
-        return Wording(f"{years} {prediction.unit}", tuple(lines), ", ".join([why, *lines[1:]]))
+        return Wording(with_unit(years, prediction.unit), tuple(lines), ", ".join([why, *lines[1:]]))
 
     def width(self, attribute: Attribute) -> int:
         # "104 (" and ")"; the interval: "100-116 (90%)".
