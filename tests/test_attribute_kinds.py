@@ -92,6 +92,16 @@ def model(made: Path) -> FaceFeatureModel:
     return FaceFeatureModel.from_preset(made / "run" / "preset", detector="whole-image")
 
 
+def test_a_summary_counts_each_class_of_several_in_each_split(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = made / "pictures" / "faces.csv"
+    assert run(f"data import {source} --schema {made / 'mine.toml'} --output {tmp_path / 'a'}".split()) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (hat,) = [cells for cells in lines if cells[:2] == ["wears", "hat"]]
+    assert int(hat[2]) == sum(map(int, hat[3:])) and "0" not in hat[3:]
+
+
 def test_a_table_with_every_kind_is_imported_with_its_gaps(made: Path) -> None:
     data = load_dataset(made / "table")
     assert len(data) == 96 and {s.file: s.reason.split(". ")[0] for s in data.skipped} == {

@@ -113,14 +113,13 @@ def _summary(dataset: FaceDataset, notes: tuple[str, ...], output: Path) -> None
     for note in notes:
         say(note)
     say()
-    names = list(dataset.splits)
-    table = dataset.table
+    by_split = {name: dataset.split(name).counts for name in dataset.splits}
     lines = []
     for attribute, classes in dataset.counts.items():
         for label, total in classes.items():
-            by_split = table.loc[table[attribute] == label, "split"].value_counts()
-            lines.append([attribute, label or "(unknown)", f"{total:,}", *(f"{by_split.get(n, 0):,}" for n in names)])
-    rows(("Attribute", "Class", "Faces", *names), lines)
+            numbers = [total, *(counts[attribute].get(label, 0) for counts in by_split.values())]
+            lines.append([attribute, label or "(unknown)", *(f"{n:,}" for n in numbers)])
+    rows(("Attribute", "Class", "Faces", *by_split), lines)
     say()
     if dataset.skipped:
         _skipped(dataset, output)
