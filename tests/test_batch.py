@@ -24,7 +24,7 @@ from facefeat.batch import BatchSummary, run_batch
 from facefeat.batch import chunks as chunks_room
 from facefeat.batch import parts as parts_room
 from facefeat.batch import run as run_room
-from facefeat.batch.table import NO_FACE
+from facefeat.batch.table import NO_FACE, column
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -105,6 +105,20 @@ def test_every_face_and_every_picture_without_one_has_a_row_in_the_order_of_the_
             assert r["age_low"] <= r["age_years"] + 0.5 and r["age_high"] >= r["age_years"] - 0.5
             assert len(r["latent"]) == 3
     assert table.schema.field("left").type == "float" and table.schema.field("source").nullable is False
+
+
+@given(
+    st.lists(st.none() | st.text(st.characters(codec="utf-8"))),
+    st.lists(st.none() | st.integers(-(2**31), 2**31 - 1)),
+    st.lists(st.none() | st.floats(width=32, allow_nan=False)),
+)
+def test_columns_are_what_pyarrow_makes_of_the_values(texts: list[Any], whole: list[Any], parts: list[Any]) -> None:
+    import pyarrow as pa
+
+    for values, kind in ((texts, pa.string()), (whole, pa.int32()), (parts, pa.float32())):
+        made = column(values, kind)
+        made.validate(full=True)
+        assert made.equals(pa.array(values, kind))
 
 
 def test_a_summary_counts_pictures_and_faces(photos: Path, tmp_path: Path) -> None:

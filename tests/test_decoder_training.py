@@ -75,7 +75,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceDataset:
 @pytest.fixture(scope="module")
 def trained(faces: FaceDataset) -> FaceFeatureModel:
     made = model()
-    made.fit_decoder(faces.split("train"), faces.split("val"), recipe())
+    made.fit_decoder(faces.split("train"), faces.split("val"), recipe(loss={"pixels": 1.0}))
     return made
 
 
@@ -368,7 +368,7 @@ def test_a_run_starts_from_another_presets_decoder(
     trained: FaceFeatureModel, faces: FaceDataset, tmp_path: Path
 ) -> None:
     trained.save(tmp_path / "first", name="first")
-    chosen = recipe(epochs=1, learning_rate=1e-12).replace(start=str(tmp_path / "first"))
+    chosen = recipe(loss={"pixels": 1.0}, epochs=1, learning_rate=1e-12).replace(start=str(tmp_path / "first"))
     made = model()
     made.fit_decoder(faces.split("train"), faces.split("val"), chosen)
     mine, its = (m.decoder.model.get_layer("pixels").get_weights()[0] for m in (made, trained))
@@ -387,7 +387,9 @@ def test_a_run_starts_from_another_presets_decoder(
     )
     assert log.epochs[log.best_epoch]["mse"] == pytest.approx(error, rel=0.02)
     with pytest.raises(TrainingError, match=r"start = .*its decoder 'detail' .*has other weights"):
-        model().fit_decoder(faces.split("train"), faces.split("val"), recipe(SMALLEST).replace(start=chosen.start))
+        model().fit_decoder(
+            faces.split("train"), faces.split("val"), recipe(SMALLEST, {"pixels": 1.0}).replace(start=chosen.start)
+        )
     model().save(tmp_path / "none", name="none")
     with pytest.raises(TrainingError, match=r"starts from another run's decoder. Next: --start PRESET"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe(start_share=0.5))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, ImageError
 from facefeat.builtin.analyzers.directions import Directions
-from facefeat.data import load_dataset
+from facefeat.data import FaceDataset, load_dataset
 from facefeat.presets.store import find_preset
 from facefeat.types import FaceSet
 from test_detectors import scene
@@ -22,6 +22,13 @@ from test_detectors import scene
 @pytest.fixture(scope="module")
 def model() -> FaceFeatureModel:
     return FaceFeatureModel.from_preset()
+
+
+@pytest.fixture(scope="module")
+def validation(shared_data: Path) -> tuple[FaceDataset, np.ndarray]:
+    """UTKFace's validation split, and its pictures, (N, 200, 200, 3) uint8."""
+    data = load_dataset(shared_data / "utkface" / "UTKFace.tar", schema="utkface").split("val")
+    return data, np.stack(_pictures(shared_data, list(data.table["file"])))
 
 
 def test_size_and_parameters(model: FaceFeatureModel) -> None:
@@ -98,30 +105,23 @@ def test_predictions_do_not_depend_on_the_batch(model: FaceFeatureModel) -> None
     assert model.encode(crops[:0]).shape == (0, model.latent_dim)
 
 
-def test_accuracy_on_the_validation_split(model: FaceFeatureModel, shared_data: Path) -> None:
-    """A slice of it, with room for chance: a model with mixed-up labels or geometry would be far below."""
-    data = load_dataset(shared_data / "utkface" / "UTKFace.tar", schema="utkface").split("val")
-    rows = np.random.default_rng(0).choice(len(data.table), 200, replace=False)
-    crops = np.stack(_pictures(shared_data, list(data.table["file"].iloc[rows])))
-    batch = model.predict_faces(crops)
-    gender = np.asarray(model.schema["gender"].classes)[data.labels()["gender"][rows]]
-    race = np.asarray(model.schema["race"].classes)[data.labels()["race"][rows]]
-    assert (batch.labels["gender"] == gender).mean() > 0.85
-    assert (batch.labels["race"] == race).mean() > 0.72
-    assert batch.age_years is not None
-    assert np.abs(batch.age_years - data.years()[rows]).mean() < 7.5
+def test_the_card_states_what_the_model_scores(
+    model: FaceFeatureModel, validation: tuple[FaceDataset, np.ndarray]
+) -> None:
+    """A calibration that is fitted again changes the age, and must not leave the card behind.
 
-
-def test_the_card_states_what_the_model_scores(model: FaceFeatureModel, shared_data: Path) -> None:
-    """A calibration that is fitted again changes the age, and must not leave the card behind."""
-    data = load_dataset(shared_data / "utkface" / "UTKFace.tar", schema="utkface").split("val")
-    batch = model.predict_faces(np.stack(_pictures(shared_data, list(data.table["file"]))))
+    The least figures are far below the stated ones: a model with mixed-up labels or geometry would not reach them.
+    """
+    data, pictures = validation
+    batch = model.predict_faces(pictures)
     stated = _card_figures()
     assert batch.age_years is not None
-    assert np.abs(batch.age_years - data.years()).mean() == pytest.approx(stated["age mae"], abs=0.01)
-    for name in ("age", "gender", "race"):
+    error = np.abs(batch.age_years - data.years()).mean()
+    assert error == pytest.approx(stated["age mae"], abs=0.01) and error < 7.5
+    for name, least in (("age", 0.5), ("gender", 0.85), ("race", 0.72)):
         labels = np.asarray(model.schema[name].classes)[data.labels()[name]]
-        assert (batch.labels[name] == labels).mean() == pytest.approx(stated[f"{name} accuracy"], abs=0.002)
+        right = (batch.labels[name] == labels).mean()
+        assert right == pytest.approx(stated[f"{name} accuracy"], abs=0.002) and right > least, name
 
 
 def test_the_pages_quote_the_card(repo: Path) -> None:
@@ -142,11 +142,11 @@ def _card_figures() -> dict[str, float]:
 
 
 def test_faces_in_larger_turned_scenes_get_the_answers_of_their_crops(
-    model: FaceFeatureModel, shared_data: Path
+    model: FaceFeatureModel, validation: tuple[FaceDataset, np.ndarray]
 ) -> None:
-    data = load_dataset(shared_data / "utkface" / "UTKFace.tar", schema="utkface").split("val")
+    data, pictures = validation
     rows = np.random.default_rng(1).choice(len(data.table), 60, replace=False)
-    crops = _pictures(shared_data, list(data.table["file"].iloc[rows]))
+    crops = pictures[rows]
     dice = np.random.default_rng(2)
     scenes = [
         scene(
@@ -157,7 +157,7 @@ def test_faces_in_larger_turned_scenes_get_the_answers_of_their_crops(
     results = model.predict([picture for picture, _ in scenes])
     found = [i for i, r in enumerate(results) if r.faces]
     assert len(found) >= 56
-    direct = model.predict_faces(np.stack(crops))
+    direct = model.predict_faces(crops)
     seen = [results[i].faces[0] for i in found]
     for name, least in (("gender", 0.9), ("race", 0.8)):
         same = np.mean([f.attributes[name].label == direct.labels[name][i] for f, i in zip(seen, found, strict=True)])

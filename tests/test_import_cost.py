@@ -60,6 +60,15 @@ def test_what_comes_next_loads_no_framework_either(statement: str, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_rows_of_a_batch_import_no_pandas(tmp_path: Path) -> None:
+    statement = (
+        "from facefeat.batch.table import Found, arrow_schema, to_rows; from facefeat.schema import get_schema; "
+        "to_rows([Found('a.jpg')], None, None, arrow_schema(get_schema('fairface'), 3))"
+    )
+    loaded = witness(statement, tmp_path)["loaded"]
+    assert "pyarrow" in loaded and "pandas" not in loaded
+
+
 def test_importing_takes_less_than_three_tenths_of_a_second(tmp_path: Path) -> None:
     # The one limit on time in this suite: it is a promise of the library. The best of five, for a busy machine.
     assert min(witness("import facefeat", tmp_path)["seconds"] for _ in range(5)) < 0.3

@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +78,8 @@ def cases(seed: int) -> list[Case]:
     def add(name: str, make: Callable[[Path], object], *command: str, **options: object) -> None:
         out.append(Case("pictures", name, make, command or ("predict", "a.jpg"), **options))  # type: ignore[arg-type]
 
-    def file(data: bytes, name: str = "a.jpg") -> Callable[[Path], object]:
-        return lambda folder: (folder / name).write_bytes(data)
+    def file(data: bytes | Callable[[], bytes], name: str = "a.jpg") -> Callable[[Path], object]:
+        return lambda folder: (folder / name).write_bytes(data() if callable(data) else data)
 
     for kind, mode in FORMATS:
         try:
@@ -116,10 +117,10 @@ def cases(seed: int) -> list[Case]:
         ("palette-transparent", 13_000, 13_000, 8, 3, transparent()),
         ("one-bit", 13_000, 13_000, 1, 0, b""),
     ):
-        make = file(png(width, height, depth, colour, extra), "a.png")
+        make = file(partial(png, width, height, depth, colour, extra), "a.png")
         add(f"large-{name}", make, "predict", "a.png", exit=(0, 1), megabytes=2500, seconds=240.0)
     for width, height in ((179_000_000, 1), (1, 179_000_000), (99_000, 1), (1, 99_000), (100_001, 3)):
-        make = file(png(width, height, 8, 0), "a.png")
+        make = file(partial(png, width, height, 8, 0), "a.png")
         add(f"long-{width}x{height}", make, "predict", "a.png", exit=(0, 1), megabytes=2000)
     for width, height in ((14_000, 14_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1), (0, 0)):
         small = bytearray(png(8, 8, 8, 2))

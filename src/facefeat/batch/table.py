@@ -74,7 +74,7 @@ def to_rows(
         if field.name == "latent":
             arrays.append(_vectors(latents, at, len(lines), field.type))
         else:
-            arrays.append(pa.array(columns.get(field.name, [None] * len(lines)), field.type))
+            arrays.append(column(columns.get(field.name, [None] * len(lines)), field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -94,14 +94,38 @@ def _spread(values: np.ndarray, at: np.ndarray, rows: int) -> list[Any]:
     return out
 
 
-def _vectors(latents: FloatArray | None, at: np.ndarray, rows: int, kind: Any) -> pa.Array:
+def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """`pa.array(values, kind)` of texts, int32 or float32, and None.
+
+    That would import pandas, to ask whether these are a Series of it, which takes longer than the rest of the start.
+    """
+    import pyarrow as pa
+
+    known = _bits(np.array([v is not None for v in values], bool))
+    if kind == pa.string():
+        texts = [b"" if v is None else v.encode() for v in values]
+        ends = np.cumsum([0, *map(len, texts)]).astype("int32")  # (rows + 1,)
+        return pa.Array.from_buffers(kind, len(values), [known, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))])
+    numbers = np.array([0 if v is None else v for v in values], "int32" if kind == pa.int32() else "float32")
+    return pa.Array.from_buffers(kind, len(values), [known, pa.py_buffer(numbers)])
+
+
+def _vectors(latents: FloatArray | None, at: np.ndarray, rows: int, kind: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     filled = np.zeros((rows, kind.list_size), "float32")
-    without = np.ones(rows, bool)
+    known = np.zeros(rows, bool)
     if latents is not None:
-        filled[at], without[at] = latents, False
-    return pa.FixedSizeListArray.from_arrays(pa.array(filled.reshape(-1)), type=kind, mask=pa.array(without))
+        filled[at], known[at] = latents, True
+    numbers = pa.Array.from_buffers(pa.float32(), filled.size, [None, pa.py_buffer(filled)])
+    return pa.Array.from_buffers(kind, rows, [_bits(known)], children=[numbers])
+
+
+def _bits(known: np.ndarray) -> pa.Buffer:
+    """(n,) bool -> Arrow's validity of n values."""
+    import pyarrow as pa
+
+    return pa.py_buffer(np.packbits(known, bitorder="little"))
 
 
 def _text(value: str) -> str:

@@ -81,13 +81,13 @@ class CenterFace:
 
     @property
     def seen_side(self) -> int:
-        """The longer side that larger images are scaled down to."""
+        """The longer side that larger images are scaled down to at most."""
         return max(self.side, self.max_side, _REFINED_SIDE)
 
     def detect(self, image: UInt8Array) -> list[Face]:
         """Faces of one (H, W, 3) uint8 RGB image, largest first, in its own pixels."""
-        picture = shrink(image, self.seen_side)
-        rows, traces = self._upright(picture)
+        picture = shrink(image, max(self.side, _REFINED_SIDE))
+        rows, traces = self._upright(picture, image)
         if self.turned and traces and not len(rows):
             for quarters in (1, 3, 2):
                 turned = np.rot90(picture, quarters)
@@ -102,19 +102,22 @@ class CenterFace:
         """`detect` of each image: on a processor, larger batches gain nothing."""
         return [self.detect(image) for image in images]
 
-    def _upright(self, picture: UInt8Array) -> tuple[Floats, bool]:
+    def _upright(self, picture: UInt8Array, image: UInt8Array) -> tuple[Floats, bool]:
         """By one pass or two: the faces of a picture (H, W, 3), (n, 15) in its pixels; whether anything hints at faces.
 
-        The 15: box, score, five x, five y.
+        image: what the picture was scaled down from; the second pass sees more of its pixels. The 15: box, score, five
+        x, five y.
         """
         hints, scale = self._pass(picture, self.side)
         small = np.sqrt(np.prod(hints[:, 2:4] - hints[:, :2], axis=1)) * scale < _SMALL
         rows = self._checked(picture, hints)
         closer = (small & (hints[:, 4] > _HINT)).any() if len(rows) else len(hints) > 0
-        if not closer or min(max(picture.shape[:2]), self.max_side) <= 1.2 * self.side:
+        if not closer or min(max(image.shape[:2]), self.max_side) <= 1.2 * self.side:
             return rows, len(hints) > 0
         # What is small is the second pass's to say, and the rest the first one's, too: each sees its own sizes best.
-        rows = np.concatenate([hints[~small], self._pass(picture, self.max_side)[0]])
+        zoom = np.array(picture.shape[1::-1], "float32") / np.array(image.shape[1::-1], "float32")  # (2,): x and y
+        to_picture = np.concatenate([zoom, zoom, np.ones(1, "float32"), zoom.repeat(5)])  # (15,)
+        rows = np.concatenate([hints[~small], self._pass(image, self.max_side)[0] * to_picture])
         return self._checked(picture, rows[suppress(rows[:, :4], rows[:, 4], 0.3, inside=0.7)]), True
 
     def _pass(self, picture: UInt8Array, side: int) -> tuple[Floats, float]:
@@ -165,7 +168,7 @@ class CenterFace:
 
     def _refined(self, picture: UInt8Array, rows: Floats) -> tuple[NDArray[np.bool_], Floats]:
         """For rows (n, 15): whether MTCNN's last network knows a face there; its boxes, scores, landmarks."""
-        small = shrink(picture, _REFINED_SIDE)
+        small = shrink(picture, _REFINED_SIDE)  # smaller only where `side` is more
         zoom = np.array(picture.shape[1::-1], "float32") / np.array(small.shape[1::-1], "float32")  # (2,): x and y
         boxes = rows[:, :4] / np.tile(zoom, 2)
         for _ in range(_ROUNDS):
