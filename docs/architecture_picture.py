@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def sentence(room: str) -> str:
     return " ".join(text.split("\n\n")[0].split()).replace("`", "")
 
 
-def uses() -> set[tuple[str, str]]:
+@cache
+def uses() -> frozenset[tuple[str, str]]:
     """(room, room that it imports), functions' own imports too; those for types alone do not run, and do not count."""
     found = set()
     for path in files():
@@ -54,7 +56,7 @@ def uses() -> set[tuple[str, str]]:
             found.add((room_of(path), target))
     # A command writes `from facefeat import FaceFeatureModel`: the public API, which is the facade's.
     known = {room for layer in LAYERS for room in layer}
-    return {(a, b if b in known else "model") for a, b in found if b not in ("__version__", "__init__")}
+    return frozenset((a, b if b in known else "model") for a, b in found if b not in ("__version__", "__init__"))
 
 
 def draw() -> str:
