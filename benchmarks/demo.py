@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import os
 import platform
-import re
 import shutil
 import socket
 import statistics
@@ -126,7 +125,7 @@ def megapixels(folder: Path, count: int) -> list[Path]:
     out = []
     for i in range(count):
         out.append(folder / f"photo-{i}.jpg")
-        whole.paste((i % 256, i // 256 % 256, 0), (0, 0, 8, 8))
+        whole.paste((41 * i % 256, 97 * i % 256, 0), (0, 0, 16, 16))
         whole.save(out[-1], quality=90)
     return out
 
@@ -206,12 +205,17 @@ def classified(page: Any, photos: list[Path]) -> list[float]:
     for photo in photos:
         field = page.locator("#classify-photo input[type=file]").first
         field.wait_for(state="attached")
+        was = page.locator("#classify-result .ff-photo img").get_attribute("src")
         start = time.perf_counter()
         field.set_input_files(str(photo))
-        page.get_by_role("heading", name=re.compile(r"\d faces? found")).wait_for()
+        page.wait_for_function(
+            "was => { const at = document.querySelector('#classify-result .ff-answer'); "
+            "return at?.querySelector('.ff-card') && at.querySelector('.ff-photo img').src !== was; }",
+            arg=was,
+        )
         taken.append(time.perf_counter() - start)
-        page.wait_for_timeout(300)  # the field is free for the next one
-        page.evaluate("document.querySelector('#classify-result h2').textContent = ''")
+        page.wait_for_function("!document.querySelector('#classify-photo img')")
+        page.wait_for_timeout(1000)  # until the field is free for the next one
     return taken[1:]
 
 

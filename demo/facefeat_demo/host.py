@@ -37,6 +37,7 @@ NO_FACE = "It may need to be turned: faces are found upright. That was tried, to
 MORPHED = ("astronaut", "hakeem", "grace")
 """The examples that the tab Morph opens with."""
 _LOOK_SIZE = 160
+_LATER = 4.0  # seconds, in which the first page comes
 _HERO, _HERO_EVERY = 96, 3  # side of the small morph at the top of the page, and which of the frames it has
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one
@@ -156,9 +157,12 @@ class Host:
         return f"{cores()} processor core{'s' * (cores() > 1)}"
 
     def warm_up(self) -> None:
-        """Make what the page opens with, and in a thread what the other tabs do: the page is not to wait for those."""
+        """Make what the page opens with, and in a thread, a little later, what the other tabs do: the first page is not
+        to wait for those."""
         self.example(PORTRAITS[0])
-        threading.Thread(target=self.prepare, daemon=True).start()
+        later = threading.Timer(_LATER, self.prepare)
+        later.daemon = True
+        later.start()
 
     def prepare(self) -> None:
         """Let visitors not wait for what is made once. Ends where the model was changed meanwhile."""

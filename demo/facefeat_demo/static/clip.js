@@ -116,7 +116,7 @@ function answerOf(track, number) {
     const between = track.between[name];
     if (between) line('ff-interval', `probably ${Math.round(between.low)} to ${Math.round(between.high)}`);
   }
-  line('ff-clip-classes', classes(track).join(', '));
+  line('ff-clip-classes', Object.values(track.shares).map(classOf).join(', '));
   card.append(track.picture, text);
   return card;
 }

@@ -44,18 +44,21 @@ class Tracks {
   }
 }
 
-// The most probable class of each attribute, with a question mark where it is in doubt.
-const classes = (track) => Object.values(track.shares).map((shares) => {
+// The most probable class, with a question mark where it is in doubt.
+function classOf(shares) {
   const [best, p] = Object.entries(shares).reduce((a, c) => c[1] > a[1] ? c : a);
   return p < 0.6 ? `${best}?` : best;
-});
+}
 
 function boxed(track, [left, top, right, bottom], settled) {
   const box = document.createElement('div'), label = document.createElement('span');
   const [l, t, r, b] = [left, top, right, bottom].map((v) => 100 * v);
   box.className = `ff-box${t < 8 ? ' ff-box-low' : ''}${l + r > 140 ? ' ff-box-end' : ''}`;
   box.style.cssText = `left:${l}%;top:${t}%;width:${r - l}%;height:${b - t}%`;
-  const says = [...Object.values(track.values).map((v) => `${Math.round(v)}`), ...classes(track)].join(', ');
+  // As on a photo: the number, and the class of the attribute that has the fewest, whose words are the shortest.
+  const few = Object.keys(track.shares).sort((a, b) => Object.keys(track.shares[a]).length - Object.keys(track.shares[b]).length);
+  const first = few.slice(0, 1).map((name) => classOf(track.shares[name]));
+  const says = [...Object.values(track.values).map((v) => `${Math.round(v)}`), ...first].join(', ');
   label.textContent = settled ? says : '…';
   box.dataset.track = track.id; box.dataset.frames = track.frames;
   box.append(label);
