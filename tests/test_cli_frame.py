@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import ClassVar
 
@@ -272,3 +273,11 @@ def test_an_escape_code_in_an_argument_is_shown_as_one(line: str, capsys: pytest
     assert run(line.split(" ")) == 2
     told = capsys.readouterr().err
     assert "\x1b" not in told and "x1b" in told
+
+
+def test_a_warning_of_the_library_is_a_line_without_a_place_in_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.warns(DeprecationWarning), _show.warned():
+        warnings.warn("no graphs: \x1b[31m", stacklevel=1)
+        warnings.warn("of another library", DeprecationWarning, stacklevel=1)
+    told = capsys.readouterr().err
+    assert told.startswith("facefeat: no graphs: ") and "\x1b" not in told and len(told.splitlines()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,6 +29,19 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 def warn(message: str) -> None:
     """One line on standard error."""
     say(f"facefeat: {message}", err=True)
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """Warnings of the library within a block are lines as of `warn`, without the file and the line of the code."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for one in found:
+        if one.category is UserWarning:
+            warn(str(one.message))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 class Escaping:

@@ -8,7 +8,7 @@ import click
 
 from facefeat.cli._inputs import Finite, check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import say, terminal
+from facefeat.cli._show import say, terminal, warned
 
 
 @click.command("calibrate")
@@ -41,7 +41,8 @@ def calibrate(
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
     with console.status(f"fitting on {len(dataset.table):,} faces and as many corrupted ones"):
         model.calibrate(dataset, unsure_below=unsure_below)
-    model.save(output)
+    with warned():
+        model.save(output)
     found = model.classifier.calibration
     for name, one in found.attributes.items():
         soft = f", {one['softening']:.2f} softer at quality 0" if one.get("softening") else ""

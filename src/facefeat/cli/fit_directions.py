@@ -8,7 +8,7 @@ import click
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import say, terminal
+from facefeat.cli._show import say, terminal, warned
 
 
 @click.command("fit-directions")
@@ -45,6 +45,7 @@ def fit_directions(preset: str, data: Path, output: Path | None, split: str, spl
         dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
     with console.status(f"directions of {len(dataset):,} faces"):
         model.fit_directions(dataset)
-        where = model.save(place)
+        with warned():
+            where = model.save(place)
     names = ", ".join(dict.fromkeys(a for a, _ in model.directions.probes))
     say(f"{where}: directions of {names}, from {model.directions.faces:,} faces")

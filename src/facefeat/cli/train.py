@@ -16,7 +16,7 @@ from facefeat.cli._run import (
     run_options,
     say_scores,
 )
-from facefeat.cli._show import say, terminal
+from facefeat.cli._show import say, terminal, warned
 
 
 @click.command("train")
@@ -69,5 +69,6 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     run.write_log(log, "training.json")
     split = TEST_SPLIT if data.test else run.validation_split
     card = model_card(model, report, log, run.repeated("train", start=start), split, unseen=data.test is not None)
-    model.save(run.output / "preset", card=card)
+    with warned():
+        model.save(run.output / "preset", card=card)
     say(str(run.output / "preset"))

@@ -9,6 +9,7 @@ import click
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import RichReporter, RunArguments, bars, run_options
+from facefeat.cli._show import warned
 
 
 @click.command("train-decoder")
@@ -54,11 +55,13 @@ def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None
     run.write_log(log, "decoder_training.json")
     command = run.repeated("train-decoder", preset=preset, **changes)
     card = with_decoder(model.card, model, log.to_dict(), command)
-    model.save(run.output / "preset", card=card)
+    with warned():
+        model.save(run.output / "preset", card=card)
     try:
         with console.status("directions, for editing and composing"):
             model.fit_directions(data.training)
-            model.save(run.output / "preset", card=card)
+            with warned():
+                model.save(run.output / "preset", card=card)
     except DataError as e:
         warn(f"the decoder is written, but not the directions that editing and composing need: {e}")
     best = log.epochs[log.best_epoch]
