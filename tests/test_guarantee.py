@@ -1,4 +1,4 @@
-"""Guarantees per group: coverage on fresh faces, against crepes; equal accuracy; and the faces of minors."""
+"""Guarantees per group: coverage on fresh faces, against crepes, and equal accuracy."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from facefeat import InputError
 from facefeat.evaluation.guarantee import (
-    NOT_FOR_PEOPLE,
     conformal_quantile,
     fit_thresholds,
     guarantee_sections,
     least_confidence,
     prediction_sets,
-    under_age,
 )
 from facefeat.evaluation.predictions import Predictions, read_predictions
 
@@ -69,7 +67,7 @@ def test_a_set_is_never_empty() -> None:
 
 def test_each_group_is_covered_on_fresh_faces_and_one_threshold_does_not_do_it() -> None:
     sections = {s.key: s for s in guarantee_sections(predictions(), 0.9)}
-    assert set(sections) == {"sets-gender", "equal-gender", "intervals-age", "minors"}
+    assert set(sections) == {"sets-gender", "equal-gender", "intervals-age"}
     for key in ("sets-gender", "intervals-age"):
         rows = sections[key].table.query("by == 'region'").set_index("group")
         assert rows.loc["south", "one"] < 0.86  # the average hides it
@@ -91,25 +89,6 @@ def test_thresholds_of_equal_accuracy() -> None:
     assert least_confidence(confidence, right, 0.75) == 0.6
     assert least_confidence(confidence, right, 0.8) == 0.9  # the two of 0.8 go together
     assert math.isinf(least_confidence(confidence, 1 - right, 0.5))
-
-
-def test_minors_are_counted_by_group_with_the_sentence() -> None:
-    section = next(s for s in guarantee_sections(predictions(), 0.9) if s.key == "minors")
-    assert section.text[0] == NOT_FOR_PEOPLE and "not for deciding about people" in NOT_FOR_PEOPLE
-    everyone = section.table.query("by == 'everyone'").set_index("under")
-    assert everyone["missed"].is_monotonic_decreasing and everyone["taken"].is_monotonic_increasing
-    assert everyone["probability"].is_monotonic_decreasing
-    south = section.table.query("group == 'south' and under == 18").iloc[0]
-    north = section.table.query("group == 'north' and under == 18").iloc[0]
-    assert south["missed"] > north["missed"] and south["missed_low"] < south["missed"] < south["missed_high"]
-
-
-def test_the_probability_of_a_minor_falls_with_the_predicted_age() -> None:
-    rng = np.random.default_rng(0)
-    true = rng.integers(1, 60, 3000)
-    value = true + rng.normal(0, 4, 3000)
-    p = under_age(value, true.astype(float)).predict([10, 18, 40])
-    assert p[0] > 0.9 and p[2] < 0.05 and 0.3 < p[1] < 0.7
 
 
 def test_a_share_that_is_none() -> None:

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 FAILED = 1
 """Exit code where a rule of --fail-under does not hold."""
+MOST_ROWS = 40
+"""Rows of a section that are shown on the terminal."""
 _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("audit")
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...", type=_TABLE)
-@click.option("--map", "mapped", multiple=True, metavar="ROLE=COLUMN", help="What a column is, such as "
-              "gender.truth=sex, gender.prediction=guess, group=country or ignore=id; repeatable.")  # fmt: skip
+@click.option("--map", "mapped", multiple=True, metavar="ROLE=COLUMN|FILE", help="What a column is, such as "
+              "gender.truth=sex, gender.prediction=guess, group=country or ignore=id, or what a label means, "
+              "gender.class.hombre=Male; or a CSV or TOML file of such. Repeatable.")  # fmt: skip
 @click.option(
     "--report", "folder", type=click.Path(path_type=Path), help="Write a page, JSON and tables to this folder."
 )
@@ -85,9 +88,9 @@ def audit(
     read = read_predictions(tables[0], mapped)
     found = check_rules(measure_predictions(read, bootstrap), asked)
     if guarantee is not None:
-        found = replace(found, sections=tuple(guarantee_sections(read, guarantee)))
+        found = replace(found, sections=(*found.sections, *guarantee_sections(read, guarantee)))
     typed = ["facefeat", "audit", tables[0].name, *(w for m in mapped for w in ("--map", m))]
-    typed += ["--report", folder.name] if folder else []
+    typed += ["--guarantee", f"{guarantee:g}"] if guarantee is not None else []
     found = replace(
         found, about={**found.about, "command": shlex.join([*typed, *(["--report", folder.name] if folder else [])])}
     )
@@ -124,12 +127,14 @@ def show(found: Audit) -> None:
 
 
 def show_section(section: Section) -> None:
-    """A table with its sentences, on the terminal."""
+    """A table with its sentences, on the terminal; of a long one the first rows."""
     say()
     for line in section.text:
         say(line)
     lines = [[f"{text} ({between})" if between else text for text, between, _ in cells] for _, cells in section.rows()]
-    rows((section.title, *list(section.shown.values())[1:]), lines)
+    rows((section.title, *list(section.shown.values())[1:]), lines[:MOST_ROWS])
+    if len(lines) > MOST_ROWS:
+        say(f"... and {len(lines) - MOST_ROWS:,} more rows. Next: --report FOLDER, or --json")
 
 
 def _compare(a: Path, b: Path, mapped: tuple[str, ...], folder: Path | None, bootstrap: int, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._show import progress, rows, say
+from facefeat.cli._show import progress, rows, say, warn
 from facefeat.errors import DataError
 
 SHOWN = 10
@@ -46,6 +46,7 @@ def doctor(
     from facefeat.data import load_dataset
     from facefeat.data.imported import check_dataset_output, write_dataset
     from facefeat.evaluation import decisions as sheet
+    from facefeat.evaluation.audit import part_of_training
     from facefeat.evaluation.audit import require_extra as require_page
     from facefeat.evaluation.doctor import diagnose, require_extra
     from facefeat.utils.atomic import check_folder
@@ -69,6 +70,9 @@ def doctor(
     dataset = load_dataset(source, schema)
     if split is not None:
         dataset = dataset.split(split)
+    if part_of_training(model.metadata.training, dataset) == "train":
+        warn("the model was trained on these very labels, and may have learnt wrong ones by heart, which hides them. "
+             "Next: --preset of a model that was not")  # fmt: skip
     crops = dataset.crops(model.image_size)
     with progress("encoding", len(crops)) as bar:
         encoded = []

@@ -1,12 +1,13 @@
-"""Reading tables as people have them: any of three separators, a BOM, Windows' letters, quotes, ragged rows."""
+"""Reading tables as people have them: any of four separators, a BOM, Windows' letters, quotes, ragged rows."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from facefeat.utils.files import read_regular
 
 MAX_TABLE_BYTES = 512 * 1024**2
 MAX_COLUMNS = 10_000
+SEPARATORS = ",;\t|"
+_SEP_LINE = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
+"""A first line by which Excel is told the separator."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def read_table(path: Path) -> Table:
 
 
 def parse_table(data: bytes, where: str) -> Table:
-    """The table in a CSV file's bytes: separated by comma, semicolon or tab; UTF-8, UTF-16 with BOM, or Windows-1252.
+    """The table in a CSV file's bytes: separated by one of SEPARATORS; UTF-8, UTF-16 with BOM, or Windows-1252.
 
     Raises DataError where it is empty, not text, or names a column twice.
     """
@@ -56,8 +60,9 @@ def parse_table(data: bytes, where: str) -> Table:
     if not lines.strip():
         raise DataError(f"{where!r} is empty: expected a header line with a column 'file', then one line per picture")
     skipped = text[: len(text) - len(lines)].count("\n")
-    header = lines.splitlines()[0]
-    separator = max(",;\t", key=header.count)
+    separator, told = _separator(lines)
+    if told:
+        lines, skipped = lines[len(lines.splitlines(keepends=True)[0]) :], skipped + 1
     reader = csv.reader(io.StringIO(lines, newline=""), delimiter=separator, skipinitialspace=True, strict=False)
     rows: list[tuple[int, Mapping[str, str]]] = []
     ragged: list[tuple[int, str]] = []
@@ -68,9 +73,7 @@ def parse_table(data: bytes, where: str) -> Table:
         columns = tuple(names)
         if len(columns) > MAX_COLUMNS:
             raise DataError(f"{where!r} has {len(columns):,} columns. Valid: up to {MAX_COLUMNS:,}.")
-        twice = sorted(c for c, n in Counter(columns).items() if n > 1)
-        if twice:
-            raise DataError(f"{where!r} has more than one column named {', '.join(map(repr, twice[:5]))}")
+        _check_names(columns, where)
         for fields in reader:
             line = reader.line_num + skipped
             if not any(f.strip() for f in fields):
@@ -85,11 +88,15 @@ def parse_table(data: bytes, where: str) -> Table:
     return Table(where, columns, tuple(rows), tuple(ragged))
 
 
-def sniff(head: bytes, where: str) -> tuple[str, str]:
-    """(encoding, separator) of a CSV file by its first bytes. Raises DataError as `parse_table`."""
+def sniff(head: bytes, where: str) -> tuple[str, str, int]:
+    """(encoding, separator, lines before the header) of a CSV file by its first bytes.
+
+    Raises DataError as `parse_table`.
+    """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding, text = "utf-16", head[: len(head) // 2 * 2].decode("utf-16", "ignore")
     else:
+        _check_text(head, where)
         whole = head[: head.rfind(b"\n") + 1] or head  # no letter cut in two
         text = _decode(whole, where)
         encoding = "utf-8-sig"
@@ -100,7 +107,28 @@ def sniff(head: bytes, where: str) -> tuple[str, str]:
     lines = text.lstrip("\r\n").splitlines()
     if not lines or not lines[0].strip():
         raise DataError(f"{where!r} is empty: expected a header line, then one line per face")
-    return encoding, max(",;\t", key=lines[0].count)
+    separator, told = _separator(lines[0])
+    if len(lines) > told:
+        _check_names([c.strip() for c in next(csv.reader([lines[told]], delimiter=separator))], where)
+    return encoding, separator, int(told)
+
+
+def _separator(text: str) -> tuple[str, bool]:
+    """The separator of a table, and whether its first line says it."""
+    first = text.splitlines()[0]
+    said = _SEP_LINE.fullmatch(first.strip(" \r\n"))
+    return (said[1], True) if said else (max(SEPARATORS, key=first.count), False)
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    twice = sorted(c for c, n in Counter(names).items() if n > 1 and c)
+    if twice:
+        raise DataError(f"{where!r} has more than one column named {', '.join(map(repr, twice[:5]))}")
+
+
+def _check_text(data: bytes, where: str) -> None:
+    if b"\0" in data[:65536]:
+        raise DataError(f"{where!r} is not a CSV table but a binary file. Save it as CSV first.")
 
 
 def _decode(data: bytes, where: str) -> str:
@@ -109,8 +137,7 @@ def _decode(data: bytes, where: str) -> str:
             return data.decode("utf-16")
         except UnicodeDecodeError:
             raise DataError(f"{where!r} is not a CSV table: its text is cut short") from None
-    if b"\0" in data[:65536]:
-        raise DataError(f"{where!r} is not a CSV table but a binary file. Save it as CSV first.")
+    _check_text(data, where)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

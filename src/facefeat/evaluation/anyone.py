@@ -18,6 +18,7 @@ from facefeat.evaluation.audit import (
     require_extra,
 )
 from facefeat.evaluation.groups import Groups, group_means
+from facefeat.evaluation.minors import measure_minors
 from facefeat.evaluation.predictions import Predictions, Scored, read_predictions
 from facefeat.evaluation.report import Report
 from facefeat.utils.statistics import interval
@@ -51,7 +52,7 @@ def audit(
             (N, K) probabilities, in the order of the data set's classes; then `dataset` is needed.
         dataset: of `facefeat.data.load_dataset`.
         size: side of the crops that the function is given, in pixels.
-        mapped: what columns are, where the guess is wrong: "gender.truth=sex", "group=country".
+        mapped: what columns are, where the guess is wrong: "gender.truth=sex", "group=country", "map.toml".
         name: what the page calls the model; by default the file's name.
         bootstrap: resamples for the 95 % intervals; 0 for none.
         seed: of the resamples.
@@ -162,6 +163,10 @@ def measure_predictions(found: Predictions, bootstrap: int = 500, seed: int = 0)
         "model": found.name, "version": __version__, "dataset": found.name, "schema": found.schema.name,
         "bootstrap": bootstrap, "seed": seed, "columns": found.columns.describe(),
     }  # fmt: skip
+    every = (
+        measure_minors(s.attribute, s.true_value, s.value, s.probabilities, found.groups) for s in found.scored.values()
+    )
+    minors = next((m for m in every if m is not None), None)
     return Audit(
         Report(found.name, found.faces, metrics, by_group, intervals),
         found.schema,
@@ -177,6 +182,8 @@ def measure_predictions(found: Predictions, bootstrap: int = 500, seed: int = 0)
         {},
         None,
         notes=found.notes,
+        sections=() if minors is None else (minors.section(),),
+        minors=minors,
     )
 
 

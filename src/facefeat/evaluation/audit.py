@@ -23,6 +23,7 @@ from facefeat.evaluation.groups import (
     quantities,
     schema_groups,
 )
+from facefeat.evaluation.minors import measure_minors
 from facefeat.evaluation.report import Report, predict_dataset, report_on, require_labels
 from facefeat.evaluation.sections import records
 from facefeat.plugins.kinds import say
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facefeat.data import FaceDataset
+    from facefeat.evaluation.minors import Minors
     from facefeat.evaluation.robustness import Robustness
     from facefeat.evaluation.rules import Checked
     from facefeat.evaluation.sections import Section
@@ -87,7 +89,7 @@ class Audit:
     and accuracy. errors: attribute whose labels are numbers -> its error by number. mistakes: attribute -> the worst
     ones. map: None where too few faces. notes: a sentence for everything in the data that a reader should know. rules:
     what was asked for, and whether it holds. sections: whatever else the page is to show. robustness: the same on
-    corrupted faces, where that was measured.
+    corrupted faces, where that was measured. minors: how faces under 18 are found, where ages are exact.
     """
 
     report: Report
@@ -107,6 +109,7 @@ class Audit:
     rules: tuple[Checked, ...] = ()
     sections: tuple[Section, ...] = ()
     robustness: Robustness | None = None
+    minors: Minors | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; NaN and infinity are None. `docs/audit.md` says what stays stable."""
@@ -130,6 +133,7 @@ class Audit:
             "errors": {k: records(v) for k, v in self.errors.items()},
             "mistakes": {k: [m.to_dict() for m in v] for k, v in self.mistakes.items()},
             "robustness": None if self.robustness is None else self.robustness.to_dict(),
+            "minors": None if self.minors is None else self.minors.to_dict(),
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -235,6 +239,13 @@ def measure(
     measured = quantities(schema, batch, targets)
     groups, disparities = measure_groups(measured, schema_groups(schema, members), bootstrap, seed)
     errors = {n: error_by_number(a, batch, targets[n], bootstrap, seed) for n, a in schema.attributes.items()}
+    age = schema.age
+    minors = None
+    if age is not None:
+        answers, true = batch.answers[age.name], age.strategy.numbers(age, targets[age.name])
+        minors = measure_minors(
+            age, true, answers.values, answers.probabilities if age.classes else None, schema_groups(schema, members)
+        )
     return {
         "report": report_on(name, schema, batch, targets, bootstrap, seed),
         "schema": schema,
@@ -252,6 +263,8 @@ def measure(
         "groups": groups,
         "disparities": disparities,
         "errors": {n: found for n, found in errors.items() if found is not None},
+        "minors": minors,
+        "sections": () if minors is None else (minors.section(),),
     }
 
 

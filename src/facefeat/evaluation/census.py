@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import DataError, InputError, LabelError, did_you_mean
-from facefeat.evaluation.predictions import Predictions, Scored
+from facefeat.evaluation.columns import names_of_pictures
+from facefeat.evaluation.predictions import Predictions, Scored, impossible, row_hashes
 from facefeat.evaluation.sections import Section, sentence_list
 from facefeat.evaluation.table import NumberColumn, TextColumn, parts
-from facefeat.utils.statistics import interval
+from facefeat.utils.statistics import interval, proportion_interval
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ SOFT = 100_000
 """Faces whose probabilities are used, at most."""
 STEPS = 600
 REST = "all others"
+UNNAMED = "the collection"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Collection:
     """What a model predicted of the faces of a collection. answers: attribute -> (N,) int, -1 where unknown.
 
     probabilities: attribute -> (N, K), of those that have them. faces: N. pictures without a face, and unreadable ones,
-    are counted apart.
+    are counted apart. notes: a sentence for everything in the table that a reader should know.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Collection:
     probabilities: Mapping[str, np.ndarray]
     without_face: int = 0
     unreadable: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Census:
 
     def sentences(self) -> list[str]:
         """What a reader in a hurry should know."""
-        out = [f"{self.name[:1].upper()}{self.name[1:]} has {self.faces:,} faces."]
+        who = "The collection" if self.name == UNNAMED else self.name
+        out = [f"{who} has {self.faces:,} face{'s' if self.faces != 1 else ''}."]
         for by, part in self.table.groupby("by", sort=False):
             if " x " in str(by):
                 continue
@@ -129,7 +133,11 @@ def read_labelled(path: Path) -> Predictions:
 
     columns = set(next(parts(path)).columns)
     years = [str(c).removesuffix("_years") for c in columns if str(c).endswith("_years")]
-    return read_predictions(path, [f"{n}.prediction={n}" for n in years if n in columns and f"{n}_true" in columns])
+    mapped = [f"{n}.prediction={n}" for n in years if n in columns and f"{n}_true" in columns]
+    try:
+        return read_predictions(path, mapped)
+    except InputError as e:
+        raise InputError(f"the confusion table {str(path)!r}: {e}") from None
 
 
 def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str = "") -> Collection:
@@ -140,6 +148,7 @@ def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str 
     columns: dict[str, TextColumn] = {}
     numbers: dict[str, dict[str, NumberColumn]] = {}
     faces = without = unreadable = 0
+    hashes: list[np.ndarray] = []
     for part in parts(source):
         if not columns:
             columns = {n: TextColumn() for n in attributes if n in part}
@@ -157,6 +166,8 @@ def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str 
             without, unreadable = without + int(nothing.sum()), unreadable + int((~here & ~nothing).sum())
             part = part[here]
         faces += len(part)
+        if names_of_pictures(map(str, part.columns)):  # without, two faces may well have the same row
+            hashes.append(row_hashes(part))
         for n, store in columns.items():
             store.add(part[n])
         for n, stores in numbers.items():
@@ -166,7 +177,18 @@ def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str 
         raise DataError("the collection has no faces.")
     answers = {n: _positions(attributes[n], store) for n, store in columns.items()}
     soft = {n: np.stack([v.values for v in stores.values()], axis=1) for n, stores in numbers.items()}
-    return Collection(name or "the collection", faces, answers, soft, without, unreadable)
+    notes = []
+    for n, p in list(soft.items()):
+        if problem := impossible(p[answers[n] >= 0]):
+            notes.append(f"{n}: {problem}, so they are not used.")
+            del soft[n]
+    copies = sum(map(len, hashes)) - len(np.unique(np.concatenate(hashes))) if hashes else 0
+    if copies:
+        notes.append(
+            f"{copies:,} of {faces:,} rows are copies of another row; they are counted, so the intervals are too "
+            "narrow."
+        )
+    return Collection(name or UNNAMED, faces, answers, soft, without, unreadable, tuple(notes))
 
 
 def _positions(attribute: Attribute, store: TextColumn) -> np.ndarray:
@@ -200,10 +222,12 @@ def census(
     if not scored:
         raise DataError(f"the confusion table has none of {', '.join(collection.answers)}.")
     lines: list[dict[str, Any]] = []
-    notes: list[str] = []
+    notes = list(collection.notes)
     for size in (1, 2):
         for by in combinations(scored, size):
             lines += _by(by, scored, collection, bootstrap, seed, notes)
+    if not lines:
+        raise DataError(f"no face of {collection.name!r} has an answer of {', '.join(scored)}, so nobody is counted.")
     table = pd.DataFrame(lines)
     reference = reference or {}
     known = [reference.get((b, g), np.nan) for b, g in zip(table["by"], table["group"], strict=True)]
@@ -248,6 +272,10 @@ def _by(
     both = (true >= 0) & (said >= 0)
     counts = np.bincount(true[both] * len(names) + said[both], minlength=len(names) ** 2).reshape(len(names), -1)
     seen = np.bincount(here[here >= 0], minlength=len(names))
+    if len(by) == 1 and (here < 0).any():
+        notes.append(f"{by[0]}: {int((here < 0).sum()):,} of {len(here):,} faces have no answer, and are left out.")
+    if not seen.sum():
+        return []
     # Classes of too few labelled faces become one, in labels and answers alike.
     kept = np.flatnonzero(counts.sum(axis=1) >= FEWEST)
     if len(kept) < 2:
@@ -268,6 +296,11 @@ def _by(
     shares = corrected(confusion[None] / confusion.sum(axis=1, keepdims=True), observed[None])[0]
     draws = _resampled(confusion, observed, bootstrap, seed)
     low, high = interval(draws)
+    # No resample of a class that nobody or everybody was predicted as has any other count (Wilson's interval does).
+    ends = proportion_interval(observed, np.full(len(observed), observed.sum()))
+    alike = (observed == 0) | (observed == observed.sum())
+    low = np.where(alike, np.minimum(low, ends[0]), low)
+    high = np.where(alike, np.maximum(high, ends[1]), high)
     em = np.full(len(groups), np.nan)
     if len(by) == 1 and by[0] in collection.probabilities and not len(rest):
         prior = confusion.sum(axis=1) / confusion.sum()
@@ -365,9 +398,14 @@ def read_reference(path: Path, attributes: Mapping[str, Attribute]) -> dict[tupl
             raise DataError(f"{str(path)!r}, line {line}: no such attribute. {did_you_mean(name, attributes)}")
         try:
             group = attributes[name].classes[attributes[name].index(row["group"])]
-            share = float(row["share"].rstrip("% "))
-        except (LabelError, ValueError) as e:
+        except LabelError as e:
             raise DataError(f"{str(path)!r}, line {line}: {e}") from None
+        try:
+            share = float(row["share"].rstrip("% ").replace(",", "."))
+        except ValueError:
+            raise DataError(
+                f"{str(path)!r}, line {line}: a share is a number, such as 0.4 or 40 %. Received: {row['share']!r}."
+            ) from None
         found.setdefault(name, {})[group] = share
     out: dict[tuple[str, str], float] = {}
     for name, shares in found.items():

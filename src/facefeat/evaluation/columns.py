@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError, did_you_mean
+from facefeat.evaluation.mapping import VALID, pairs_of
+from facefeat.evaluation.table import MISSING, NUMBERS
 from facefeat.schema import get_schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROLES = ("truth", "prediction", "confidence")
-VALID = "ATTRIBUTE.truth, ATTRIBUTE.prediction, ATTRIBUTE.confidence, ATTRIBUTE.probability.CLASS, group, ignore"
 WORDS = {
     "truth": "true truth label labelled labeled gt groundtruth actual target reference".split(),
-    "prediction": "pred predicted prediction predictions dominant answer output estimated estimate".split(),
+    "prediction": "pred predicted prediction predictions dominant answer output estimated estimate value".split(),
     "confidence": "probability confidence score prob conf certainty".split(),
 }
 """What names of columns have at their beginning or end."""
@@ -78,7 +79,7 @@ class Columns:
 
 
 def find_columns(sample: pd.DataFrame, mapped: Sequence[str] = ()) -> Columns:
-    """What the columns of a table are. sample: its first rows. mapped: "ROLE=COLUMN", which come before all guesses.
+    """What the columns of a table are. sample: its first rows. mapped: "ROLE=COLUMN" or files of such; they come first.
 
     Raises InputError where no attribute has both truth and prediction, or `mapped` names a role or column there is not.
     """
@@ -105,6 +106,9 @@ def find_columns(sample: pd.DataFrame, mapped: Sequence[str] = ()) -> Columns:
             f"no column was found for truth and prediction of an attribute. Columns: {listed}. "
             "Next: --map gender.truth=COLUMN --map gender.prediction=COLUMN"
         )
+    for name in classes:
+        if name not in whole:
+            raise InputError(f"--map {name}.class: no such attribute here. {did_you_mean(name, list(whole))}")
     for name, a in whole.items():
         found = {} if a.probabilities else _probabilities(sample, name, a, plain)
         if found:
@@ -124,18 +128,15 @@ def _mapped(
     groups: list[str] = []
     ignored: list[str] = []
     classes: dict[str, dict[str, str]] = {}
-    for text in mapped:
-        role, equals, column = (part.strip() for part in text.partition("="))
+    for role, column, where in pairs_of(mapped):
         parts = role.split(".", 2)
-        if not equals or not role or not column:
-            raise InputError(f"--map takes ROLE=COLUMN. Received: {text!r}. Valid roles: {VALID}.")
         if len(parts) == 3 and parts[1] == "class":
             classes.setdefault(attribute_name(parts[0]), {})[parts[2].casefold()] = column
             continue
         if column not in names:
             column = next((n for n in names if n.casefold() == column.casefold()), column)
         if column not in names:
-            raise InputError(f"--map {text}: no such column. {did_you_mean(column, names)}")
+            raise InputError(f"{where}: no such column. {did_you_mean(column, names)}")
         if role == "group":
             groups.append(column)
         elif role == "ignore":
@@ -148,7 +149,7 @@ def _mapped(
             a = attributes.get(name, AttributeColumns())
             attributes[name] = replace(a, probabilities={**a.probabilities, parts[2]: column})
         else:
-            raise InputError(f"--map {text}: no such role. Received: {role!r}. Valid: {VALID}.")
+            raise InputError(f"{where}: no such role. Received: {role!r}. Valid: {VALID}.")
     return attributes, groups, ignored, classes
 
 
@@ -165,7 +166,8 @@ def attribute_name(text: str) -> str:
 
 
 def _tokens(name: str) -> list[str]:
-    text = re.sub(r"ground[\W_]*truth", "groundtruth", name, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # "TrueAge"
+    text = re.sub(r"ground[\W_]*truth", "groundtruth", text, flags=re.IGNORECASE)
     return [t for t in re.split(r"[\W_]+", text.casefold()) if t]
 
 
@@ -176,6 +178,8 @@ def _role(name: str) -> tuple[str, str]:
         for at in (0, -1):
             if tokens and tokens[at] in words:
                 left = tokens[1:] if at == 0 else tokens[:-1]
+                if tokens[at] == "value" and not left:
+                    continue
                 return attribute_name("_".join([] if left == ["y"] else left)), role
     return "", ""
 
@@ -215,7 +219,7 @@ def _probabilities(sample: pd.DataFrame, name: str, a: AttributeColumns, plain: 
 _PROBABLE = ((), ("prob",), ("probability",), ("p",), ("score",), ("confidence",))
 
 
-def is_number(column: pd.Series, share: float = 0.95) -> bool:
+def is_number(column: pd.Series) -> bool:
     """Whether nearly all values that are there are numbers."""
     import pandas as pd
 
@@ -223,14 +227,16 @@ def is_number(column: pd.Series, share: float = 0.95) -> bool:
     if pd.api.types.is_numeric_dtype(known):
         return len(known) > 0
     known = known.astype(str).str.strip()
-    known = known[known != ""]
-    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().mean() >= share)
+    known = known[~known.str.casefold().isin(MISSING)]
+    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().mean() >= NUMBERS)
 
 
 def _is_group(sample: pd.DataFrame, column: str) -> bool:
     tokens = _tokens(column)
     if "group" in tokens:
         return True
+    if set(WORDS["confidence"]) & set(tokens):
+        return False
     values = sample[column].dropna()
     distinct = values.nunique()
     few = 1 < distinct <= min(GUESSED_GROUPS, max(2, len(values) // 2))

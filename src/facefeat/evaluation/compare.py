@@ -9,7 +9,7 @@ import numpy as np
 
 from facefeat.errors import InputError
 from facefeat.evaluation.groups import Groups, group_means, groupings, means
-from facefeat.evaluation.predictions import Predictions
+from facefeat.evaluation.predictions import Predictions, Scored
 from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.evaluation.sections import Section, sentence_list
 from facefeat.utils.statistics import interval
@@ -31,16 +31,19 @@ class Comparison:
     table: attribute, measure, by, group, faces, small, a, b, difference with _low and _high (95 %, paired bootstrap);
     of an accuracy also only_a and only_b, the faces on which one alone is right, p, McNemar's exact test, and
     p_corrected by Holm's method over the groups of an attribute that are not small. clear: whether one is better.
+    notes: a sentence for each attribute whose labels differ between the tables.
     """
 
     a: str
     b: str
     faces: int
     table: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """For whom which is better, a sentence for each attribute."""
-        out = [f"{self.faces:,} faces were predicted by both {self.a} (a) and {self.b} (b)."]
+        were = "face was" if self.faces == 1 else "faces were"
+        out = [f"{self.faces:,} {were} predicted by both {self.a} (a) and {self.b} (b).", *self.notes]
         for name, part in self.table.groupby("attribute", sort=False):
             what = str(name).replace("_", " ")
             whole = part[part["by"] == EVERYONE].iloc[0]
@@ -116,7 +119,25 @@ def compare(a: Predictions, b: Predictions, bootstrap: int = 500, seed: int = 0)
         lines += found
     if not lines:
         raise InputError(f"{a.name!r} and {b.name!r} have no face that both predicted.")
-    return Comparison(a.name, b.name, len(rows_a), pd.DataFrame(lines))
+    notes = [
+        n for name in names if (n := _other_labels(name, a.scored[name].take(rows_a), b.scored[name].take(rows_b)))
+    ]
+    return Comparison(a.name, b.name, len(rows_a), pd.DataFrame(lines), tuple(notes))
+
+
+def _other_labels(name: str, a: Scored, b: Scored) -> str:
+    """A sentence where the same faces have other labels in the two tables; "" where they have not."""
+    classes = a.attribute.classes
+    if not classes or set(classes) != set(b.attribute.classes):
+        return ""
+    place = np.array([*(classes.index(c) for c in b.attribute.classes), -1])
+    other = (a.truth >= 0) & (b.truth >= 0) & (a.truth != place[b.truth])
+    if not other.any():
+        return ""
+    return (
+        f"{name}: {int(other.sum()):,} of {len(other):,} faces have another label in b than in a, so that each model "
+        "is measured by its own table's labels."
+    )
 
 
 def _lines(

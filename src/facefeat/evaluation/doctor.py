@@ -3,7 +3,7 @@
 * out-of-fold: a linear classifier on the latents, fitted on the other faces, is sure of another class. Which of its
   doubts count is decided by confident learning (Northcutt, Jiang and Chuang, JAIR 2021), the package cleanlab;
 * neighbours: most of the faces with the nearest latents have another label, and agree on it;
-* duplicates: the same picture, or nearly so, is in the data set with another label.
+* duplicates: the same picture, or nearly so, is in the data set with another label, which is the more probable one.
 """
 
 from __future__ import annotations
@@ -90,6 +90,9 @@ def diagnose(dataset: FaceDataset, latents: np.ndarray, crops: UInt8Array | Crop
     import pandas as pd
 
     require_extra()
+    nothing = f"no attribute of {dataset.name!r} has two classes of {FEWEST} faces: there is nothing to check."
+    if len(latents) < 2 * FEWEST:
+        raise DataError(nothing)
     near, _ = nearest(latents.astype("float32"), min(NEIGHBOURS, len(latents) - 1), "cosine")
     twins = _copies(_hashes(crops), near)
     files = dataset.table["file"].astype(str).to_numpy()
@@ -106,7 +109,7 @@ def diagnose(dataset: FaceDataset, latents: np.ndarray, crops: UInt8Array | Crop
         accuracy[name] = float((p[known].argmax(axis=1) == labels[known]).mean())
         off = 2 if attribute.kind == "ordered" else 1
         for sign, row, other in (*_doubts(p, labels), *_disagreements(near, labels, len(attribute.classes)),
-                                 *_conflicts(twins, labels)):  # fmt: skip
+                                 *_conflicts(twins, labels, p)):  # fmt: skip
             if abs(other - labels[row]) < off:
                 continue  # the next class of an order is no mistake, but a matter of opinion
             around = labels[near[row]]
@@ -117,9 +120,7 @@ def diagnose(dataset: FaceDataset, latents: np.ndarray, crops: UInt8Array | Crop
                 "twin": files[twins[row][0]] if sign == "duplicate" and row in twins else "", "signs": sign,
             })  # fmt: skip
     if not accuracy:
-        raise DataError(
-            f"no attribute of {dataset.name!r} has two classes of {FEWEST} faces: there is nothing to check."
-        )
+        raise DataError(nothing)
     issues = _merged(pd.DataFrame(lines, columns=[
         "row", "file", "attribute", "label", "suggested", "probability", "own", "agreeing", "twin", "signs",
     ]))  # fmt: skip
@@ -168,12 +169,16 @@ def _disagreements(near: np.ndarray, labels: np.ndarray, classes: int) -> list[t
     return [("neighbours", int(r), int(best[r])) for r in rows]
 
 
-def _conflicts(twins: Mapping[int, list[int]], labels: np.ndarray) -> list[tuple[str, int, int]]:
-    return [
-        ("duplicate", row, int(labels[other]))
-        for row, others in twins.items() for other in others[:1]
-        if labels[row] >= 0 and labels[other] >= 0 and labels[row] != labels[other]
-    ]  # fmt: skip
+def _conflicts(twins: Mapping[int, list[int]], labels: np.ndarray, p: np.ndarray) -> list[tuple[str, int, int]]:
+    """Of two copies with different labels the one whose label is less probable against the other's; both, if equal."""
+    out = []
+    for row, others in twins.items():
+        twin = others[0]
+        if min(labels[row], labels[twin]) < 0 or labels[row] == labels[twin]:
+            continue
+        if p[row, labels[row]] - p[row, labels[twin]] <= p[twin, labels[twin]] - p[twin, labels[row]]:
+            out.append(("duplicate", row, int(labels[twin])))
+    return out
 
 
 def _merged(found: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.evaluation import minors_figures
+from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.evaluation.robustness_figures import draw
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
@@ -17,9 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facefeat.evaluation.audit import Audit
+    from facefeat.evaluation.minors import Minors
 
 DPI = 110
 THUMBNAILS = 70
+WIDE = 700
+"""Pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class FigureFile:
     reading: str
     alt: str
     png: bytes
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is too wide to be read on a phone at the width of the screen."""
+        return int.from_bytes(self.png[16:20]) > WIDE  # the header of a PNG begins with its width
 
 
 def draw_all(audit: Audit) -> Iterator[FigureFile]:
@@ -61,6 +71,9 @@ def draw_all(audit: Audit) -> Iterator[FigureFile]:
                 f"Accuracy, calibration error and gap of {name} against the severity of each corruption.",
                 draw(audit.robustness, name),
             )
+    if audit.minors is not None:
+        for by in minors_figures.groupings(audit.minors):
+            yield _minors(audit.minors, by)
     if audit.map is not None:
         yield _thumbnails(audit.map)
         for name, labels in audit.map.labels.items():
@@ -207,6 +220,20 @@ def _groups(by: str, part: pd.DataFrame, measures: list[str]) -> FigureFile:
         "are read with different accuracy. Small groups are left out here, and are in the table.",
         f"Accuracy per group of {by} with intervals.",
         _png(figure),
+    )
+
+
+def _minors(found: Minors, by: str) -> FigureFile:
+    what = "" if by == "everyone" else f" by {by}"
+    return FigureFile(
+        f"minors-{plain_name(by)}",
+        "minors",
+        f"Missed, and taken along{what}",
+        f"Left: the share of the faces under {found.age:g} that a threshold misses. Right: the share of all older "
+        "faces that it takes along. A group whose line lies higher on the left is filtered out less well by the same "
+        f"threshold. Groups with fewer than {SMALL_GROUP} faces on either side are left out.",
+        f"Faces under {found.age:g} missed and older faces taken along, against the threshold{what}.",
+        minors_figures.draw(found, by),
     )
 
 

@@ -1,4 +1,4 @@
-"""Answers with a guarantee, for each group: conformal sets and intervals, thresholds of equal accuracy, and minors.
+"""Answers with a guarantee, for each group: conformal sets and intervals, and thresholds of equal accuracy.
 
 Conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005) takes labelled faces
 that the model was not trained on, and gives sets of classes, or intervals, that hold the label of new faces like them
@@ -21,14 +21,6 @@ from facefeat.utils.statistics import proportion_interval
 
 if TYPE_CHECKING:
     from facefeat.evaluation.predictions import Predictions, Scored
-
-ADULT = 18
-AGES = (18, 21, 25, 30, 35)
-"""Predicted ages under which a face may be taken for a minor's."""
-NOT_FOR_PEOPLE = (
-    "This is for filtering collections of pictures, such as leaving minors out of a data set. It is not for deciding "
-    "about people: it cannot tell a person's age, and errs differently for different groups."
-)
 
 
 def conformal_quantile(scores: np.ndarray, level: float) -> float:
@@ -54,7 +46,7 @@ def prediction_sets(probabilities: np.ndarray, thresholds: np.ndarray | float) -
 
 
 def guarantee_sections(found: Predictions, level: float, seed: int = 0) -> list[Section]:
-    """Sets, intervals, equal accuracy and minors, whichever the predictions allow.
+    """Sets, intervals and equal accuracy, whichever the predictions allow.
 
     Raises InputError where `level` is not between 0 and 1.
     """
@@ -71,8 +63,6 @@ def guarantee_sections(found: Predictions, level: float, seed: int = 0) -> list[
             out.append(_intervals(name, s, found.groups, fit, level))
         if s.confidence is not None:
             out.append(_equal_accuracy(name, s, found.more, fit, level))
-        if s.true_value is not None and s.attribute.axis is not None and s.attribute.axis.unit == "years":
-            out += minors(name, s, found.groups)
     return [s for s in out if len(s.table)]
 
 
@@ -215,51 +205,3 @@ def _equal_accuracy(name: str, s: Scored, more: Mapping[str, Groups], fit: np.nd
     title = f"Equal accuracy for all: {name.replace('_', ' ')}"
     percent = ("one", "own", "one_answered", "own_answered")
     return Section(f"equal-{name}", title, text, pd.DataFrame(lines), shown, percent)
-
-
-def under_age(value: np.ndarray, true: np.ndarray, age: float = ADULT) -> Any:
-    """P(younger than `age`) as a function of the predicted age, fitted on labelled faces: (n,) years each.
-
-    Returns a scikit-learn IsotonicRegression: `.predict(years)` gives probabilities that fall with the age.
-    """
-    from sklearn.isotonic import IsotonicRegression
-
-    known = np.isfinite(value) & np.isfinite(true)
-    fitted = IsotonicRegression(y_min=0, y_max=1, increasing=False, out_of_bounds="clip")
-    return fitted.fit(value[known], (true[known] < age).astype("float64"))
-
-
-def minors(name: str, s: Scored, groups: Mapping[str, Groups], age: float = ADULT) -> list[Section]:
-    """How many under `age` are missed, and how many adults are taken for minors, by the age that is asked for."""
-    import pandas as pd
-
-    assert s.true_value is not None and s.value is not None
-    ok = np.isfinite(s.true_value) & np.isfinite(s.value)
-    minor = ok & (s.true_value < age)
-    if minor.sum() < 20 or (ok & ~minor).sum() < 20:
-        return []
-    chance = under_age(s.value, s.true_value, age)
-    lines = []
-    everyone = Groups.of_codes(("everyone",), np.where(ok, 0, -1))
-    for by, g in {"everyone": everyone, **{k: v for k, v in groups.items() if k != name}}.items():
-        codes = _codes(g, len(ok))
-        for k in np.unique(codes[ok & (codes >= 0)]):
-            for under in AGES:
-                here, taken = ok & (codes == k), s.value < under
-                young, old = here & minor, here & ~minor
-                line: dict[str, Any] = {"by": by, "group": g.names[k], "under": under,
-                                        "probability": float(chance.predict([under])[0])}  # fmt: skip
-                for key, who, wrong in (("missed", young, ~taken), ("taken", old, taken)):
-                    low, high = proportion_interval(np.array([(who & wrong).sum()]), np.array([who.sum()]))
-                    line |= {f"{key}_n": int(who.sum()), key: float(wrong[who].mean()) if who.any() else math.nan,
-                             f"{key}_low": float(low[0]), f"{key}_high": float(high[0])}  # fmt: skip
-                lines.append(line | {"small": int(young.sum()) < SMALL_GROUP})
-    shown = {"by": "By", "group": "Group", "under": "Taken where predicted under", "probability": "P(under 18) there",
-             "missed_n": "Minors", "missed": "Minors missed", "taken_n": "Adults", "taken": "Adults taken"}  # fmt: skip
-    text = (
-        NOT_FOR_PEOPLE,
-        f"Each row takes all faces that are predicted to be under an age, and says how many of those labelled under "
-        f"{age:g} are missed and how many adults are taken along.",
-    )
-    return [Section("minors", f"Finding faces under {age:g}", text, pd.DataFrame(lines), shown,
-                    ("missed", "taken", "probability"))]  # fmt: skip

@@ -31,6 +31,7 @@ SECTIONS = (
     ("answered", "What it gains to answer only when sure"),
     ("groups", "Who is read well, and who is not"),
     ("robustness", "What poor pictures cost"),
+    ("minors", "Finding faces under 18"),
     ("map", "How the model sees these faces"),
 )
 
@@ -50,7 +51,12 @@ def save_audit(audit: Audit, folder: Path) -> Path:
 
 def render(audit: Audit, figures: Sequence[FigureFile]) -> str:
     """The page: nothing in it points outside. All text is escaped: a file name may hold anything."""
-    sections = [(key, title, [f for f in figures if f.section == key]) for key, title in SECTIONS]
+    # Tables of the same key as figures stand below them.
+    sections = [
+        (key, title, [f for f in figures if f.section == key], [s for s in audit.sections if _belongs(s, key)])
+        for key, title in SECTIONS
+    ]
+    placed = {s.key for _, _, found, tables in sections if found for s in tables}
     return template("report.html.jinja").render(
         audit=audit,
         sentences=sentences(audit),
@@ -58,6 +64,7 @@ def render(audit: Audit, figures: Sequence[FigureFile]) -> str:
         about=audit.about,
         schema=audit.schema,
         sections=[s for s in sections if s[2]],
+        more=[s for s in audit.sections if s.key not in placed],
         headlines=_headlines(audit),
         classes=audit.classes.to_dict("records"),
         groups=audit.groups.to_dict("records"),
@@ -107,6 +114,10 @@ def save_sections(
         for s in sections:
             (new / f"{s.key}.csv").write_text(csv_of(s.table), "utf-8")
     return folder
+
+
+def _belongs(section: Section, key: str) -> bool:
+    return section.key == key or section.key.startswith(f"{key}-")
 
 
 def _headlines(audit: Audit) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ import numpy as np
 from facefeat.errors import DataError, InputError, LabelError
 from facefeat.evaluation.columns import AttributeColumns, Columns, find_columns, is_number, names_of_pictures
 from facefeat.evaluation.groups import Groups, Quantity
-from facefeat.evaluation.table import NumberColumn, TextColumn, parts
-from facefeat.schema import Attribute, Schema, fold, get_schema, number_attribute
+from facefeat.evaluation.mapping import check_labels
+from facefeat.evaluation.table import MISSING, NumberColumn, TextColumn, parts
+from facefeat.schema import BUILTIN_SCHEMAS, Attribute, Schema, fold, get_schema, number_attribute
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ SPELLINGS = {
     "gender": {"man": "Male", "men": "Male", "m": "Male", "boy": "Male",
                "woman": "Female", "women": "Female", "f": "Female", "w": "Female", "girl": "Female"},
 }  # fmt: skip
+KNOWN = ("age", "gender", "race")
+"""Attributes whose classes are those of a built-in schema, where the labels fit."""
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _RANGE = re.compile(r"(\d+)\D*")
 
 
@@ -133,7 +137,7 @@ def read_predictions(source: Any, mapped: Sequence[str] = (), name: str = "") ->
     Args:
         source: a DataFrame, or the path of a CSV file (comma, semicolon or tab; UTF-8, UTF-16 or Windows-1252) or
             Parquet file.
-        mapped: "ROLE=COLUMN", as `--map`: what the guess got wrong.
+        mapped: "ROLE=COLUMN" or the path of a CSV or TOML file of such, as `--map`: what the guess got wrong.
         name: what the audit calls it; by default the file's name.
 
     Raises:
@@ -151,9 +155,9 @@ def read_predictions(source: Any, mapped: Sequence[str] = (), name: str = "") ->
     hashes, keys = [], []
     for part in chain([first], every):
         _add(part, stores, title)
-        hashes.append(_hashes(part))
+        hashes.append(row_hashes(part))
         if named:
-            keys.append(_hashes(part[named]))
+            keys.append(row_hashes(part[named]))
     notes: list[str] = []
     scored = {n: _scored(n, c, stores, columns.classes.get(n, {}), notes) for n, c in columns.attributes.items()}
     if not any((s.labelled & s.answered).any() for s in scored.values()):
@@ -179,10 +183,11 @@ def prediction_frame(batch: FaceBatch, dataset: FaceDataset) -> pd.DataFrame:
 
 def _stores(sample: pd.DataFrame, columns: Columns) -> dict[str, TextColumn | NumberColumn]:
     stores: dict[str, TextColumn | NumberColumn] = {c: TextColumn() for c in columns.groups}
-    for a in columns.attributes.values():
+    for name, a in columns.attributes.items():
+        missing = MISSING - set(columns.classes.get(name, ()))
         for c in (a.truth, a.prediction):
             many = is_number(sample[c]) and sample[c].nunique() > NUMBER_VALUES
-            stores[c] = NumberColumn() if many else TextColumn()
+            stores[c] = NumberColumn() if many else TextColumn(missing)
         # "20-29" is never a number, so where one side has many numbers the other's few are numbers as well.
         sides = [stores[a.truth], stores[a.prediction]]
         if any(isinstance(s, NumberColumn) for s in sides):
@@ -204,7 +209,8 @@ def _add(part: pd.DataFrame, stores: Mapping[str, TextColumn | NumberColumn], ti
             )
 
 
-def _hashes(part: pd.DataFrame) -> np.ndarray:
+def row_hashes(part: pd.DataFrame) -> np.ndarray:
+    """(N,) uint64, alike for rows that are copies of each other."""
     import pandas as pd
 
     return np.asarray(pd.util.hash_pandas_object(part, index=False).to_numpy())
@@ -251,6 +257,7 @@ def _scored(
     truth, answer = stores[columns.truth], stores[columns.prediction]
     both = isinstance(truth, NumberColumn) and isinstance(answer, NumberColumn)
     attribute = _attribute(name, truth, answer, renamed)
+    check_labels(name, renamed, _texts(truth, answer), notes)
     if both and not attribute.classes:
         assert isinstance(truth, NumberColumn) and isinstance(answer, NumberColumn)
         none = np.full(len(truth.values), -1, "int32")
@@ -269,18 +276,28 @@ def _attribute(
     name: str, truth: TextColumn | NumberColumn, answer: TextColumn | NumberColumn, renamed: Mapping[str, str]
 ) -> Attribute:
     """The attribute of the built-in schemas that has all these labels, else one of the labels as they are."""
-    texts = [v for store in (truth, answer) if isinstance(store, TextColumn) for v in store.values]
+    texts = _texts(truth, answer)
     numbers = [store for store in (truth, answer) if isinstance(store, NumberColumn)]
     spellings = {**SPELLINGS.get(name, {}), **renamed}
     if name == "age" or name.startswith("age_") or name.endswith("_age"):
-        age = replace(get_schema("utkface")["age"], name=name)
+        age = get_schema("utkface")["age"]
+        age = replace(age, name=name, aliases={**age.aliases, **_kept_spellings(renamed, age.classes)})
         if all(_fits(age, t) for t in texts) and all(_are_ages(n.values) for n in numbers):
             return age
+        typed = [float(t) for t in texts if _NUMBER.fullmatch(t)]
+        stated = [n.values for n in numbers] + ([np.array(typed)] if typed else [])
+        for values in stated:
+            known = values[np.isfinite(values)]
+            if len(known) and not _are_ages(values):
+                raise InputError(
+                    f"{name}: a column has numbers from {known.min():g} to {known.max():g}, which are no ages. Valid: "
+                    "years from 0 to 150, such as 34; an age is the year of the picture less that of birth."
+                )
     if numbers:
         if texts:
             raise InputError(
                 f"{name}: one column has numbers and the other has classes such as {texts[0]!r}. Next: give both as "
-                "numbers or both as classes; only an age's may differ"
+                "numbers or both as classes (an age may be either, with classes such as '20-29')"
             )
         ends = [f(np.nanmin(n.values), np.nanmax(n.values)) for n in numbers for f in (min, max)]
         low, high = float(min(ends)), float(max(ends))
@@ -304,6 +321,10 @@ def _attribute(
         )
     listed = tuple(sorted(classes.values(), key=_in_order))
     return Attribute(name, listed, aliases=_kept_spellings(spellings, listed))
+
+
+def _texts(*stores: TextColumn | NumberColumn) -> list[str]:
+    return [v for store in stores if isinstance(store, TextColumn) for v in store.values]
 
 
 def _kept_spellings(spellings: Mapping[str, str], classes: Iterable[str]) -> dict[str, str]:
@@ -345,7 +366,8 @@ def _check_classes(found: Scored, columns: AttributeColumns, notes: list[str]) -
     if not len(true) or not len(said):
         return
     names = a.classes
-    if not set(true) & set(said):
+    # Of the classes of a schema, an answer that is none of the labels is simply wrong.
+    if not set(true) & set(said) and not any(names == get_schema(s)[n].classes for s in BUILTIN_SCHEMAS for n in KNOWN):
         raise InputError(
             f"{a.name}: labels and predictions have no class in common. Labels: {_listed(names, true)}. Predictions: "
             f"{_listed(names, said)}. Next: --map '{a.name}.class.{names[said[0]]}={names[true[0]]}'"
@@ -380,7 +402,7 @@ def _with_probabilities(
             except LabelError as e:
                 raise InputError(f"{a.name}: the column {column!r} is of no class. {e}") from None
             p[:, place] += store.values
-        problem = _impossible(p[found.answered])
+        problem = impossible(p[found.answered])
         if not problem:
             whole = p.sum(axis=1, keepdims=True)
             p = (p / np.where(whole > 0, whole, 1)).astype("float32")
@@ -402,8 +424,8 @@ def _with_probabilities(
     return found
 
 
-def _impossible(p: np.ndarray) -> str:
-    """What is wrong with (N, K) probabilities, in percent or not; "" where nothing is."""
+def impossible(p: np.ndarray) -> str:
+    """What is wrong with (N, K) probabilities, in percent or not, as half a sentence; "" where nothing is."""
     known = np.isfinite(p).all(axis=1)
     if not known.any():
         return "no row has all probabilities"

@@ -124,7 +124,9 @@ def _small(audit: Audit) -> str:
         return ""
     small = int(audit.groups["small"].sum())
     text = f"{small:,} of {len(audit.groups):,} groups have fewer than {SMALL_GROUP} faces: their figures are in grey"
-    return f"{text}, and no conclusion is drawn from them." if small else "Every group has enough faces to compare."
+    if small:
+        return f"{text}, and no conclusion is drawn from them."
+    return "Every group has enough faces to compare." if widest(audit) is not None else ""
 
 
 def charts(audit: Audit) -> list[Chart]:

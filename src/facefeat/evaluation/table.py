@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 PART = 100_000
 """Rows that are in memory as text at a time."""
 PARQUET = (".parquet", ".pq")
+NUMBERS = 0.95
+"""Share of a column's values that must be numbers, for it to be one of numbers."""
+MISSING = {"", "nan", "null", "n/a", "#n/a", "<na>", "nat", "unknown"}
+"""Texts, folded, that stand for a label or prediction that is not there."""
 
 
 def parts(source: Any) -> Iterator[pd.DataFrame]:
@@ -38,19 +42,50 @@ def _csv(path: Path) -> Iterator[pd.DataFrame]:
 
     try:
         with open_regular(path) as file:
-            encoding, separator = sniff(file.read(1 << 20), str(path))
+            encoding, separator, before = sniff(file.read(1 << 20), str(path))
             file.seek(0)
             reader = pd.read_csv(
-                file, encoding=encoding, sep=separator, dtype=str, keep_default_na=False, na_values=[""],
-                chunksize=PART, skipinitialspace=True, encoding_errors="replace" if encoding == "cp1252" else "strict",
-            )  # fmt: skip
+                file,
+                encoding=encoding,
+                encoding_errors="replace" if encoding == "cp1252" else "strict",
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
+                chunksize=PART,
+                skipinitialspace=True,
+                skiprows=before,
+            )
+            local: list[str] | None = None
             for part in reader:
                 part.columns = [str(c).strip() for c in part.columns]
-                yield part
+                local = local_numbers(part, separator) if local is None else local
+                yield part.assign(**{c: _plain_numbers(part[c]) for c in local})
     except OSError as e:
         raise DataError(f"cannot read {str(path)!r}: {e.strerror or e}") from None
     except (ValueError, pd.errors.ParserError) as e:  # a UnicodeDecodeError is a ValueError
-        raise DataError(f"{str(path)!r} is not a CSV table: {str(e).strip().splitlines()[0]}.") from None
+        raise DataError(f"{str(path)!r} is not a CSV table: {_reason(e)}.") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error: ").rstrip(".")
+
+
+def local_numbers(sample: pd.DataFrame, separator: str) -> list[str]:
+    """The columns of text whose values are numbers as a spreadsheet writes them: "0,5" where the separator is another,
+    "80 %"."""
+    form = r"[-+]?\d+(\.\d+)?\s?%" if separator == "," else r"[-+]?\d+([.,]\d+)?\s?%?"
+    marks = "%" if separator == "," else "[,%]"
+    out = []
+    for name in sample.columns:
+        values = sample[name].dropna().str.strip()
+        if len(values) and values.str.contains(marks).any() and values.str.fullmatch(form).mean() >= NUMBERS:
+            out.append(name)
+    return out
+
+
+def _plain_numbers(column: pd.Series) -> pd.Series:
+    return column.str.rstrip("% ").str.replace(",", ".", regex=False)
 
 
 def _parquet(path: Path) -> Iterator[pd.DataFrame]:
@@ -80,18 +115,23 @@ def _is_binary(kind: Any) -> bool:
 
 
 class TextColumn:
-    """Texts as numbers, added a part at a time: `values` are the different ones, `codes` (N,) int32, -1 for none."""
+    """Texts as numbers, added a part at a time: `values` are the different ones, `codes` (N,) int32, -1 for none.
 
-    def __init__(self) -> None:
+    missing: texts, folded, that count as none.
+    """
+
+    def __init__(self, missing: Collection[str] = ("",)) -> None:
         self._parts: list[np.ndarray] = []
         self._known: dict[str, int] = {}
+        self._missing = missing
 
     def add(self, column: pd.Series) -> None:
         """The next rows."""
         import pandas as pd
 
         codes, found = pd.factorize(column)
-        place = [-1 if (text := _text(v)) == "" else self._known.setdefault(text, len(self._known)) for v in found]
+        texts = [_text(v) for v in found]
+        place = [-1 if t.casefold() in self._missing else self._known.setdefault(t, len(self._known)) for t in texts]
         self._parts.append(np.asarray([*place, -1], "int32")[codes])
 
     @property
