@@ -142,7 +142,7 @@ def test_the_command_reads_a_table_and_writes_a_page(tmp_path: Path) -> None:
     ]
     done = CliRunner().invoke(cli, [*words, "--report", str(tmp_path / "c")])
     assert done.exit_code == 0, done.output
-    assert "Faces.parquet has 500 faces" in done.stdout and "Corrected share" in done.stdout
+    assert "faces.parquet has 500 faces" in done.stdout and "Corrected share" in done.stdout
     assert {p.name for p in (tmp_path / "c").iterdir()} == {"census.html", "census.json", "gender.csv"}
     assert json.loads((tmp_path / "c" / "census.json").read_text())["format"] == "facefeat-census"
     done = CliRunner().invoke(cli, [*words, "--json"])

@@ -145,3 +145,21 @@ def test_the_command_checks_and_corrects(tmp_path: Path) -> None:
     apply = ["--apply", str(tmp_path / "decisions.csv")]
     done = CliRunner().invoke(cli, [*words, *apply, "-o", str(tmp_path / "corrected")])
     assert done.exit_code == 0 and "1 drop: 79 faces written" in done.stdout
+
+
+def test_of_two_copies_only_the_less_probable_label_is_doubted() -> None:
+    from facefeat.evaluation.doctor import _conflicts
+
+    twins, labels = {0: [1], 1: [0]}, np.array([0, 1])
+    assert _conflicts(twins, labels, np.array([[0.9, 0.1], [0.8, 0.2]])) == [("duplicate", 1, 0)]
+    assert _conflicts(twins, labels, np.array([[0.3, 0.7], [0.4, 0.6]])) == [("duplicate", 0, 1)]
+    assert len(_conflicts(twins, labels, np.full((2, 2), 0.5))) == 2  # it cannot be told which
+    assert _conflicts(twins, np.array([0, -1]), np.full((2, 2), 0.5)) == []
+
+
+def test_a_single_face_has_nothing_to_check(planted: tuple[FaceDataset, np.ndarray]) -> None:
+    from facefeat import DataError
+
+    data, latents = planted
+    with pytest.raises(DataError, match="there is nothing to check"):
+        diagnose(data.take([0]), latents[:1], data.take([0]).crops(32))
