@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -170,7 +170,7 @@ def measure_minors(
     if not by_probability:
         chance = under_age(score, np.where(ok, true, np.nan), age).predict(thresholds)
     limits, drawn = (-thresholds, -many) if by_probability else (thresholds, many)
-    side = "right" if by_probability else "left"
+    side: Literal["left", "right"] = "right" if by_probability else "left"
     lines, curves = [], []
     everyone = Groups.of_codes(("everyone",), np.where(ok, 0, -1))
     for by, g in {"everyone": everyone, **{k: v for k, v in groups.items() if k != attribute.name}}.items():
