@@ -242,22 +242,24 @@ def _floor(scale: np.ndarray) -> FloatArray:
 
 def apart(places: FloatArray, widths: FloatArray, high: float, rounds: int = 400) -> FloatArray:
     """(N, 2) places in 0..1 moved so that labels of (N,) widths, centred on them, overlap as little as may be."""
-    at = np.asarray(places, "float64").copy()
+    # In Python's own numbers: arrays of two take ten times as long, and the map is drawn for every point of a visitor.
+    at = np.asarray(places, "float64").tolist()
+    wide = np.asarray(widths, "float64").tolist()
     for _ in range(rounds):
         moved = False
-        for i in range(len(at)):
-            for j in range(i):
-                gap = at[i] - at[j]
-                wide = (widths[i] + widths[j]) / 2
-                over = np.array([wide, high]) - np.abs(gap)
-                if (over <= 1e-9).any():
+        for i, one in enumerate(at):
+            for j, other in enumerate(at[:i]):
+                size = (wide[i] + wide[j]) / 2, high
+                gap = one[0] - other[0], one[1] - other[1]
+                over = size[0] - abs(gap[0]), size[1] - abs(gap[1])
+                if min(over) <= 1e-9:
                     continue
-                axis = int(over[1] / high < over[0] / wide)  # the one along which less is to do
+                axis = int(over[1] / size[1] < over[0] / size[0])  # the one along which less is to do
                 push = over[axis] / 2 * (1 if gap[axis] >= 0 else -1)
-                at[i, axis] += push
-                at[j, axis] -= push
+                one[axis] += push
+                other[axis] -= push
                 moved = True
-        at = np.clip(at, 0, 1)
+        at = [[min(1.0, max(0.0, v)) for v in place] for place in at]
         if not moved:
             break
-    return at.astype("float32")
+    return np.asarray(at, "float32").reshape(-1, 2)
