@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +46,21 @@ def reads_brightness(faces: np.ndarray) -> FaceBatch:
 def labels(faces: np.ndarray) -> dict[str, Any]:
     male = reads_brightness(faces).probabilities["gender"].argmax(axis=1)
     return targets_of(UTK, {"age": np.full(N, -1), "gender": male, "race": np.full(N, -1)})
+
+
+def test_answers_are_kept_with_the_faces_that_they_are_of() -> None:
+    """They are looked up by the array's id, which another array may get once the first is gone."""
+    made: list[weakref.ref[np.ndarray]] = []
+
+    def changes() -> Iterator[Change]:
+        for k in range(0, 50, 10):
+            assert all(r() is not None for r in made)
+            before = np.full((N, 32, 32, 3), k, "uint8")
+            made.append(weakref.ref(before))
+            yield Change(f"from {k}", before, before + np.uint8(1), N, np.arange(N))
+
+    table = movements(reads_brightness, UTK, changes(), labels(crops()), 0).table.query("answer == 'age, years'")
+    assert table["before"].tolist() == [0, 10, 20, 30, 40] and (table["move"] == 1).all()
 
 
 def test_a_change_of_light_moves_what_reads_light_and_nothing_else() -> None:

@@ -132,12 +132,15 @@ def movements(
     import pandas as pd
 
     lines: list[dict[str, Any]] = []
-    known: dict[int, FaceBatch] = {}
+    # With the crops themselves: of an array that is gone, another may have the id.
+    known: dict[int, tuple[UInt8Array, FaceBatch]] = {}
     for change in changes:
         if not len(change.rows):
             continue
         key = id(change.before)  # conditions share theirs
-        first = known[key] = known[key] if key in known else _predict(model, change.before)
+        if key not in known:
+            known[key] = (change.before, _predict(model, change.before))
+        first = known[key][1]
         second = _predict(model, change.after)
         for name, a in schema.attributes.items():
             x, y = first.answers[name], second.answers[name]
