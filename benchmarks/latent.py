@@ -48,11 +48,12 @@ def main() -> None:
     model, judge = FaceFeatureModel.from_preset(args.preset), FaceFeatureModel.from_preset(args.judge)
     dataset = load_dataset(args.data, schema=model.schema, splits=args.splits).split(args.split)
     dataset.check_schema(judge.schema)
-    view = dataset.crops(model.image_size)
+    side = model.decoder.face_size
+    view = dataset.crops(side)
     rows = np.random.default_rng(0).permutation(len(view))[: args.limit]
     crops = view.take(rows)
     print(f"{args.preset} judged by {args.judge}: {len(crops):,} faces of {dataset.name}, {args.split}, "
-          f"{model.image_size} pixels, {model.latent_dim} numbers a latent")  # fmt: skip
+          f"{side} pixels, {model.latent_dim} numbers a latent")  # fmt: skip
 
     made = np.concatenate([model.reconstruct(crops[i : i + AT_ONCE]) for i in range(0, len(crops), AT_ONCE)])
     print("\nreconstruction")

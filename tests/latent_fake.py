@@ -40,7 +40,7 @@ class FakeModel:
     def __init__(self, deaf: tuple[str, ...] = ()) -> None:
         self.deaf, self.rounds = deaf, 0
         self.latents, self.labels, self.years = made_latents()
-        self.decoder = SimpleNamespace(feature_dim=FEATURES, latent_dim=LATENT)
+        self.decoder = SimpleNamespace(feature_dim=FEATURES, latent_dim=LATENT, face_size=SIZE)
         self.directions: LatentDirections = directions_of(
             self.latents, targets_of(SCHEMA, self.labels, self.years), SCHEMA, FEATURES
         )

@@ -14,11 +14,19 @@ from click.testing import CliRunner
 from facefeat import FaceFeatureModel, InputError, PresetError, RecipeError, TrainingError
 from facefeat.cli import cli
 from facefeat.data import FaceDataset
+from facefeat.latent.portraits import Portraits
 from facefeat.networks.runtime import RuntimeOptions
 from facefeat.training import DecoderRecipe, list_decoder_recipes, load_decoder_recipe
 from made import TINY, dataset, squares
 
 DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "encoder": [8, 12, 12]}}
+SPATIAL = {
+    "name": "spatial",
+    "config": {
+        "code": 3, "planes": 1, "filters": [6, 6, 4], "fine": 4, "first": 3, "encoder": [6, 6], "encoder_side": 16,
+        "places": [4, 4],
+    },
+}  # fmt: skip
 SMALLEST = {"name": "detail", "config": {"code": 3, "filters": [6, 6], "encoder": [6]}}
 # Narrower ones learn by luck: with few ReLU units a backend's random numbers may leave most of them dead.
 UPSAMPLING = {"name": "upsampling", "config": {"filters": [32, 32, 16]}}
@@ -94,6 +102,22 @@ def test_a_decoder_beats_the_mean_picture(faces: FaceDataset, decoder: dict[str,
     for a, b in zip(before, made._classifier.backbone_model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert made._classifier.backbone_model.trainable
+
+
+def test_a_decoder_may_draw_larger_faces_than_the_classifier_sees(faces: FaceDataset, tmp_path: Path) -> None:
+    made = model()
+    log = made.fit_decoder(faces.split("train"), faces.split("val"), recipe(SPATIAL, classifier_from=0.0))
+    seen, shown = (faces.split("val").crops(side)[:3] for side in (32, 64))
+    assert made.image_size == 32 and made.decoder.face_size == 64
+    drawn = made.reconstruct(seen)
+    assert drawn.shape == (3, 64, 64, 3) and np.isfinite(log.epochs[log.best_epoch]["score"])
+    loaded = FaceFeatureModel.from_preset(made.save(tmp_path / "preset"), detector="whole-image")
+    assert loaded.decoder.runtime.name == "onnx" and np.abs(loaded.reconstruct(seen).astype(int) - drawn).max() <= 2
+    portraits = Portraits.of(loaded, seen, shown)
+    assert portraits.crops.shape == portraits.reconstructions.shape == shown.shape
+    assert (portraits.restore(portraits.reconstructions, [0, 1, 2]) == portraits.crops).all()
+    frames = loaded.morph_faces(seen, shown, steps=3).frames
+    assert frames.shape[1:] == (64, 64, 3) and (frames[0] == shown[0]).all()
 
 
 @pytest.mark.backend

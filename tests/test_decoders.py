@@ -12,7 +12,14 @@ from facefeat import Component, DetailDecoder, InputError
 from facefeat.plugins.registry import get_registry
 from facefeat.testing import TOYS, ContractError, check_decoder
 
-SMALL = {"upsampling": {"filters": [8, 6]}, "detail": {"code": 5, "filters": [8, 8, 6], "encoder": [6, 8]}}
+SMALL = {
+    "upsampling": {"filters": [8, 6]},
+    "detail": {"code": 5, "filters": [8, 8, 6], "encoder": [6, 8]},
+    "spatial": {
+        "code": 5, "planes": 2, "filters": [8, 6], "fine": 4, "first": 3, "encoder": [6, 8], "encoder_side": 24,
+        "places": [6, 8],
+    },
+}  # fmt: skip
 
 
 @pytest.mark.backend
@@ -32,6 +39,27 @@ def test_detail_keeps_the_contract_with_its_encoder() -> None:
         component, config=SMALL["detail"], changed=changed, module="facefeat.builtin.decoders"
     )  # fmt: skip
     assert model.input_shape == (None, 8 + 5)
+
+
+@pytest.mark.backend
+def test_spatial_keeps_the_contract_with_its_encoder() -> None:
+    component = get_registry().get("decoder", "spatial").component
+    changed = {
+        "code": 3, "planes": 1, "filters": [6, 6, 4], "fine": 3, "first": 2, "encoder": [4, 6, 6], "encoder_side": 16,
+        "places": [4, 4, 6], "activation": "relu",
+    }  # fmt: skip
+    model = check_decoder(
+        component, config=SMALL["spatial"], changed=changed, module="facefeat.builtin.decoders"
+    )  # fmt: skip
+    assert model.input_shape == (None, 8 + 5 + 64 * 2)
+
+
+@pytest.mark.parametrize(("size", "filters", "side"), [(16, [8, 6], 32), (32, [8, 6], 32), (40, [8, 6], 40)])
+def test_spatial_draws_faces_at_its_own_side_or_at_that_of_the_crops(size: int, filters: list[int], side: int) -> None:
+    made = get_registry().build(
+        "decoder", "spatial", latent_dim=4, image_size=size, **{**SMALL["spatial"], "filters": filters}
+    )
+    assert made.decoder.output_shape == (None, side, side, 3) and made.detail_encoder.input_shape[1] == size
 
 
 @pytest.mark.parametrize("name", ["upsampling", "detail"])
@@ -78,6 +106,9 @@ def test_the_original_has_the_filters_of_the_original() -> None:
         ("detail", {"encoder": "deep"}, "encoder"),
         ("detail", {"activation": "sine"}, "activation"),
         ("detail", {"side": 33}, "'side' must be a whole number from 16 to 32"),
+        ("spatial", {"planes": 0}, "planes"),
+        ("spatial", {"encoder_side": 2}, "'encoder_side' must be a whole number from 16"),
+        ("spatial", {"places": []}, "places"),
         ("detail", {"side": 8}, "'side' must be a whole number from 16 to 32"),
         ("detail", {"side": True}, "side"),
     ],

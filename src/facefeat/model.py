@@ -298,11 +298,14 @@ class FaceFeatureModel:
         return self.decoder.latents(features, checked) if self.has_decoder else features
 
     def decode(self, latents: FloatArray) -> UInt8Array:
-        """(N, D) latents -> (N, S, S, 3) uint8. Raises InputError for another width, NaN or infinity; PresetError."""
+        """(N, D) latents -> (N, F, F, 3) uint8: faces as large as the decoder draws them.
+
+        Raises InputError for another width, NaN or infinity; PresetError without a decoder.
+        """
         return self.decoder.draw(latents)
 
     def reconstruct(self, crops: UInt8Array) -> UInt8Array:
-        """(N, H, W, 3) uint8 crops -> (N, S, S, 3) uint8, decoded from their latents. Raises as both."""
+        """(N, H, W, 3) uint8 crops -> (N, F, F, 3) uint8, decoded from their latents. Raises as both."""
         self.require_decoder()
         return self.decode(self.encode(crops))
 

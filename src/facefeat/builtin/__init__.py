@@ -42,7 +42,7 @@ def facefeat_augmentations() -> Iterable[Component]:
 
 @hookimpl
 def facefeat_decoders() -> Iterable[Component]:
-    """`upsampling` and `detail`."""
+    """`upsampling`, `detail` and `spatial`."""
     from facefeat.builtin.decoders import COMPONENTS
 
     return COMPONENTS

@@ -165,7 +165,7 @@ def with_decoder(card: str, model: FaceFeatureModel, log: Mapping[str, Any], com
     code = f", and {decoder.detail_dim} of a detail code" if decoder.detail_dim else ""
     kept = [f"{k[5:]} {v:.1%}" for k, v in best.items() if k.startswith("kept_")]
     section = f"""\
-`{decoder.ref.name}` draws faces of {decoder.image_size} x {decoder.image_size} pixels from {decoder.latent_dim} \
+`{decoder.ref.name}` draws faces of {decoder.face_size} x {decoder.face_size} pixels from {decoder.latent_dim} \
 numbers: {decoder.feature_dim} attribute features{code}. Made by
 
     {command}

@@ -28,10 +28,10 @@ class Portraits:
     """N faces with their latents: where edits and morphs start.
 
     Attributes:
-        crops: (N, S, S, 3) uint8, as the model sees them.
+        crops: (N, F, F, 3) uint8, at the side of the faces that the decoder draws.
         large: (N, T, T, 3) uint8, the same faces cut at the size in which results are drawn.
         latents: (N, L) float32.
-        reconstructions: (N, S, S, 3) uint8, decoded from the latents.
+        reconstructions: (N, F, F, 3) uint8, decoded from the latents.
         residual: whether what decoding loses, the difference of crops and reconstructions, is restored.
     """
 
@@ -52,14 +52,15 @@ class Portraits:
         """
         model.require_decoder()
         crops = check_crops(crops)
-        small = resize_crops(crops, model.image_size)
+        seen, drawn = resize_crops(crops, model.image_size), model.decoder.face_size
         if large is None:
-            large = crops if len(crops) and crops.shape[1] == crops.shape[2] else small
-        large = check_crops(large) if len(large) else small
-        if len(large) != len(small) or large.shape[1] != large.shape[2]:
-            raise InputError(f"large must be ({len(small)}, T, T, 3): the same faces. Received: {large.shape}.")
-        latents = model.encode(small)
-        return cls(small, large, latents, model.decode(latents), residual)
+            large = crops if len(crops) and crops.shape[1] == crops.shape[2] else seen
+        large = check_crops(large) if len(large) else seen
+        if len(large) != len(seen) or large.shape[1] != large.shape[2]:
+            raise InputError(f"large must be ({len(seen)}, T, T, 3): the same faces. Received: {large.shape}.")
+        latents = model.encode(seen)
+        as_drawn = seen if drawn == model.image_size else resize_crops(large, drawn)
+        return cls(as_drawn, large, latents, model.decode(latents), residual)
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -80,7 +81,7 @@ class Portraits:
         A face that is decoded as before is its crop again.
 
         Args:
-            decoded: (M, S, S, 3) uint8.
+            decoded: (M, F, F, 3) uint8.
             rows: (M,), which of the faces each is.
             large: whether the result is (M, T, T, 3), as sharp as `large`: only the change is enlarged then.
         """
@@ -94,7 +95,7 @@ class Portraits:
         """Faces decoded between the N, with the residual of each by its weight.
 
         Args:
-            decoded: (M, S, S, 3) uint8.
+            decoded: (M, F, F, 3) uint8.
             weights: (M, N), rows of sum 1.
             large: as of `restore`.
         """
@@ -112,12 +113,12 @@ class Portraits:
 
 
 def _residual(decoded: UInt8Array, reconstructions: UInt8Array, crops: UInt8Array) -> np.ndarray:
-    """(M, T, T, 3) float32: what is restored in decoded (M, S, S, 3); reconstructions (S) and crops (T) are M or 1."""
+    """(M, T, T, 3) float32: what is restored in decoded (M, F, F, 3); reconstructions (F) and crops (T) are M or 1."""
     from PIL import Image
 
     change = np.abs(decoded.astype("float32") - reconstructions)
     # Added up by hand: NumPy's mean over an axis of three takes as long as all the rest.
-    mean = (change[..., :1] + change[..., 1:2] + change[..., 2:]) / np.float32(3)  # (M, S, S, 1)
+    mean = (change[..., :1] + change[..., 1:2] + change[..., 2:]) / np.float32(3)  # (M, F, F, 1)
     share = np.exp(-mean / FADE)
     side = crops.shape[1]
     if side != reconstructions.shape[1]:

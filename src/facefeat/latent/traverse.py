@@ -101,7 +101,8 @@ def traverse(
     before, value_before = np.zeros((n, count)), np.full((n, count), np.nan)
     ends = [_Ends.unknown(n) for _ in goals]
     miss = np.full(n, np.inf)
-    crops = np.zeros((n, model.image_size, model.image_size, 3), "uint8")
+    side = model.decoder.face_size
+    crops = np.zeros((n, side, side, 3), "uint8")
     going = np.arange(n)
     for _ in range(ROUNDS):
         if not len(going):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ class FaceDecoder:
     """A decoder for the latents of one classifier.
 
     feature_dim: D, the width of the classifier's own latents. detail_dim: K, that of the detail code; 0 without one.
-    models: "decoder" -> Keras model, latents (B, D + K) -> crops (B, S, S, 3) in 0..1, and where K is not 0
+    image_size: S, the side of the crops that the classifier and the detail encoder see.
+    models: "decoder" -> Keras model, latents (B, D + K) -> faces (B, F, F, 3) in 0..1, and where K is not 0
     "detail_encoder" -> Keras model, crops (B, S, S, 3) float 0..255 -> codes (B, K); of a preset they are built when
     something needs Keras. runtime: what computes their outputs. hashes, stored: as of a
     `Classifier`.
@@ -72,6 +74,13 @@ class FaceDecoder:
         """D + K, the width of the latents that it reads."""
         return self.feature_dim + self.detail_dim
 
+    @cached_property
+    def face_size(self) -> int:
+        """F, the side of the faces that it draws, in pixels: S or more."""
+        import numpy as np
+
+        return int(self.decode(np.zeros((1, self.latent_dim), "float32")).shape[1])
+
     @property
     def parts(self) -> dict[str, Any]:
         """Network -> its Keras model: "decoder", and "detail_encoder" where there is one; built at first use."""
@@ -115,20 +124,20 @@ class FaceDecoder:
             self.use_keras()
 
     def decode(self, latents: FloatArray) -> FloatArray:
-        """(N, D + K) -> (N, S, S, 3) float32 in 0..1. Raises InputError for latents of another width, or NaN."""
+        """(N, D + K) -> (N, F, F, 3) float32 in 0..1. Raises InputError for latents of another width, or NaN."""
         checked = check_latents(latents, self.latent_dim)
         crops: FloatArray = in_batches(lambda batch: self.runtime.run("decoder", batch)[OUTPUT], checked)
         return crops
 
     def draw(self, latents: FloatArray) -> UInt8Array:
-        """(N, D + K) -> (N, S, S, 3) uint8. Raises as `decode`.
+        """(N, D + K) -> (N, F, F, 3) uint8. Raises as `decode`.
 
         The floats, four times as large, are there for one batch at a time.
         """
         import numpy as np
 
         checked = check_latents(latents, self.latent_dim)
-        out = np.empty((len(checked), self.image_size, self.image_size, 3), "uint8")
+        out = np.empty((len(checked), self.face_size, self.face_size, 3), "uint8")
         for i in range(0, len(checked), BATCH):
             out[i : i + BATCH] = to_pixels(self.decode(checked[i : i + BATCH]))
         return out

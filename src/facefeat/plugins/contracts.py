@@ -63,7 +63,7 @@ class DetailDecoder:
     """What a decoder's `build(*, latent_dim=D, ...)` gives where the classifier's features alone do not suffice.
 
     The latent is then [attribute features (D), detail code (K)].
-    decoder: Keras model, latents (B, D + K) -> crops (B, S, S, 3) float32 in 0..1.
+    decoder: Keras model, latents (B, D + K) -> faces (B, F, F, 3) float32 in 0..1; F, their side, is S or more.
     detail_encoder: Keras model, crops (B, S, S, 3) float 0..255 -> codes (B, K) float32; trained with the decoder.
     """
 

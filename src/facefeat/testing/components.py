@@ -263,8 +263,9 @@ def _check_loading(found: Findings, folder: Path) -> None:
         sums = p.sum(axis=1)
         found.expect(np.allclose(sums, 1, atol=1e-3), f"{name}: probabilities of a face sum to 1", sums)
     drawn = model.reconstruct(crops) if model.has_decoder else crops
-    same = drawn.shape == crops.shape and drawn.dtype == np.uint8
-    found.expect(same, f"the decoder must draw {crops.shape} uint8", f"{drawn.shape} {drawn.dtype}")
+    side = model.decoder.face_size if model.has_decoder else model.image_size
+    same = drawn.shape == (3, side, side, 3) and drawn.dtype == np.uint8
+    found.expect(same, f"the decoder must draw {(3, side, side, 3)} uint8", f"{drawn.shape} {drawn.dtype}")
     if found.wants("batches"):
         for n in (0, 1):
             with found.step(f"a batch of {n} must work"):

@@ -44,7 +44,7 @@ def decoder_model(
     traverse: Any = None,
     second: Classifier | None = None,
 ) -> Any:
-    """Crops (B, S, S, 3) 0..255 -> what the losses compare, compiled; its weights are those of the two.
+    """Crops (B, F, F, 3) 0..255 -> what the losses compare, compiled; its weights are those of the two.
 
     The classifier's weights are frozen, and it runs as outside training. steps: batches in an epoch. traverse: a
     layer, attribute features (B, D) -> (B, D) what they are moved by before they are read again; None to leave them.
@@ -63,7 +63,7 @@ def decoder_model(
     weights, schema = recipe.loss, classifier.schema
     for frozen in (classifier, second) if second else (classifier,):
         frozen.backbone_model.trainable = frozen.head_model.trainable = False
-    size, seed = classifier.image_size, recipe.seed % 2**31  # a backend may hold seeds in 32 bits
+    size, seed = decoder.face_size, recipe.seed % 2**31  # a backend may hold seeds in 32 bits
     crops = keras.Input((size, size, 3), name="crops")
     x = crops
     for layer in augmentation_layers(Augment(flip=recipe.train.flip), seed):
@@ -104,7 +104,7 @@ def decoder_model(
 
 
 class _FrozenReader:
-    """The frozen classifier: crops (B, S, S, 3) 0..255 -> feature maps, features and logits.
+    """The frozen classifier: faces (B, F, F, 3) 0..255 -> feature maps, features and logits, at its own size.
 
     view: layers of the augmented forward pass. second: a classifier that is shown the same.
     """
@@ -113,33 +113,38 @@ class _FrozenReader:
         from keras import layers
 
         self.view, self.second = view, None if second is None else _one_model(second)
+        self.size = classifier.image_size
         self.maps_of, self.head = feature_maps(classifier.backbone_model), classifier.head_model
         self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="attribute_features")
 
     def __call__(self, x: Any) -> dict[str, Any]:
-        maps = self.maps_of(x, training=False)
+        maps = self.maps_of(at_size(x, self.size), training=False)
         return {"maps": maps, **self.read(maps[-1])}
 
     def read_augmented(self, x: Any) -> dict[str, Any]:
         """An augmented forward pass: the features and logits of the crops, changed at random in training."""
         for layer in self.view:
             x = layer(x)
-        return {**self.read(self.maps_of(x, training=False)[-1]), **self.read_by_second(x)}
+        return {**self.read(self.maps_of(at_size(x, self.size), training=False)[-1]), **self.read_by_second(x)}
 
     def read_by_second(self, x: Any) -> dict[str, Any]:
         """The second classifier's logits of the crops, at its own size; nothing where there is none."""
-        from keras import ops
-
         if self.second is None:
             return {}
-        size = self.second.input_shape[1]
-        if x.shape[1] != size:
-            x = ops.image.resize(x, (size, size), "bilinear", antialias=True, data_format="channels_last")
-        return {"second": self.second(x, training=False)}
+        return {"second": self.second(at_size(x, self.second.input_shape[1]), training=False)}
 
     def read(self, last: Any) -> dict[str, Any]:
         """The features and logits of the backbone's output (B, h, w, D)."""
         return {"features": self.pool(last), "logits": self.head(last, training=False)}
+
+
+def at_size(x: Any, size: int) -> Any:
+    """Faces (B, F, F, 3) -> (B, size, size, 3)."""
+    from keras import ops
+
+    if x.shape[1] == size:
+        return x
+    return ops.image.resize(x, (size, size), "bilinear", antialias=True, data_format="channels_last")
 
 
 def _one_model(classifier: Classifier) -> Any:
@@ -152,13 +157,13 @@ def _one_model(classifier: Classifier) -> Any:
 
 
 def _decoded(x: Any, reader: _FrozenReader, decoder: FaceDecoder) -> dict[str, Any]:
-    """Crops (B, S, S, 3) -> what is read from them, their codes (B, K), and the crops decoded again, in 0..1."""
+    """Faces (B, F, F, 3) -> what is read from them, their codes (B, K), and the faces decoded again, in 0..1."""
     from keras import ops
 
     out: dict[str, Any] = {"truth": ops.cast(x, "float32") / 255.0, **reader(x)}
     z = out["features"]
     if decoder.detail_encoder is not None:
-        out["code"] = decoder.detail_encoder(x)  # (B, K)
+        out["code"] = decoder.detail_encoder(at_size(x, decoder.image_size))  # (B, K)
         z = ops.concatenate([z, out["code"]], axis=1)
     out["made"] = decoder.model(z)
     return out

@@ -16,29 +16,34 @@ SCORED = 64
 
 
 def score(classifier: Classifier, decoder: FaceDecoder, crops: Any) -> dict[str, float]:
-    """How well crops (N, S, S, 3) uint8 are reconstructed.
+    """How well faces (N, F, F, 3) uint8 are reconstructed.
 
     mse: on 0..1. psnr: in dB. kept_ATTRIBUTE: share of faces that the classifier reads as it read the original.
     swap_kept_ATTRIBUTE: the same, of the faces with the detail of the next one.
     score: psnr, and a decibel for each ten percent of what is kept, on average over attributes: a face that is read as
     another is worth less than a face that is a little blurred.
     """
+    from facefeat.image.align import resize_crops
     from facefeat.networks.decoder import to_pixels
+
+    def read(made: Any) -> dict[str, Any]:
+        return dict(classifier.predict(resize_crops(to_pixels(made), classifier.image_size)).labels)
 
     error, count = 0.0, 0
     kept: dict[str, int] = {}
     for start in range(0, len(crops), SCORED):
         some = np.asarray(crops[start : start + SCORED])
-        features = classifier.encode(some)
-        z = decoder.latents(features, some)
+        seen = resize_crops(some, classifier.image_size)
+        features = classifier.encode(seen)
+        z = decoder.latents(features, seen)
         made = decoder.decode(z)
         error += float(np.mean((made - some.astype("float32") / 255) ** 2, axis=(1, 2, 3)).sum())
         count += len(some)
-        want = classifier.predict(some).labels
-        answers = {"kept": classifier.predict(to_pixels(made)).labels}
+        want = classifier.predict(seen).labels
+        answers = {"kept": read(made)}
         if decoder.detail_dim:
             z = np.concatenate([features, np.roll(z[:, decoder.feature_dim :], 1, axis=0)], axis=1)
-            answers["swap_kept"] = classifier.predict(to_pixels(decoder.decode(z))).labels
+            answers["swap_kept"] = read(decoder.decode(z))
         for what, labels in answers.items():
             for name, value in labels.items():
                 key = f"{what}_{name}"

@@ -104,7 +104,7 @@ class DecoderTask:
             raise InputError("the decoder was built for another image size or width of latents than the classifier's.")
         self.classifier, self.decoder, self.worker = classifier, decoder, decoder
         self.train_set, self.validation_set, self.recipe = train_set, validation_set, recipe
-        size = classifier.image_size
+        size = decoder.face_size
         self.crops, self.val_crops = train_set.crops(size), validation_set.crops(size)
         self.second = _second(recipe, classifier)
         self.start = _weights_of(recipe.start, classifier, decoder, train_set) if recipe.start else {}

@@ -1,4 +1,4 @@
-"""What every decoder does the same way: the side that it starts from, and the pixels at its end."""
+"""What every decoder does the same way: the side that it starts from, its convolutions, and the pixels at its end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,31 @@ def start_side(what: str, image_size: object, doublings: int) -> tuple[int, int]
     """(S, the side of the map that becomes S or a little more by so many doublings). Raises InputError."""
     size = checks.size_of(what, image_size, 2**doublings)
     return size, -(-size // 2**doublings)
+
+
+def conv(x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1, start: str = "he_normal") -> Any:
+    """(B, h, w, C) -> (B, h / strides, w / strides, filters). start: the name of the kernel's initialiser."""
+    from keras import layers
+
+    return layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding="same",
+        kernel_initializer=start,
+        data_format=FORMAT,
+        name=name,
+    )(x)
+
+
+def resized(x: Any, side: int) -> Any:
+    """(B, h, h, C) -> (B, side, side, C), bilinear."""
+    from keras import ops
+
+    if x.shape[1] == side:
+        return x
+    # No layer Resizing: one of Keras 3.15 puts the layers after it into training mode unless set otherwise.
+    return ops.image.resize(x, (side, side), interpolation="bilinear", data_format=FORMAT)
 
 
 def double(x: Any) -> Any:

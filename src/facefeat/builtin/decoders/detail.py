@@ -12,7 +12,7 @@ convolution"), so that nothing is computed on maps of the full size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facefeat.builtin import checks
 from facefeat.builtin.decoders import common
@@ -60,30 +60,6 @@ def build(
     )
 
 
-def _conv(x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1, start: str = "he_normal") -> Any:
-    from keras import layers
-
-    return layers.Conv2D(
-        filters,
-        kernel,
-        strides=strides,
-        padding="same",
-        kernel_initializer=start,
-        data_format=common.FORMAT,
-        name=name,
-    )(x)
-
-
-def _resized(x: Any, before: int, after: int) -> Any:
-    """(B, before, before, 3) -> (B, after, after, 3)."""
-    from keras import ops
-
-    if before == after:
-        return x
-    # No layer Resizing: one of Keras 3.15 puts the layers after it into training mode unless set otherwise.
-    return ops.image.resize(x, (after, after), interpolation="bilinear", data_format=common.FORMAT)
-
-
 def _decoder(dim: int, code: int, size: int, shown: int, filters: Sequence[int], activation: str) -> keras.Model:
     import keras
     from keras import layers
@@ -100,7 +76,7 @@ def _decoder(dim: int, code: int, size: int, shown: int, filters: Sequence[int],
     x = layers.Reshape((side, side, filters[0]), name="map")(x)  # (B, side, side, filters[0])
     for i, width in enumerate(filters[1:], start=1):
         # The first convolution comes before the doubling: there it costs a quarter.
-        y = _conv(layers.Activation(activation, name=f"block{i}_act")(x), width, f"block{i}_conv1")
+        y = common.conv(layers.Activation(activation, name=f"block{i}_act")(x), width, f"block{i}_conv1")
         gain = layers.Dense(width, name=f"block{i}_gain")(z)
         shift = layers.Dense(width, name=f"block{i}_shift")(z)
         gain, shift = (
@@ -108,12 +84,12 @@ def _decoder(dim: int, code: int, size: int, shown: int, filters: Sequence[int],
         )
         y = layers.Add(name=f"block{i}_film")([y, layers.Multiply(name=f"block{i}_scaled")([y, gain]), shift])
         y = common.double(layers.Activation(activation, name=f"block{i}_mid")(y))
-        y = _conv(y, width, f"block{i}_conv2", start="zeros")  # (B, side * 2**i, same, width)
+        y = common.conv(y, width, f"block{i}_conv2", start="zeros")  # (B, side * 2**i, same, width)
         if x.shape[-1] != width:
-            x = _conv(x, width, f"block{i}_shortcut", kernel=1)
+            x = common.conv(x, width, f"block{i}_shortcut", kernel=1)
         x = layers.Add(name=f"block{i}_add")([common.double(x), y])
     x = layers.Activation(activation, name="last_act")(x)
-    faces = _resized(common.shuffled_pixels(x, size), size, shown)
+    faces = common.resized(common.shuffled_pixels(x, size), shown)
     return keras.Model(latents, faces, name="detail_decoder")
 
 
@@ -122,9 +98,9 @@ def _encoder(shown: int, size: int, widths: Sequence[int], code: int, activation
     from keras import layers
 
     crops = keras.Input((shown, shown, 3), name="crops")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(_resized(crops, shown, size))
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(common.resized(crops, size))
     for i, width in enumerate(widths, start=1):
-        x = _conv(x, width, f"stage{i}_conv", strides=2)  # (B, S / 2**i, same, width)
+        x = common.conv(x, width, f"stage{i}_conv", strides=2)  # (B, S / 2**i, same, width)
         x = layers.BatchNormalization(axis=-1, momentum=0.95, name=f"stage{i}_bn")(x)
         x = layers.Activation(activation, name=f"stage{i}_act")(x)
     # Not pooled: where things are is what the attribute features forget first.
