@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 ASSETS = ROOT / "docs" / "assets"
 PHOTOS = [ROOT / "demo" / "facefeat_demo" / "examples" / f"{name}.jpg" for name in ("astronaut", "admiral")]
 SIDE = 168
-"""Pixels that a face is drawn with: the preset's 112, enlarged by half; of an edit, those of the photo."""
+"""Pixels that a face is drawn with: the preset's 128, enlarged; of an edit, those of the photo."""
 YEARS = (8, 18, 30, 45, 60, 75)
 
 
@@ -28,17 +28,17 @@ def main() -> None:
     model = FaceFeatureModel.from_preset(*sys.argv[1:2])
     crops, large = align_at(PHOTOS, model.detector, model.alignment, (model.image_size, SIDE))
     decoded = model.reconstruct(crops)
-    faces = np.concatenate([np.stack([c, d]) for c, d in zip(crops, decoded, strict=True)])
+    faces = np.concatenate([np.stack([c, d]) for c, d in zip(large, enlarge(decoded, SIDE), strict=True)])
     save("reconstructed", faces, ["photo", "decoded"] * len(crops))
 
     morph = model.morph_faces(crops, large, steps=8, easing="none")
     save("morph", morph.frames, captions(morph.predictions), columns=8)
 
     edits: list[dict[str, object]] = [
-        {}, {"age": -15}, {"age": +20}, {"gender": "Male"}, {"race": "Asian"}, {"race": "Black"}, {"race": "Indian"},
+        {}, {"age": -20}, {"age": -10}, {"age": +15}, {"age": +30}, {"gender": "Male"},
     ]  # fmt: skip
     rows = [model.edit(crops, changes, large).pictures if changes else large for changes in edits]
-    texts = ["photo", "age -15", "age +20", "Male", "Asian", "Black", "Indian"]
+    texts = ["photo", "age -20", "age -10", "age +15", "age +30", "Male"]  # race: of synthetic faces only
     faces = np.stack(rows, axis=1).reshape(-1, *large.shape[1:])
     save("edited", faces, texts * len(crops), columns=len(edits))
 
