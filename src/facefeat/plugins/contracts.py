@@ -5,8 +5,8 @@
 | detector | an object with `detect(image)` and `detect_batch(images)` |
 | backbone | `build(*, image_size, **config)`: Keras model, crops (B, S, S, 3) 0..255 -> feature map (B, h, w, C) |
 | head | `build(*, feature_shape, schema, **config)`: Keras model, feature map -> {attribute: logits} |
-| decoder | `build(*, latent_dim, image_size, **config)`: Keras model, latents (B, D) -> faces (B, F, F, 3) in 0..1, F >= S; |
-|  | or a `DetailDecoder`: such a model for latents (B, D + K), and the encoder that gives the other K numbers |
+| decoder | `build(*, latent_dim, image_size, **config)`: Keras model, latents (B, D) -> faces (B, F, F, 3) in 0..1, |
+|  | F >= S; or a `DetailDecoder`: such a model for latents (B, D + K), and the encoder that gives the other K numbers |
 | augmentation | `build(*, seed, **config)`: Keras layer, crops (B, S, S, 3) 0..255 -> the same shape: changed when |
 |  | called with `training=True`, passed through otherwise |
 | analyzer | an object with `analyze(latents, labels, model=None) -> Analysis` |
