@@ -72,7 +72,8 @@ def test_a_larger_cut_keeps_its_own_sharpness() -> None:
     out = portraits(enlarge(large, 16), made, large).restore(made + np.uint8(10), [0], large=True).astype(float)
     assert out.shape == large.shape
     assert np.corrcoef(out.ravel(), large.ravel())[0, 1] > 0.999
-    assert 0 < (out - large * np.exp(-10 / FADE)).mean() < 70
+    share = np.exp(-10 / FADE)
+    assert (out - share * large).mean() == pytest.approx(130 - share * 120, abs=1)
 
 
 def test_faces_that_do_not_fit_are_refused() -> None:

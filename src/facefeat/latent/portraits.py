@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Rows = Sequence[int] | np.ndarray
 
-FADE = 20.0
+FADE = 8.0
 """Shades of 255: where an edit changes so much, 1 / e of the residual is restored, since what is drawn anew there does
 not go with what was there."""
 
