@@ -10,7 +10,7 @@ from facefeat.evaluation.card import with_decoder
 
 def section(card: str, psnr: float, code: int = 3) -> str:
     decoder = SimpleNamespace(
-        ref=SimpleNamespace(name="detail"), detail_dim=code, latent_dim=5 + code, feature_dim=5, image_size=32
+        ref=SimpleNamespace(name="detail"), detail_dim=code, latent_dim=5 + code, feature_dim=5, face_size=32
     )
     best = {"epoch": 1, "mse": 0.00712, "psnr": psnr, "kept_gender": 0.975, "swap_kept_gender": 0.5}
     faces = {"train": {"faces": 1800}, "validation": {"faces": 200}}

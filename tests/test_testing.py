@@ -244,7 +244,7 @@ def test_a_wrong_decoder() -> None:
 
     assert "crops must lie in 0..1" in faults(check_decoder, beyond)
     small = faults(check_decoder, lambda *, latent_dim, image_size: build_decoder(latent_dim=latent_dim, image_size=8))
-    assert "the output must be crops (None, 32, 32, 3). Received: (None, 8, 8, 3)." in small
+    assert "the output must be faces (None, F, F, 3), F a whole number from 32. Received: (None, 8, 8, 3)." in small
 
 
 # ---------------------------------------------------------------- detectors and analyzers
