@@ -233,16 +233,22 @@ def first_answer(side: Side) -> Cost:
 
 
 def size(folder: Path) -> Iterator[str]:
-    """A fresh environment with `pip install .`, and its largest packages."""
+    """A fresh environment with `pip install .`, which compiles bytecode, too; its largest packages."""
     place = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
-    install = ["uv", "pip", "install"] if shutil.which("uv") else [sys.executable, "-m", "pip", "install"]
+    install = (
+        ["uv", "pip", "install", "--compile-bytecode"]
+        if shutil.which("uv")
+        else [sys.executable, "-m", "pip", "install"]
+    )
     python = ["--python", str(place / "bin" / "python")]
     command = [*install, *python, str(ROOT)] if install[0] == "uv" else [*install[:3], *python, "install", str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     (packages,) = place.glob("lib/python*/site-packages")
     sizes = {p.name: weight(p) for p in packages.iterdir()}
     yield row("a fresh environment of `pip install .`", {"now": weight(place) / 1e6}, "MB")
+    compiled = sum(p.stat().st_size for p in place.rglob("*.pyc"))
+    yield row("of which bytecode, which Python would else write at each first import", {"now": compiled / 1e6}, "MB")
     for name, used in islice(sorted(sizes.items(), key=lambda item: -item[1]), 8):
         yield row(f"of which `{name}`", {"now": used / 1e6}, "MB")
 

@@ -18,7 +18,7 @@ MAX_TABLE_BYTES = 512 * 1024**2
 MAX_COLUMNS = 10_000
 SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
-"""A first line by which Excel is told the separator."""
+"""The first line of a file that names its separator for Excel, such as `sep=;`."""
 
 
 @dataclass(frozen=True)

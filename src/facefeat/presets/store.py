@@ -508,7 +508,7 @@ class _NamedBytes(io.BytesIO):
         return "memory.weights.h5"
 
 
-def _save_weights(model: Any, path: Path) -> None:
+def _save_weights(model: keras.Model, path: Path) -> None:
     """Keras' own weights file, in the precision of `stored_weight`."""
     import h5py
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import PresetError
 from facefeat.networks.finite import check_finite
@@ -13,6 +13,9 @@ from facefeat.networks.keras_backend import count_numbers
 from facefeat.presets.files import MAX_WEIGHT_BYTES
 from facefeat.utils.files import open_regular
 from facefeat.utils.hdf5 import check_hdf5
+
+if TYPE_CHECKING:
+    import keras
 
 _MARGIN = 10_000
 """Numbers that networks may have beyond those in their files: states of random generators, counters."""
@@ -53,7 +56,7 @@ def _check_weights(folder: Path, network: str) -> int:
         raise PresetError(f"preset {str(folder)!r}: cannot read {name!r}: {first}") from None
 
 
-def _load_weights(model: Any, folder: Path, network: str) -> None:
+def _load_weights(model: keras.Model, folder: Path, network: str) -> None:
     from keras import ops
 
     name, kind = f"{network}.weights.h5", network.replace("_", " ")
