@@ -36,7 +36,7 @@ def test_size_and_parameters(model: FaceFeatureModel) -> None:
     sizes = {p.name: p.stat().st_size for p in find_preset(None).iterdir()}
     assert sizes["backbone.onnx"] + sizes["head.onnx"] < 10e6
     assert sizes["decoder.onnx"] + sizes["detail_encoder.onnx"] < 20e6
-    assert sum(sizes.values()) < 45e6  # the same once more, for Keras
+    assert sum(sizes.values()) < 46e6  # the same once more, for Keras
     assert model.parameters < 5e6
     assert (model.name, model.schema.name, model.image_size) == ("mobilenet-112-utkface", "utkface", 112)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facefeat import DataError, InputError, PresetError
 from facefeat.cli import cli
-from facefeat.latent.compose import compose
+from facefeat.latent.compose import compose, draws
 from facefeat.latent.goals import check_attributes
 from latent_fake import FEATURES, SCHEMA, FakeModel, another
 
@@ -37,16 +37,33 @@ def test_it_starts_from_class_means_and_ends_near_the_faces_of_the_class(model: 
     rows = [d.row("gender", c) for c in ("Male", "Female")]
     mean = model.latents[(labels["gender"] == 1) & (d.values(model.latents)[:, rows].argmax(axis=1) == 1)].mean(axis=0)
     assert np.allclose(d.group_mean("gender", "Female"), mean, atol=1e-5)
-    found = compose(model, {"gender": "Female"}, {})
+    found = compose(model, {"gender": "Female"}, {}, variety=0)
     # Coordinate 7 goes with gender and is not read: the composed face has it as the faces of the class have.
     assert found.latents[0, 7] > mean[7] / 2
-    assert np.allclose(compose(model, {}, {}).latents[0], d.mean, atol=1e-6)
+    assert np.allclose(compose(model, {}, {}, variety=0).latents[0], d.mean, atol=1e-6)
 
 
 def test_the_faces_of_a_count_differ_and_come_again(model: FakeModel) -> None:
     two, three = (compose(model, {"age": 30}, {}, count=n, seed=5) for n in (2, 3))
     assert (two.latents == three.latents[:2]).all() and len(np.unique(three.latents.round(3), axis=0)) == 3
-    assert (compose(model, {"age": 30}, {}, count=2, seed=6).latents[1] != two.latents[1]).any()
+    assert (compose(model, {"age": 30}, {}, count=2, seed=6).latents != two.latents).all(axis=0).any()
+
+
+def test_the_faces_are_as_far_from_the_typical_one_as_real_faces_are(model: FakeModel) -> None:
+    made = draws(model.directions, (), 4000, 0)
+    assert np.allclose(made.mean(axis=0), 0, atol=0.06 * model.latents.std())
+    assert np.allclose(np.cov(made.T, bias=True), np.cov(model.latents.T, bias=True), atol=0.1)
+    half = compose(model, {}, {}, count=3, variety=0.5).latents - model.directions.mean
+    assert np.allclose(2 * half, compose(model, {}, {}, count=3, variety=1).latents - model.directions.mean, atol=1e-4)
+
+
+def test_what_is_drawn_does_not_change_what_is_asked(model: FakeModel) -> None:
+    d = model.directions
+    made = draws(d, ("age", "race"), 200, 1)
+    rows = np.array([i for i, (name, _) in enumerate(d.probes) if name in ("age", "race")])
+    others = np.setdiff1d(np.arange(len(d.probes)), rows)
+    by_probe = made[:, : d.feature_dim] @ d.weights.T
+    assert np.abs(by_probe[:, rows]).max() < 1e-3 and by_probe[:, others].std() > 0.1
 
 
 def test_a_coordinate_is_held_in_standard_deviations(model: FakeModel) -> None:
@@ -82,6 +99,8 @@ def test_a_class_of_an_ordered_attribute_stands_for_its_middle() -> None:
         ({}, {1: 21.0}, {}, "at most 20 either way"),
         ({}, {}, {"count": 0}, "count must be"),
         ({}, {}, {"count": True}, "count must be"),
+        ({}, {}, {"variety": -0.1}, "variety must be"),
+        ({}, {}, {"variety": float("nan")}, "variety must be"),
     ],
 )
 def test_what_cannot_be_composed_is_said(

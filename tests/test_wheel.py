@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("hatchling")
-LARGEST = 45e6
+LARGEST = 46e6
 """Bytes: the presets with their graphs are most of it. PyPI takes 100 MB."""
 PATTERNS = (
     r"facefeat(_demo)?/.+\.py",

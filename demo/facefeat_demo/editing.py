@@ -184,9 +184,8 @@ def _started(model: FaceFeatureModel, face: Portraits) -> Start:
 
 def synthetic(model: FaceFeatureModel, seed: int) -> Start:
     """Start from a synthetic face, another one for each seed. Raises PresetError without decoder or directions."""
-    made = model.compose(count=2, seed=seed)  # the first is the mean of all
-    crops = made.crops[1:]
-    face = Portraits(crops, crops, made.latents[1:], crops, residual=False)
+    made = model.compose(seed=seed)
+    face = Portraits(made.crops, made.crops, made.latents, made.crops, residual=False)
     return _started(model, face)
 
 

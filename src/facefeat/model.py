@@ -383,19 +383,21 @@ class FaceFeatureModel:
         coordinates: Mapping[int, float] | None = None,
         count: int = 1,
         seed: int = 0,
+        variety: float = 0.8,
     ) -> Composition:
-        """Synthetic faces: `{"age": 70, "gender": "Female"}`; the mean face where nothing is asked.
+        """Synthetic faces: `{"age": 70, "gender": "Female"}`; of anybody where nothing is asked.
 
         Args:
             coordinates: number of a coordinate of the latent -> standard deviations from its mean.
             count: faces; they differ at random (seed) in what is not asked.
+            variety: how far they are from the typical face: 1 as far as real faces are, 0 that face itself.
 
         Raises:
             InputError, PresetError: as `latent.compose.compose`, which has the details.
         """
         from facefeat.latent.compose import compose
 
-        return compose(self, attributes or {}, coordinates or {}, count=count, seed=seed)
+        return compose(self, attributes or {}, coordinates or {}, count=count, seed=seed, variety=variety)
 
     def analyze(self, dataset: FaceDataset, analyzer: str, **config: Any) -> Analysis:
         """Study the latents of a data set: an analyzer's name (`facefeat plugins`) and its settings.

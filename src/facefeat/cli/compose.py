@@ -24,7 +24,9 @@ NEAREST = 5
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1, 64), help="Faces; they differ in what "
               "is not asked.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the faces after the first.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the random draws.")
+@click.option("--variety", default=0.8, show_default=True, type=click.FloatRange(0, 2), help="How far the faces are "
+              "from the typical one: 1 as far as real faces are, 0 that face itself.")  # fmt: skip
 @click.option("--nearest", "data", metavar="DATA", type=click.Path(path_type=Path), help="Show next to each face the "
               "nearest ones of a data set: imported folder, tar, zip or CSV.")  # fmt: skip
 @click.option("--split", help="Of --nearest. [default: all]")
@@ -42,6 +44,7 @@ def compose(
     output: Path,
     count: int,
     seed: int,
+    variety: float,
     data: Path | None,
     split: str | None,
     splits: Path | None,
@@ -51,8 +54,8 @@ def compose(
 ) -> None:
     """Compose a synthetic face, and write it with what the model predicts from it.
 
-    It starts from the mean of all faces and the means of the classes that are asked for, and is moved until the model
-    predicts what was asked.
+    It is drawn at random, near the mean of the classes that are asked for, and moved until the model predicts what was
+    asked. Another --seed gives another face.
     """
     from facefeat.image.video import check_picture
     from facefeat.latent.captions import caption_below
@@ -79,7 +82,7 @@ def compose(
         dataset = load_dataset(data, schema=model.schema, splits=splits)
         dataset = dataset.split(split) if split else dataset
         check_nearest(model, dataset, NEAREST)
-    composed = model.compose(attributes, coordinates=held, count=count, seed=seed)
+    composed = model.compose(attributes, coordinates=held, count=count, seed=seed, variety=variety)
     nearest = None if dataset is None else nearest_faces(model, composed.latents, dataset, NEAREST)
     composed.save(output, size=size, nearest=nearest)
     if not composed.reached.all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from facefeat.types import FaceBatch, FloatArray, UInt8Array
 
 MOST = 1000
-VARIETY = 0.6
-"""How far the second face and those after it are from the first, as a share of how far real faces are."""
+VARIETY = 0.8
+"""How far the faces are from the typical one, as a share of how far real faces are. At 1 more of them are odd, and
+no nearer to real ones in the features of a network that had no part in it (`benchmarks/faces.py`)."""
+WIDEST = 2.0
 FARTHEST = 20.0
 """Standard deviations of a coordinate that is set by hand."""
 
@@ -111,17 +113,21 @@ def compose(
     *,
     count: int = 1,
     seed: int = 0,
+    variety: float = VARIETY,
 ) -> Composition:
     """Compose synthetic faces: `FaceFeatureModel.compose`.
 
-    It starts at the mean latent of all faces, adds for each attribute what the mean of its class differs by, and moves
-    on until the head predicts from the decoded face what was asked, as editing does.
+    Each is drawn from the normal distribution of the latents of faces, given what is asked: the mean of all faces,
+    for each attribute what the mean of its class differs by, and a draw along the principal components less what
+    goes with those attributes. Then it moves on until the head predicts from the decoded face what was asked, as
+    editing does. The mean alone would be a smooth face: that of nobody.
 
     Args:
         attributes: attribute -> years (or the position of the class) or a class for an ordered one; else a class, or
             (class, probability).
         coordinates: number of a coordinate (from 0) -> standard deviations from its mean, where it is held.
-        count: faces; the second and those after it differ at random (seed) in what is not asked.
+        count: faces; they differ at random (seed) in what is not asked.
+        variety: how far they are from the typical face, 0 to WIDEST: 1 as far as real faces are, 0 that face itself.
 
     Raises:
         InputError: for an unknown attribute, class or coordinate, or a value that does not fit.
@@ -130,6 +136,8 @@ def compose(
     requests = check_attributes(model.schema, attributes)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
         raise InputError(f"count must be a whole number from 1 to {MOST:,}. Received: {count!r}.")
+    if isinstance(variety, bool) or not isinstance(variety, int | float) or not 0 <= variety <= WIDEST:
+        raise InputError(f"variety must be a number from 0 to {WIDEST:g}. Received: {variety!r}.")
     model.require_decoder()
     directions = model.directions
     held = coordinates_at(directions, coordinates)
@@ -141,10 +149,8 @@ def compose(
             goals.append(class_goal(attribute, value, least, count))
         else:
             goals.append(Goal(attribute, np.full(count, value), origin=np.full(count, value)))
-    # One draw for each face, so that the same seed gives the same faces however many are asked for.
-    draws = [np.random.default_rng((seed, i)).normal(size=len(directions.components)) for i in range(1, count)]
-    if draws:
-        start[1:] += VARIETY * np.stack(draws) @ directions.components
+    if variety:
+        start += variety * draws(directions, [a.name for a, _, _ in requests], count, seed)
     found = traverse(model, directions, start.astype("float32"), goals, held=held)
     return Composition(
         crops=found.crops,
@@ -154,6 +160,21 @@ def compose(
         asked={a.name: v for a, v, _ in requests},
         steps=dict(zip([a.name for a, _, _ in requests], found.steps.T, strict=True)),
     )
+
+
+def draws(directions: LatentDirections, asked: Collection[str], count: int, seed: int) -> np.ndarray:
+    """(count, L) float64 draws from the normal distribution of latents about their mean, given the attributes asked.
+
+    Given them: by the probes of those attributes, a draw is where the mean is.
+    """
+    components = directions.components.astype("float64")
+    # One generator for each face, so that the same seed gives the same faces however many are asked for.
+    drawn = np.stack([np.random.default_rng((seed, i)).normal(size=len(components)) for i in range(count)])
+    rows = [i for i, (name, _) in enumerate(directions.probes) if name in asked]
+    if rows:
+        along = components[:, : directions.feature_dim] @ directions.weights[rows].T.astype("float64")  # (P, R)
+        drawn -= drawn @ along @ np.linalg.pinv(along.T @ along) @ along.T
+    return np.asarray(drawn @ components)
 
 
 def coordinates_at(directions: LatentDirections, coordinates: Mapping[int, float]) -> dict[int, float]:

@@ -194,6 +194,10 @@ class LatentDirections:
     def write(self, path: Path) -> None:
         """Write the file: numbers and names only."""
         arrays: dict[str, Any] = {_key(f.name): np.asarray(getattr(self, f.name)) for f in fields(self)}
+        # The largest array. `fit_directions` rounds it, so that half of the bytes are enough; an older one may not fit.
+        half = self.components.astype("float16")
+        if (half.astype("float32") == self.components).all():
+            arrays["components"] = half
         np.savez(path, **arrays)
 
 
@@ -216,6 +220,8 @@ def read_directions(path: Path, schema: Schema, feature_dim: int, latent_dim: in
             if found[name].dtype.kind != "U" or found[name].ndim != 2 or found[name].shape[1] != 2:
                 raise ValueError(f"{_key(name)} must be pairs of names")
             found[name] = tuple((str(a), str(c)) for a, c in found[name])
+        if found["components"].dtype == np.float16:
+            found["components"] = found["components"].astype("float32")
         found["faces"] = int(found["faces"])
         if not found["probes"] or found["weights"].ndim != 2:
             raise ValueError("weights must be (R, D), R at least 1")
