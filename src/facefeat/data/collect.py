@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from facefeat.data.labels import LabelReader
+from facefeat.data.labels import SOFT, LabelReader, Renamed, class_columns, soft_text
 from facefeat.data.tables import Table
 from facefeat.errors import DataError, LabelError
 from facefeat.schema import Schema
@@ -86,16 +86,24 @@ class Splits:
 
 @dataclass
 class Collector:
-    """Builds the one table. missing_ok: a label may be absent (a user's own table); else such a row is skipped."""
+    """Builds the one table. missing_ok: a label may be absent (a user's own table); else such a row is skipped.
+
+    columns: those of the table, of which some may be probabilities, "gender:female". renamed: labels of it that mean
+    others. Raises DataError for a column of a class that there is not.
+    """
 
     schema: Schema
     missing_ok: bool = False
     skipped: list[Skipped] = field(default_factory=list)
+    columns: Sequence[str] = ()
+    renamed: Renamed = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_schema(self.schema)
-        self.readers = {name: LabelReader(a) for name, a in self.schema.attributes.items()}
-        self._rows: dict[str, tuple[str, dict[str, tuple[float, ...] | None]]] = {}
+        attributes = self.schema.attributes
+        self.readers = {n: LabelReader(a, renamed=self.renamed.get(n, {})) for n, a in attributes.items()}
+        self._classes = {n: class_columns(a, self.columns) for n, a in attributes.items()}
+        self._rows: dict[str, tuple[str, dict[str, tuple[float, ...] | None], dict[str, str]]] = {}
         self._contradictory: set[str] = set()
         self._unknown = {name: Counter[str]() for name in self.readers}
         self._tried = self._mismatched = 0
@@ -110,16 +118,26 @@ class Collector:
     def add(self, file: str, split: str, labels: Mapping[str, str]) -> None:
         """One row, or its place among the skipped: an unknown label, no split, or a file that was listed before."""
         read: dict[str, tuple[float, ...] | None] = {}  # None is an unknown label
+        soft: dict[str, str] = {}
         problems, mismatched = [], False
         for name, reader in self.readers.items():
-            text = labels.get(name, "").strip()
+            text = reader.meant(labels.get(name, "").strip())
+            said = labels.get(name + SOFT, "").strip() or soft_text(self._classes[name], labels)
             try:
                 read[name] = reader.read(text) if text else None
             except LabelError as e:
-                self._unknown[name][text] += 1
-                problems.append(str(e))
-                mismatched = True
-            if not text and not self.missing_ok:
+                read[name] = None
+                if not reader.is_soft(text):
+                    self._unknown[name][text] += 1
+                    problems.append(str(e))
+                    mismatched = True
+                else:
+                    said = said or text
+            if said and reader.is_soft(said):
+                soft[name] = said
+            elif said:
+                problems.append(f"no such {name}. Received: {said!r}")
+            if not text and not said and not self.missing_ok:
                 problems.append(f"no {name}")
         self._tried += 1
         self._mismatched += mismatched
@@ -130,14 +148,14 @@ class Collector:
         if file in self._contradictory:
             return self.skip(file, "listed more than once with different labels")
         if file in self._rows:
-            if repr(self._rows[file]) == repr((split, read)):  # repr: NaN is not equal to itself
+            if repr(self._rows[file]) == repr((split, read, soft)):  # repr: NaN is not equal to itself
                 return self.skip(file, "listed twice; used once")
             # Which of the two is right cannot be known.
             del self._rows[file]
             self._contradictory.add(file)
             self.skip(file, "listed more than once with different labels")
             return self.skip(file, "listed more than once with different labels")
-        self._rows[file] = (split, read)
+        self._rows[file] = (split, read, soft)
         return None
 
     def skip_absent(self, splits: Splits, files: Sequence[str]) -> None:
@@ -171,11 +189,11 @@ class Collector:
         rows = self._rows.values()
         columns = {
             "file": pd.Series(list(self._rows), dtype="str"),
-            "split": pd.Series([split for split, _ in rows], dtype="str"),
+            "split": pd.Series([split for split, _, _ in rows], dtype="str"),
         }
         exact: dict[str, Any] = {}
         for name, a in self.schema.attributes.items():
-            found = [read[name] for _, read in rows]
+            found = [read[name] for _, read, _ in rows]
             width = a.strategy.targets(a, {c: np.zeros(0) for c in a.strategy.stored(a)}).shape[1]
             targets = np.asarray([(math.nan,) * width if r is None else r for r in found], "float64")
             made = a.strategy.columns(a, targets.reshape(-1, width))
@@ -184,6 +202,9 @@ class Collector:
                 (columns if column == name else exact)[column] = pd.Series(
                     values, dtype="float64" if values.dtype.kind == "f" else "str"
                 )
+            texts = [soft.get(name, "") for _, _, soft in rows]
+            if any(texts):
+                exact[name + SOFT] = pd.Series(texts, dtype="str")
         return pd.DataFrame(columns | exact)
 
 
@@ -192,6 +213,7 @@ def fingerprint(frame: pd.DataFrame, schema: Schema) -> str:
     stored = [c for a in schema.attributes.values() for c in a.strategy.stored(a)]
     # Numbers come after text.
     names = sorted(stored, key=lambda c: frame[c].dtype.kind == "f")
+    names += [n + SOFT for n in schema.attributes if n + SOFT in frame]
     lines = []
     for row in frame[["file", "split", *names]].itertuples(index=False, name=None):
         lines.append("\t".join(_plain(v) for v in row))

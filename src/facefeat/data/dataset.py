@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facefeat.data.collect import Skipped, fingerprint, split_name
+from facefeat.data.labels import SOFT, soft_row
 from facefeat.errors import DataError, did_you_mean
 from facefeat.schema import Schema
 
@@ -27,9 +28,26 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of the data sets that a joined one is made of (`data.joining`).
+
+    fingerprints: split -> fingerprint of its own faces there. weight: its share of the faces that are drawn, relative to
+    the other parts'; 0 for none.
+    """
+
+    name: str
+    licence: str
+    weight: float = 1.0
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class _Shared:
-    """What a data set and its splits have in common. bad: row of the whole table -> why it could not be decoded."""
+    """What a data set and its splits have in common. bad: row of the whole table -> why it could not be decoded.
+
+    parts: of a joined data set, whose files begin with "PART/".
+    """
 
     name: str
     schema: Schema
@@ -41,6 +59,7 @@ class _Shared:
     home: Path | None = None
     format: str = ""
     source: Source | None = None
+    parts: tuple[Part, ...] = ()
     bad: dict[int, str] = field(default_factory=dict)
     decoded: dict[tuple[int, tuple[Path, ...]], tuple[tuple[int, int], DecodedCrops]] = field(default_factory=dict)
 
@@ -97,6 +116,18 @@ class FaceDataset:
         return self._shared.licence
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The data sets that it was joined from; empty for one."""
+        return self._shared.parts
+
+    def part_numbers(self) -> NDArray[np.int64]:
+        """(N,) int64: the position in `parts` of each row's data set; zeros where there are none."""
+        if not self.parts:
+            return np.zeros(len(self), np.int64)
+        at = {p.name: i for i, p in enumerate(self.parts)}
+        return np.asarray([at[str(f).partition("/")[0]] for f in self.table["file"]], np.int64)
+
+    @property
     def skipped(self) -> tuple[Skipped, ...]:
         """Every row and picture that could not be used, of the whole data set, with the reason."""
         files = self._shared.table["file"]
@@ -105,7 +136,8 @@ class FaceDataset:
     @property
     def table(self) -> pd.DataFrame:
         """file, split, and the columns of each attribute's kind: its class or list of classes ("" where unknown), its
-        number (NaN where unknown), and for exact years `NAME_years`. Change a copy, not this one."""
+        number (NaN where unknown), and for exact years `NAME_years`. Labels that are no single class are text in
+        `NAME:soft`, where there are any. Change a copy, not this one."""
         if self._table is None or self._table[0] != len(self._shared.bad):
             self._table = (len(self._shared.bad), self._shared.table.iloc[self._rows].reset_index(drop=True))
         return self._table[1]
@@ -166,6 +198,18 @@ class FaceDataset:
         for name, a in self.schema.attributes.items():
             columns = {c: self.table[c].to_numpy() for c in a.strategy.stored(a)}
             out[name] = a.strategy.targets(a, columns)
+        return out
+
+    def soft_targets(self) -> dict[str, FloatArray]:
+        """Attribute -> (N, M) float32, the labels that are no single class, over the outputs of a head; zeros for a face
+        without such. Attributes without any are left out. The rows: `AttributeKind`."""
+        out = {}
+        for name, attribute in self.schema.attributes.items():
+            texts = [str(t) for t in self.table[name + SOFT]] if name + SOFT in self.table else []
+            if any(texts):
+                rows = {t: soft_row(attribute, t) for t in dict.fromkeys(texts) if t}
+                rows[""] = np.zeros(attribute.outputs, "float32")
+                out[name] = np.stack([rows[t] for t in texts])
         return out
 
     def labels(self) -> dict[str, NDArray[np.int32]]:

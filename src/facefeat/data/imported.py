@@ -15,6 +15,7 @@ from facefeat.data.collect import Collector, Skipped
 from facefeat.data.dataset import FaceDataset, _Shared
 from facefeat.data.decode import decode_all
 from facefeat.data.importers import Import, Progress, read_raw
+from facefeat.data.labels import SOFT, Renamed
 from facefeat.data.sources import Source, open_source
 from facefeat.data.splitting import near_duplicates, picture_hash
 from facefeat.data.tables import read_table
@@ -37,19 +38,21 @@ def load_dataset(
     *,
     format: str = "auto",
     root: str | os.PathLike[str] | None = None,
+    labels: Renamed | None = None,
 ) -> FaceDataset:
     """A data set from a folder that `facefeat data import` wrote, or directly from a download or CSV file.
 
     schema: name, .toml file or Schema; by default what the format has. splits: a CSV file with the columns file and
     split. progress: called with (rows done, in all). format: "auto", "utkface", "fairface" or "csv". root: the folder
-    or archive that a CSV file's names start from (by default the folder it lies in).
+    or archive that a CSV file's names start from (by default the folder it lies in). labels: attribute -> a label of a
+    download or CSV file -> the schema's label that it means, or a list of those of which it is one.
     Raises DataError where there is nothing usable; SchemaError or InputError for an argument that is not valid.
     """
     place = Path(path).expanduser()
     chosen = None if schema is None else get_schema(schema)
     if (place / "dataset.json").is_file() or (place.name == "dataset.json" and place.is_file()):
         return _load_imported(place if place.is_dir() else place.parent, chosen, splits is not None or root is not None)
-    found = read_raw(place, chosen, _path(splits), progress, format, _path(root))
+    found = read_raw(place, chosen, _path(splits), progress, format, _path(root), labels or {})
     if found.repaired:
         warnings.warn(f"{place}: {found.repaired}", stacklevel=2)
     return as_dataset(found)
@@ -240,8 +243,8 @@ def _faces(path: Path, schema: Schema) -> pd.DataFrame:
     listed.require(("file", "split", *schema.attributes))
     rows = Collector(schema, missing_ok=True)
     for _, row in listed.rows:
-        labels = {n: _most_exact(row, a) for n, a in schema.attributes.items()}
-        rows.add(row["file"], row["split"], labels)
+        labels = {n: most_exact(row, a) for n, a in schema.attributes.items()}
+        rows.add(row["file"], row["split"], labels | {k: v for k, v in row.items() if k.endswith(SOFT)})
     if rows.skipped or listed.ragged:
         first = f"{rows.skipped[0].file}: {rows.skipped[0].reason}" if rows.skipped else listed.ragged[0][1]
         raise DataError(f"{str(path)!r} has rows that cannot be used. The first: {first}. {_AGAIN}")
@@ -250,7 +253,7 @@ def _faces(path: Path, schema: Schema) -> pd.DataFrame:
     return rows.frame()
 
 
-def _most_exact(row: Mapping[str, str], attribute: Attribute) -> str:
+def most_exact(row: Mapping[str, str], attribute: Attribute) -> str:
     """The label of a row out of the last column of the attribute that has one."""
     return next((row[c] for c in reversed(attribute.strategy.stored(attribute)) if row.get(c)), "")
 

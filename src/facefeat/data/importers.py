@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefeat.data.collect import Collector, Skipped, Splits, split_name
-from facefeat.data.labels import LabelReader, repair_warning
+from facefeat.data.labels import SOFT, LabelReader, Renamed, class_columns, repair_warning
 from facefeat.data.sources import (
     FolderSource,
     Source,
@@ -42,6 +42,8 @@ OWN = "(own)"
 _SHARED = ", ".join(f"{share:.0%} {name}" for name, share in SHARES.items()) + ", with the same shares of each class"
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all)."""
+
+NONE_RENAMED: Renamed = {}
 
 _UTKFACE_NAME = re.compile(r"(\d{1,3})_(\d)_(\d)_\d")
 _FAIRFACE_COLUMNS = ("file", "age", "gender", "race", "service_test")
@@ -88,8 +90,9 @@ def read_raw(
     progress: Progress | None = None,
     format: str = "auto",
     root: Path | None = None,
+    labels: Renamed = NONE_RENAMED,
 ) -> Import:
-    """Read a download or a CSV file.
+    """Read a download or a CSV file. labels: attribute -> a label in it -> what it means (`labels.Renamed`).
 
     Raises DataError where it is none, has no usable row, or many labels that the schema, where one is given, lacks.
     """
@@ -102,11 +105,11 @@ def read_raw(
     if root is not None and format != "csv":
         raise InputError(f"a root is for CSV files only. Received: {str(root)!r} with format {format}.")
     if format == "utkface":
-        found = _utkface(path, schema, by, progress)
+        found = _utkface(path, schema, by, progress, labels)
     elif format == "fairface":
-        found = _fairface(path, schema, by, progress)
+        found = _fairface(path, schema, by, progress, labels)
     else:
-        found = _csv(path, schema, by, progress, root)
+        found = _csv(path, schema, by, progress, root, labels)
     if schema is not None and found.mismatch:
         own = f" (that of {format} data is {format!r})" if format in {*BUILTIN_SCHEMAS} - {schema.name} else ""
         raise DataError(f"{str(path)!r}: {found.mismatch} Use a recipe, a preset or a --schema that has them{own}.")
@@ -185,7 +188,9 @@ def _csv_files(folder: Path) -> list[Path]:
 # -- UTKFace ---------------------------------------------------------------------------------------------------------
 
 
-def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress: Progress | None) -> Import:
+def _utkface(
+    path: Path, schema: Schema | None, splits: Splits | None, progress: Progress | None, labels: Renamed
+) -> Import:
     schema = schema or get_schema("utkface")
     _needs(schema, ("age", "gender", "race"), "UTKFace")
     source = open_source(path)
@@ -202,7 +207,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
         else:
             notes.append(f"no splits file: {_SHARED}")
     names = {a: get_schema("utkface")[a].classes for a in ("gender", "race")}
-    rows = Collector(schema)
+    rows = Collector(schema, renamed=labels)
     for done, file in enumerate(files):
         if progress and done % 2000 == 0:
             progress(done, len(files))
@@ -212,7 +217,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
             continue
         age, gender, race = match.groups()
         try:
-            labels = {"age": age, "gender": names["gender"][int(gender)], "race": names["race"][int(race)]}
+            found = {"age": age, "gender": names["gender"][int(gender)], "race": names["race"][int(race)]}
         except IndexError:
             rows.skip(file, f"gender {gender}, race {race}: gender must be 0 or 1, race 0 to 4")
             continue
@@ -220,7 +225,7 @@ def _utkface(path: Path, schema: Schema | None, splits: Splits | None, progress:
         if split is None:
             rows.skip(file, f"not listed in {splits.where if splits else ''!r}")
             continue
-        rows.add(file, split, labels)
+        rows.add(file, split, found)
     if splits is not None:
         rows.skip_absent(splits, files)
     if progress:
@@ -254,12 +259,14 @@ def _splits_next_to(path: Path, source: Source, files: Sequence[str]) -> Splits 
 # -- FairFace --------------------------------------------------------------------------------------------------------
 
 
-def _fairface(path: Path, schema: Schema | None, splits: Splits | None, progress: Progress | None) -> Import:
+def _fairface(
+    path: Path, schema: Schema | None, splits: Splits | None, progress: Progress | None, labels: Renamed
+) -> Import:
     schema = schema or get_schema("fairface")
     _needs(schema, ("age", "gender", "race"), "FairFace")
     tables, source = _fairface_parts(path)
     listed: list[tuple[str, Mapping[str, str], Table]] = []
-    rows = Collector(schema)
+    rows = Collector(schema, renamed=labels)
     for table in tables:
         table.require(_FAIRFACE_COLUMNS[:4])
         listed += [(clean_name(row["file"]), row, table) for _, row in table.rows]
@@ -344,7 +351,12 @@ def _fairface_parts(path: Path) -> tuple[list[Table], Source]:
 
 
 def _csv(
-    path: Path, schema: Schema | None, splits: Splits | None, progress: Progress | None, root: Path | None
+    path: Path,
+    schema: Schema | None,
+    splits: Splits | None,
+    progress: Progress | None,
+    root: Path | None,
+    labels: Renamed,
 ) -> Import:
     if path.is_dir():
         found = _csv_files(path)
@@ -358,7 +370,12 @@ def _csv(
     if schema is None:
         schema = _fitting_schema(table)
         notes.append(f"read with schema {schema.name!r}, which fits its labels best; --schema chooses another")
-    have = [a for a in schema.attributes if a in table.columns]
+    years = {a: f"{a}_years" for a, x in schema.attributes.items() if x.years and f"{a}_years" in table.columns}
+    have = [
+        a
+        for a, x in schema.attributes.items()
+        if a in table.columns or a in years or a + SOFT in table.columns or class_columns(x, table.columns)
+    ]
     if not have:
         raise DataError(
             f"{str(path)!r} has no column for any attribute of schema {schema.name!r}. Expected:"
@@ -371,7 +388,11 @@ def _csv(
     person = person_column(table.columns, schema)
     if people is not None:
         notes.append(f"no splits: {_SHARED}" + (f", the pictures of a {person!r} together" if person else ""))
-    rows = Collector(schema, missing_ok=True)
+
+    def exact(row: Mapping[str, str]) -> Mapping[str, str]:
+        return {**row, **{a: row[column] or row.get(a, "") for a, column in years.items()}} if years else row
+
+    rows = Collector(schema, missing_ok=True, columns=table.columns, renamed=labels)
     for line, reason in table.ragged:
         rows.skip(f"{path.name}:{line}", reason)
     for done, (file, (line, row)) in enumerate(zip(files, table.rows, strict=True)):
@@ -384,9 +405,9 @@ def _csv(
         elif splits is not None and not splits.lists(file):
             rows.skip(file, f"not listed in {splits.where!r}")
         elif splits is not None:
-            rows.add(file, splits.get(file) or "", row)
+            rows.add(file, splits.get(file) or "", exact(row))
         else:
-            rows.add(file, split_name(row["split"]) if people is None else OWN, row)
+            rows.add(file, split_name(row["split"]) if people is None else OWN, exact(row))
             if people is not None and person:
                 people[file] = row[person]
     if progress:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facefeat.data.collect import Skipped
 from facefeat.data.importers import Import
+from facefeat.data.joining import fitted, part_names
+from facefeat.data.labels import SOFT
 from facefeat.data.sources import open_source
 from facefeat.data.splitting import near_duplicates, picture_hash
 from facefeat.errors import DataError, ImageError
 from facefeat.utils.atomic import replace_folder, temporary_folder, unwritable
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from facefeat.data.dataset import FaceDataset
     from facefeat.schema import Schema
 
@@ -34,15 +34,17 @@ def merge_datasets(
     schema: of the result, by default that of the first. A data set need not have all of its attributes: faces without
     a label add nothing to that attribute's loss. Near-duplicates across data sets are counted in the notes.
 
-    Raises DataError where an attribute has other classes in one of them, a data set has none of the attributes, or the
-    pictures cannot be copied.
+    Labels of other classes, or coarser ones such as years between two, are read anew by the schema (`data.joining`).
+    Raises DataError where many of them are none of it, a data set has none of the attributes, or the pictures cannot be
+    copied.
     """
     import pandas as pd
 
     target = schema or datasets[0].schema
-    tables = [_table(d, target) for d in datasets]
+    fits = [fitted(d, target) for d in datasets]
+    tables = [table for table, _ in fits]
     total = sum(map(len, tables))
-    names = _names(datasets)
+    names = part_names([d.name for d in datasets])
     hashes: list[bytes] = []
     owner: list[int] = []
     try:
@@ -64,54 +66,20 @@ def merge_datasets(
     except OSError as e:
         raise unwritable(output / FOLDER, e, DataError) from None
     whole = pd.concat(tables, ignore_index=True)
+    soft = [c for c in whole.columns if c.endswith(SOFT)]
+    whole = whole.fillna(dict.fromkeys(soft, ""))
     notes = [f"{len(t):,} faces of {n}" for t, n in zip(tables, names, strict=True)]
     return Import(
         name="+".join(names),
         format="csv",
         schema=target,
         table=whole,
-        skipped=(),
+        skipped=tuple(Skipped(f"{n}/{s.file}", s.reason) for n, (_, out) in zip(names, fits, strict=True) for s in out),
         source=open_source(output / FOLDER),
         prefix="",
         licence="; ".join(dict.fromkeys(d.licence for d in datasets)),
         notes=(*notes, *_shared_faces(hashes, owner, [str(s) for s in whole["split"]])),
     )
-
-
-def _table(dataset: FaceDataset, schema: Schema) -> pd.DataFrame:
-    """Its table in the columns of another schema, "" and NaN where it has no label."""
-    ours = dataset.schema.attributes
-    shared = [n for n in schema.attributes if n in ours]
-    if not shared:
-        raise DataError(
-            f"the data set {dataset.name!r} has none of the attributes of schema {schema.name!r}: "
-            f"{', '.join(schema.attributes)}. It has: {', '.join(ours)}."
-        )
-    for name in shared:
-        if ours[name].meaning != schema[name].meaning:
-            raise DataError(
-                f"{name!r} of the data set {dataset.name!r} is not that of schema {schema.name!r}: "
-                f"{', '.join(ours[name].classes)} is not {', '.join(schema[name].classes)}, or it is learnt otherwise. "
-                f"Next: facefeat data import SOURCE --schema with the schema that all are to have"
-            )
-    table = dataset.table
-    out = table[["file", "split"]].copy()
-    for name, attribute in schema.attributes.items():
-        for column in attribute.strategy.stored(attribute):
-            empty = "" if attribute.classes and column == name else math.nan
-            out[column] = table[column] if name in shared else empty
-    return out
-
-
-def _names(datasets: Sequence[FaceDataset]) -> list[str]:
-    """A folder name for each, no two alike."""
-    from facefeat.utils.text import one_line
-
-    names: list[str] = []
-    for dataset in datasets:
-        plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in one_line(dataset.name, 60)) or "data"
-        names.append(plain if plain not in names else f"{plain}-{len(names) + 1}")
-    return names
 
 
 def _copied(found: Import, file: str, target: Path) -> bytes:

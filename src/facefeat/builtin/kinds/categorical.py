@@ -10,6 +10,7 @@ import numpy as np
 
 from facefeat.builtin.kinds import classes as shared
 from facefeat.builtin.kinds.fitting import BOUNDS, MAX_BIAS, fit_classes
+from facefeat.builtin.kinds.soft import read_soft
 from facefeat.builtin.kinds.words import class_words
 from facefeat.errors import SchemaError
 from facefeat.plugins.contracts import Judged, Parsed, Wording
@@ -67,6 +68,12 @@ class Categorical:
 
     def parse(self, attribute: Attribute, text: str) -> Parsed:
         return shared.parse_class(attribute, text)
+
+    def soft(self, attribute: Attribute, text: str) -> FloatArray:
+        return read_soft(attribute, text)
+
+    def candidates(self, attribute: Attribute) -> FloatArray:
+        return np.arange(len(attribute.classes), dtype="float32")[:, None]
 
     def stored(self, attribute: Attribute) -> tuple[str, ...]:
         return (attribute.name,)

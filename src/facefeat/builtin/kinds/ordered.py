@@ -102,6 +102,12 @@ class Ordered(Categorical):
                 raise
             return Parsed((_parsed_years(attribute, text, years), math.nan))
 
+    def candidates(self, attribute: Attribute) -> FloatArray:
+        if not attribute.exact:
+            place = super().candidates(attribute)
+            return np.concatenate([place, np.full_like(place, np.nan)], axis=1)
+        return np.asarray([(index_of_years(attribute, y), y) for y in grid(attribute)], "float32")
+
     def stored(self, attribute: Attribute) -> tuple[str, ...]:
         return (attribute.name, f"{attribute.name}_years") if attribute.exact else (attribute.name,)
 
