@@ -20,7 +20,7 @@ from facefeat.utils.atomic import write_text
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
     from facefeat.evaluation import Report
-    from facefeat.training import TrainingLog
+    from facefeat.training import Recipe, TrainingLog
 
 _SHOWN = ("accuracy", "mae", "mse", "psnr")
 """Measures of any attribute, by the end of a metric's name, that a line of an epoch has."""
@@ -30,7 +30,11 @@ OF_A_RUN = ("checkpoint.npz", "best.npz", "nan_batch.npz", "training.json", "rep
 TRAIN_SPLIT, VALIDATION_SPLIT, TEST_SPLIT = "train", "val", "test"
 _OPTIONS = (
     click.option("--recipe", required=True, metavar="NAME|FILE", help="A name of `facefeat recipes`, or a .toml file."),
-    click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV."),
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        help="Imported folder, tar, zip or CSV; for a recipe with sources, the folder that these start from.",
+    ),
     click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the run."),
     click.option("--resume", is_flag=True, help="Resume from the last checkpoint in --output."),
     click.option("--overwrite", is_flag=True, help="Begin anew where --output holds a run; its files are replaced."),
@@ -64,7 +68,7 @@ class RunArguments:
     """What a user gave of the options that commands which train share."""
 
     recipe: str
-    data: Path
+    data: Path | None
     output: Path
     resume: bool
     overwrite: bool
@@ -102,13 +106,12 @@ class RunArguments:
             for name in OF_A_RUN:
                 (self.output / name).unlink(missing_ok=True)
 
-    def read(self, console: Console, schema: Any, name: str, more: str = "") -> RunData:
-        """The faces of the run; prints how many. more: text to print after that."""
+    def read(self, console: Console, schema: Any, name: str, more: str = "", recipe: Recipe | None = None) -> RunData:
+        """The faces of the run; prints how many. more: text to print after that. recipe: one that may have sources."""
         from facefeat.cli._detect import warn_of_photos
-        from facefeat.data import load_dataset
 
         with console.status("reading the data"):
-            dataset = load_dataset(self.data, schema=schema, splits=self.splits)
+            dataset = read_data(recipe, self.recipe, self.data, self.splits, schema)
         used = (self.train_split, self.validation_split)
         test = dataset.split(TEST_SPLIT) if TEST_SPLIT in dataset.splits and TEST_SPLIT not in used else None
         found = RunData(dataset.split(self.train_split), dataset.split(self.validation_split), test)
@@ -128,6 +131,34 @@ class RunArguments:
         """The line that repeats the run, with the command's other options."""
         data = {"splits": self.splits, "train_split": self.train_split, "validation_split": self.validation_split}
         return repeated(command, self.recipe, **data, **self.changes(**others))
+
+
+def check_run_data(recipe: Recipe | None, given: str, data: Path | None, splits: Path | None) -> None:
+    """Call before `start_keras`. recipe: one that may have sources. given: the recipe as it was typed.
+
+    Raises InputError, DataError where the data of a run are not given or not there.
+    """
+    from facefeat.cli._inputs import check_data
+    from facefeat.training.sources import check_sources, folder_of
+
+    if recipe is not None and recipe.sources:
+        if splits is not None:
+            raise InputError("--splits is for one data set. Each of a recipe's [[sources]] has a key `splits`.")
+        return check_sources(recipe, data or folder_of(given))
+    if data is None:
+        raise InputError("--data is missing. Valid: an imported folder, tar, zip or CSV.")
+    return check_data(data, splits)
+
+
+def read_data(recipe: Recipe | None, given: str, data: Path | None, splits: Path | None, schema: Any) -> FaceDataset:
+    """The data set of a run, or those of its recipe's sources as one. See `check_run_data`."""
+    from facefeat.data import load_dataset
+    from facefeat.training.sources import folder_of, load_sources
+
+    if recipe is not None and recipe.sources:
+        return load_sources(recipe, data or folder_of(given))
+    assert data is not None  # check_run_data
+    return load_dataset(data, schema=schema, splits=splits)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,7 +217,10 @@ def is_shown(metric: str) -> bool:
 
 
 def say_scores(console: Console, report: Report, data: RunData) -> None:
-    """One line: what the run scores, beside what always saying the most frequent class would."""
+    """One line: what the run scores, beside what always saying the most frequent class would; one for each source."""
+    from facefeat.evaluation.report import SOURCE
+    from facefeat.utils.text import printable
+
     parts = []
     for key, value in report.metrics.items():
         if is_shown(key):
@@ -194,6 +228,9 @@ def say_scores(console: Console, report: Report, data: RunData) -> None:
             parts.append(f"{key.replace('_', ' ')} {value:.4g}{baseline}")
     where = "unseen" if data.test is not None else "validation"
     console.print(f"on {report.faces:,} {where} faces: {', '.join(parts)}", highlight=False)
+    for row in report.by_group[report.by_group["attribute"] == SOURCE].to_dict("records"):
+        shown = [f"{k.replace('_', ' ')} {v:.4g}" for k, v in row.items() if is_shown(k) and v == v]
+        console.print(f"  {printable(row['group'])}, {row['faces']:,}: {', '.join(shown)}", highlight=False)
 
 
 def bars(console: Console) -> Progress:

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._run import (
     TEST_SPLIT,
     RichReporter,
     RunArguments,
     bars,
+    check_run_data,
     run_options,
     say_scores,
 )
@@ -45,7 +45,7 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     run.check_output()
     if chosen.start and run.starts_afresh():
         find_preset(chosen.start)
-    check_data(run.data, run.splits)
+    check_run_data(chosen, run.recipe, run.data, run.splits)
     start_keras()
     processes = join_processes() if distributed else ALONE
     of_data = chosen.data_schema is None
@@ -53,7 +53,7 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
         model = FaceFeatureModel.from_recipe(chosen)  # the mistakes in the settings of components
     console = terminal(stderr=True, quiet=not processes.leads)
     suffix = f"; {processes.count} processes" * distributed
-    data = run.read(console, chosen.data_schema, chosen.name, suffix)
+    data = run.read(console, chosen.data_schema, chosen.name, suffix, chosen)
     if of_data:
         model = FaceFeatureModel.from_recipe(chosen, schema=data.training.schema)
     run.make_output()

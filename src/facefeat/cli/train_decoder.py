@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from facefeat.cli._inputs import check_data, check_model
+from facefeat.cli._inputs import check_model
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._run import RichReporter, RunArguments, bars, run_options
+from facefeat.cli._run import RichReporter, RunArguments, bars, check_run_data, run_options
 from facefeat.cli._show import warned
 
 
@@ -42,7 +42,7 @@ def train_decoder(run: RunArguments, preset: str | None, **changes: Any) -> None
         check_model(chosen.start)
     if chosen.loss.reader:
         check_model(chosen.reader)
-    check_data(run.data, run.splits)
+    check_run_data(None, run.recipe, run.data, run.splits)
     start_keras()
     model = FaceFeatureModel.from_preset(named)
     build_decoder(model.classifier, chosen)  # the mistakes in its settings; `fit_decoder` builds its own

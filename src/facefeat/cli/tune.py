@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from facefeat.cli._inputs import check_data
 from facefeat.cli._quiet import start_keras
-from facefeat.cli._run import check_output
+from facefeat.cli._run import check_output, check_run_data, read_data
 from facefeat.cli._show import say, terminal
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--recipe", required=True, metavar="NAME|FILE", help="To start from: a name of `facefeat recipes`, or a "
               ".toml file.")  # fmt: skip
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
+@click.option("--data", type=click.Path(path_type=Path),
+              help="Imported folder, tar, zip or CSV; for a recipe with sources, the folder that these start from.")  # fmt: skip
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the search.")
 @click.option("--trials", default=20, show_default=True, type=click.IntRange(min=1), help="In all, pruned ones too.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Of each trial, instead of the recipe's.")
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the points drawn.")
 def tune(
     recipe: str,
-    data: Path,
+    data: Path | None,
     output: Path,
     trials: int,
     epochs: int | None,
@@ -48,7 +48,6 @@ def tune(
 
     The same command resumes a killed search, and joins a running one from another terminal or machine.
     """
-    from facefeat.data import load_dataset
     from facefeat.training import load_recipe
     from facefeat.training.tune import best_recipe, check_begin, write_recipe
     from facefeat.training.tune import tune as search
@@ -60,11 +59,11 @@ def tune(
     ranges = None if space is None else _space(space, chosen)
     # Their mistakes show before the data are read, and leave no study.
     check_output(output, may_exist=True)
-    check_data(data, splits)
+    check_run_data(chosen, recipe, data, splits)
     check_begin(chosen, output, storage, seed, ranges)
     console = terminal(stderr=True)
     with console.status("reading the data"):
-        dataset = load_dataset(data, schema=chosen.data_schema, splits=splits)
+        dataset = read_data(chosen, recipe, data, splits, chosen.data_schema)
     start_keras()
     study = search(
         chosen,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,6 +40,7 @@ class Batches:
 
     images: (N, S, S, 3) uint8 array or CropView, or (N, h, w, C) float array of feature maps.
     targets: name -> (N, ...) array; may be empty. part: (i, n) to give of each batch the i-th of n equal parts only.
+    draw: epoch -> (N,) positions of its images, in place of every image once.
     The last batch is smaller unless drop_last. Raises InputError where lengths differ or no batch would come out.
     """
 
@@ -52,6 +53,7 @@ class Batches:
         seed: int = 0,
         drop_last: bool = False,
         part: tuple[int, int] = (0, 1),
+        draw: Callable[[int], NDArray[np.int64]] | None = None,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number from 1. Received: {batch_size!r}.")
@@ -74,6 +76,7 @@ class Batches:
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
+        self.draw = draw
         if len(self) == 0:
             raise InputError(f"{len(images)} images make no batch of {batch_size} (drop_last={drop_last})")
 
@@ -85,6 +88,8 @@ class Batches:
     def order(self, epoch: int) -> NDArray[np.int64]:
         """(N,) positions of the images in the order of this epoch."""
         n = len(self.images)
+        if self.draw is not None:
+            return self.draw(epoch)
         if not self.shuffle:
             return np.arange(n)
         return np.random.default_rng([self.seed, epoch]).permutation(n)

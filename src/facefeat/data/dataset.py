@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class Part:
     """One of the data sets that a joined one is made of (`data.joining`).
 
-    fingerprints: split -> fingerprint of its own faces there. weight: its share of the faces that are drawn, relative to
-    the other parts'; 0 for none.
+    fingerprints: split -> fingerprint of its own faces there. weight: its share of the faces that are drawn, relative
+    to the other parts'; 0 for none.
     """
 
     name: str
@@ -201,8 +201,8 @@ class FaceDataset:
         return out
 
     def soft_targets(self) -> dict[str, FloatArray]:
-        """Attribute -> (N, M) float32, the labels that are no single class, over the outputs of a head; zeros for a face
-        without such. Attributes without any are left out. The rows: `AttributeKind`."""
+        """Attribute -> (N, M) float32, the labels that are no single class, over the outputs of a head; zeros for a
+        face without such. Attributes without any are left out. The rows: `AttributeKind`."""
         out = {}
         for name, attribute in self.schema.attributes.items():
             texts = [str(t) for t in self.table[name + SOFT]] if name + SOFT in self.table else []

@@ -1,14 +1,14 @@
-"""Several data sets as one, in memory: labels that one lacks stay unknown, splits are kept, pictures stay where they are.
+"""Several data sets as one, in memory: labels that one lacks stay unknown, splits and pictures stay where they are.
 
-A file of the joined data set is "PART/FILE". What a face's own data set says in other classes, or more coarsely, is read
-anew by the joined schema.
+A file of the joined data set is "PART/FILE". What a face's own data set says in other classes, or more coarsely, is
+read anew by the joined schema.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JoinedSource:
-    """A `Source` of several: "PART/FILE" is FILE of that part. parts: name -> (source, what stands before its files)."""
+    """A `Source` of several: "PART/FILE" is FILE of that part.
+
+    parts: name -> (source, what stands before its files).
+    """
 
     parts: Mapping[str, tuple[Source, str]]
     kind = "joined"
@@ -87,19 +90,40 @@ class JoinedSource:
         return "\n".join(f"{part}:{self.parts[part][0].stamp(listed)}" for part, listed in files.items())
 
 
-def join(
-    datasets: Sequence[FaceDataset], parts: Sequence[Part], schema: Schema, renamed: Sequence[Renamed] = ()
-) -> FaceDataset:
-    """One data set of several, each a part with a name of its own. renamed: of each, what its labels mean.
+@dataclass(frozen=True)
+class Reading:
+    """How the labels of a data set are read.
 
-    Raises DataError where a data set does not fit the schema: `fitted`.
+    renamed: attribute -> label -> what it means. trust: attribute -> the probability that its labels are right; the
+    rest lies evenly on the other classes; 0 leaves the attribute out. error: attribute with years -> how far off its
+    labels are, the standard deviation in years. Both are for labels that do not say it themselves, and for training
+    only: what is measured is the label.
+    """
+
+    renamed: Renamed = field(default_factory=dict)
+    trust: Mapping[str, float] = field(default_factory=dict)
+    error: Mapping[str, float] = field(default_factory=dict)
+
+
+PLAIN = Reading()
+
+
+def join(
+    datasets: Sequence[FaceDataset], parts: Sequence[Part], schema: Schema, readings: Sequence[Reading] = ()
+) -> FaceDataset:
+    """One data set of several, each a part with a name of its own. readings: one for each.
+
+    Raises DataError where a data set does not fit the schema (`fitted`), or has no label of it.
     """
     import pandas as pd
 
     check_schema(schema)
     tables, skipped, open_parts = [], [], {}
-    for i, (dataset, part) in enumerate(zip(datasets, parts, strict=True)):
-        table, left_out = fitted(dataset, schema, renamed[i] if renamed else NONE_RENAMED)
+    for dataset, part, reading in zip(datasets, parts, readings or [PLAIN] * len(parts), strict=True):
+        table, left_out = fitted(dataset, schema, reading.renamed)
+        table = _trusted(table, schema, reading)
+        if not _labelled(table, schema):
+            raise DataError(f"the data set {part.name!r} has no label that a model of schema {schema.name!r} reads.")
         tables.append(table.assign(file=[f"{part.name}/{f}" for f in table["file"]]))
         skipped += [Skipped(f"{part.name}/{s.file}", s.reason) for s in (*dataset.skipped, *left_out)]
         open_parts[part.name] = dataset.with_table(dataset.table, "")
@@ -113,13 +137,38 @@ def join(
     )
 
 
+def _trusted(table: pd.DataFrame, schema: Schema, reading: Reading) -> pd.DataFrame:
+    """The table with soft labels for those that are not trusted, and without those that are not at all."""
+    table = table.copy()
+    for name in {**reading.trust, **reading.error}:
+        attribute, column = schema[name], name + SOFT
+        trust, error = reading.trust.get(name, 1.0), reading.error.get(name, 0.0)
+        stored = attribute.strategy.stored(attribute)
+        if not trust:
+            for c in stored:
+                table[c] = "" if attribute.classes and c == name else math.nan
+            table = table.drop(columns=column, errors="ignore")
+            continue
+        said = [str(t) for t in table[column]] if column in table else [""] * len(table)
+        rows = [{k: _text(v) for k, v in row.items()} for row in table[list(stored)].to_dict("records")]
+        labels = [most_exact(row, attribute) for row in rows]
+        how = f" +-{error:g}" if error else f" {trust:g}"
+        table[column] = [old or (label + how if label else "") for old, label in zip(said, labels, strict=True)]
+    return table
+
+
+def _labelled(table: pd.DataFrame, schema: Schema) -> bool:
+    found = [c for n, a in schema.attributes.items() for c in (*a.strategy.stored(a), n + SOFT) if c in table]
+    return any(_text(v) for c in found for v in table[c].unique())
+
+
 def fitted(
     dataset: FaceDataset, schema: Schema, renamed: Renamed = NONE_RENAMED
 ) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
     """The table of a data set in the columns of another schema, "" and NaN where it has no label, and rows left out.
 
     An attribute of other classes is read anew, label by label: a range of years may become several classes of which it
-    is one. Raises DataError where the data set has none of the attributes, or many labels that the schema does not know.
+    is one. Raises DataError where the data set has none of the attributes, or many labels that are none of the schema.
     """
     ours = dataset.schema.attributes
     shared = [n for n in schema.attributes if n in ours]

@@ -217,7 +217,10 @@ def part_of_training(training: Mapping[str, Any] | None, dataset: FaceDataset) -
     """
     data = (training or {}).get("data") or {}
     found = [
-        part for part in ("train", "validation") if (data.get(part) or {}).get("fingerprint") == dataset.fingerprint
+        part
+        for part in ("train", "validation")
+        for about in (data, *(data.get("sources") or {}).values())
+        if (about.get(part) or {}).get("fingerprint") == dataset.fingerprint
     ]
     return found[0] if found else ""
 

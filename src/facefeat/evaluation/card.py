@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.networks.postprocess import cannot_say
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.evaluation.report import Report
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
     from facefeat.training.log import TrainingLog
 
+BY_SOURCE = "sources"
+"""In a log's data: `training.log`."""
 _LIMITS = """\
 The answers are guesses of *apparent* age, gender and race, in the classes of the data set's annotators, not facts about
 a person: identity is not visible in a face. The classes are coarse and two genders are all that the data set knows.
@@ -59,6 +62,7 @@ def model_card(
         f"Trained on {data['train']['faces']:,} faces of {data['name']}; the epoch and the calibration were chosen on "
         f"the {data['validation']['faces']:,} faces of its validation split. {measured}",
         *started,
+        *_sources(data),
         "",
         f"**Licence of the weights: {log.licence or 'that of the data set'}.** The code of facefeat is "
         "Apache-2.0; that does not extend to these weights.",
@@ -122,6 +126,24 @@ def _header(model: FaceFeatureModel, report: Report, licence: str, split: str = 
             measure = name.removeprefix(f"{attribute}_")
             lines += [f"    - type: {json.dumps(measure)}", f"      value: {value:.6g}"]
     return [*lines, "---", ""]
+
+
+def _sources(data: Mapping[str, Any]) -> list[str]:
+    """A table of the data sets, where they are several; the licences are its last column."""
+    sources = data.get(BY_SOURCE) or {}
+    if not sources:
+        return []
+    total = sum(about["weight"] for about in sources.values() if about["train"]["faces"]) or 1.0
+    lines = ["", "| source | to train on | share of an epoch | to choose on | licence |", "|---|---|---|---|---|"]
+    for name, about in sources.items():
+        trained, chosen = about["train"]["faces"], about["validation"]["faces"]
+        share = about["weight"] / total if trained else 0.0
+        lines.append(f"| {_cell(name)} | {trained:,} | {share:.0%} | {chosen:,} | {_cell(about['licence'])} |")
+    return lines
+
+
+def _cell(text: str) -> str:
+    return one_line(text, 200).replace("|", "\\|")
 
 
 def _cannot_say(model: FaceFeatureModel) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError
+from facefeat.evaluation.report import SOURCE
 from facefeat.schema import BUILTIN_SCHEMAS
 from facefeat.utils.files import read_json
 
@@ -31,7 +32,8 @@ UNSHOWN = "score"
 class RunSummary:
     """A finished run.
 
-    folder: of the run. name: of its recipe. metrics: as in its report, on so many `faces`. schema: of its labels.
+    folder: of the run. name: of its recipe. metrics: as in its report, on so many `faces`, and for each of several data
+    sets as "NAME: metric". schema: of its labels.
     parameters: weights in all. epochs: run, and minutes they took.
     """
 
@@ -58,7 +60,7 @@ class RunSummary:
                 folder=folder,
                 name=str(recipe["name"]),
                 schema=str((config.get("schema") or {}).get("name") or recipe["schema"]),
-                metrics={str(k): float(v) for k, v in report["metrics"].items()},
+                metrics={str(k): float(v) for k, v in report["metrics"].items()} | _by_source(report),
                 parameters=int(config["parameters"]),
                 epochs=len(training["epochs"]),
                 minutes=sum(float(e["seconds"]) for e in training["epochs"]) / 60,
@@ -67,6 +69,17 @@ class RunSummary:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise InputError(f"{str(folder)!r}: its report.json or training.json is not facefeat's: {e!r}.") from None
+
+
+def _by_source(report: Mapping[str, Any]) -> dict[str, float]:
+    """ "NAME: metric" of each data set of a report, as far as it has labels."""
+    rows = [row for row in report.get("by_group", ()) if row["attribute"] == SOURCE]
+    return {
+        f"{row['group']}: {key}": float(value)
+        for row in rows
+        for key, value in row.items()
+        if key not in ("attribute", "group", "faces", UNSHOWN) and value is not None
+    }
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SMALL_GROUP = 50
 """Groups with fewer faces are shown, but their figures are uncertain; the table has the count."""
 
+SOURCE = "source"
+"""In the column `attribute` of `by_group`: the group is a data set."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -68,7 +71,9 @@ def evaluate(classifier: Classifier, dataset: FaceDataset, *, bootstrap: int = 5
     Raises DataError for a data set that is empty, has no label, or has other classes than the model.
     """
     batch = predict_dataset(classifier, dataset)
-    return report_on(dataset.name, classifier.schema, batch, dataset.targets(), bootstrap, seed)
+    numbers = dataset.part_numbers()
+    parts = {part.name: numbers == i for i, part in enumerate(dataset.parts)}
+    return report_on(dataset.name, classifier.schema, batch, dataset.targets(), bootstrap, seed, parts)
 
 
 def predict_dataset(classifier: Classifier, dataset: FaceDataset) -> FaceBatch:
@@ -89,9 +94,11 @@ def report_on(
     targets: Mapping[str, np.ndarray],
     bootstrap: int = 500,
     seed: int = 0,
+    parts: Mapping[str, np.ndarray] | None = None,
 ) -> Report:
     """The report on predictions that are there already; targets: attribute -> (N, T).
 
+    parts: name -> (N,) bool, which faces are of which data set, where they are several: rows of SOURCE in `by_group`.
     Raises DataError where no face has any label.
     """
     import pandas as pd
@@ -99,6 +106,7 @@ def report_on(
     members = require_labels(name, schema, targets)
     n = len(batch)
     groups = [(a, g, m) for a, every in members.items() for g, m in zip(schema[a].groups, every.T, strict=True)]
+    groups += [(SOURCE, part, here) for part, here in (parts or {}).items()]
     present = [(a, g, here) for a, g, here in groups if here.any()]
     # Row 0 weighs everyone alike, the others only the faces of one group.
     weights = np.stack([np.ones(n), *(here for _, _, here in present)]).astype("float64")

@@ -148,6 +148,11 @@ class AttributeKind(Protocol):
 
     keys: those of a schema's table that the kind knows. measures: suffix of a metric, "accuracy" -> (its title, what it
     means). tolerances: output of `graph` -> how far an exported file may be from the model.
+
+    One of exclusive classes may have two methods more, for labels that are no single class, such as probabilities.
+    `soft(attribute, text)` gives (M,) float32 over the outputs, or raises LabelError: a distribution, which sums to 1,
+    or the likelihood of the label under each output, of which one is right: the largest is 1, the sum above 1.
+    `candidates(attribute)` gives (M, T) float32: the targets of a face of which each output is right.
     """
 
     keys: tuple[str, ...]

@@ -6,6 +6,7 @@ from facefeat.training.decoder_recipe import DecoderRecipe, list_decoder_recipes
 from facefeat.training.decoder_task import build_decoder, train_decoder
 from facefeat.training.log import TrainingLog, TrainingReporter
 from facefeat.training.recipe import Recipe, list_recipes, load_recipe
+from facefeat.training.sources import load_sources
 
 __all__ = [
     "DecoderRecipe",
@@ -18,6 +19,7 @@ __all__ = [
     "list_recipes",
     "load_decoder_recipe",
     "load_recipe",
+    "load_sources",
     "train",
     "train_decoder",
 ]

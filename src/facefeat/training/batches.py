@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from facefeat.data import Batches, FaceDataset
+    from facefeat.data.drawing import WeightedDraw
     from facefeat.training.base_recipe import BaseRecipe
     from facefeat.training.processes import Processes
 
@@ -42,16 +43,48 @@ def files_of(dataset: FaceDataset) -> list[str]:
     return [str(f) for f in dataset.table["file"]]
 
 
+def weighted_draw(dataset: FaceDataset, seed: int) -> WeightedDraw | None:
+    """How an epoch draws from the parts of a data set; None where it has none."""
+    from facefeat.data.drawing import WeightedDraw
+
+    return WeightedDraw(dataset.part_numbers(), [p.weight for p in dataset.parts], seed) if dataset.parts else None
+
+
+def drawn_counts(dataset: FaceDataset, seed: int) -> dict[str, dict[str, int]]:
+    """Attribute -> class -> how many faces of it an epoch draws, about; of a data set without parts, its own counts."""
+    draw = weighted_draw(dataset, seed)
+    if draw is None:
+        return dataset.counts
+    out: dict[str, dict[str, float]] = {}
+    for number, drawn in enumerate(draw.counts()):
+        rows = np.flatnonzero(draw.groups == number)
+        for name, classes in dataset.take(rows).counts.items() if len(rows) else ():
+            found = out.setdefault(name, {})
+            for label, n in classes.items():
+                found[label] = found.get(label, 0.0) + n * drawn / len(rows)
+    return {name: {label: round(n) for label, n in classes.items()} for name, classes in out.items()}
+
+
+def training_targets(dataset: FaceDataset) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Attribute -> its targets (N, T), or (N, T + M) with soft labels behind them; the attributes that have these."""
+    targets: dict[str, np.ndarray] = dict(dataset.targets())
+    soft = dataset.soft_targets()
+    for name, rows in soft.items():
+        targets[name] = np.concatenate([targets[name], rows], axis=1)
+    return targets, tuple(soft)
+
+
 def face_batches(
     images: Any, targets: Mapping[str, np.ndarray], dataset: FaceDataset, recipe: BaseRecipe, processes: Processes
 ) -> FaceBatches:
     """Shuffled batches of a data set's crops or feature maps (N, ...); the last, smaller one is left out.
 
-    Each process has its part of every batch.
+    Of a data set of several parts, an epoch draws from each by its weight. Each process has its part of every batch.
     """
     from facefeat.data import Batches
 
     size = min(recipe.train.batch_size, len(images))
     part = (processes.index, processes.count)
-    batches = Batches(images, targets, size, shuffle=True, seed=recipe.seed, drop_last=True, part=part)
+    batches = Batches(images, targets, size, shuffle=True, seed=recipe.seed, drop_last=True, part=part,
+                      draw=weighted_draw(dataset, recipe.seed))  # fmt: skip
     return FaceBatches(batches, files_of(dataset))

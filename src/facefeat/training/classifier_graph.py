@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def training_model(
     *,
     on_features: bool,
     distilled: Mapping[str, int] | None = None,
+    soft: Collection[str] = (),
 ) -> Any:
     """Crops (or the feature maps of a frozen backbone) -> logits, compiled; its weights are the classifier's own.
 
     counts: attribute -> class -> faces in the training data. on_features: leave the backbone out. distilled: the
-    width of each of the distillation's targets, by the names of `distillation.all_targets`.
+    width of each of the distillation's targets, by the names of `distillation.all_targets`. soft: attributes with soft
+    labels behind their targets.
     """
     import keras
     from keras import layers
@@ -67,7 +69,7 @@ def training_model(
     from facefeat.training.mixing import append_mix, mixed_loss, mixing_layer
     from facefeat.training.optimizer import build_optimizer
 
-    losses = build_losses(classifier.schema, recipe.loss, counts)
+    losses = build_losses(classifier.schema, recipe.loss, counts, soft)
     mixing = None
     if on_features:
         inputs = features = keras.Input(classifier.backbone_model.output_shape[1:], name="features")

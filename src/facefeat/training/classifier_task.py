@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefeat.errors import InputError, TrainingError
+import numpy as np
+
+from facefeat.errors import InputError, RecipeError, TrainingError
 from facefeat.training.augmentation import augmentation_layers
-from facefeat.training.batches import face_batches, files_of
+from facefeat.training.batches import drawn_counts, face_batches, files_of, training_targets
 from facefeat.training.checkpoint import CHECKPOINT
 from facefeat.training.classifier_graph import training_model
 from facefeat.training.distillation import NAME, all_targets, fingerprint
 from facefeat.training.freezing import check_phases, freeze, frozen_features
-from facefeat.training.log import describe
+from facefeat.training.log import BY_SOURCE, describe
 from facefeat.training.loop import DEFAULTS, RunOptions, Stage, phase_state, run
 from facefeat.training.origin import origin_of, published
 from facefeat.training.precision import in_precision, policy_of
@@ -75,6 +77,11 @@ class ClassifierTask:
             raise TrainingError(
                 "training needs at least one picture in the train split and one in the validation split."
             )
+        if recipe.sources and not train_set.parts:
+            raise RecipeError(
+                f"recipe {recipe.name!r} names its sources, and the data set is one. Next: "
+                "load_sources(recipe, folder).split('train')"
+            )
         if recipe.image_size != classifier.image_size:
             raise InputError(f"the recipe has image_size {recipe.image_size}, the model {classifier.image_size}.")
         # Before the pictures are decoded, which may take long.
@@ -122,7 +129,8 @@ class ClassifierTask:
                 reader = self.classifier
                 reader.copy_weights(self.worker)
             images, val = (frozen_features(reader, crops) for crops in (self.crops, self.val_crops))
-        targets = self.train_set.targets() | self.distilled
+        labels, soft = training_targets(self.train_set)
+        targets = labels | self.distilled
         batches = face_batches(images, targets, self.train_set, self.recipe, self.processes)
         with self.processes.together():
             model = training_model(
@@ -130,20 +138,31 @@ class ClassifierTask:
                 self.recipe,
                 phase,
                 len(batches),
-                self.train_set.counts,
+                drawn_counts(self.train_set, self.recipe.seed),
                 on_features=on_features,
                 distilled={k: v.shape[1] for k, v in self.distilled.items()},
+                soft=soft,
             )
         return Stage(model, batches, phase_state(model, self.variables), lambda: self._score(val))
 
-    def _score(self, features: Any) -> Mapping[str, float]:
+    def _score(self, features: Any) -> Mapping[str, Any]:
         """features: the frozen backbone's, of the validation set, where they are known."""
+        self._copy_weights()
+        c, whole = self.classifier, self.validation_set
+        logits = c.logits(self.val_crops[:]) if features is None else c.logits_of(features)
+        scores = self._scores(logits, whole)
+        numbers = whole.part_numbers()
+        by_source = {}
+        for i, part in enumerate(whole.parts):
+            rows = np.flatnonzero(numbers == i)
+            if len(rows):
+                by_source[part.name] = self._scores({k: v[rows] for k, v in logits.items()}, whole.take(rows))
+        return {**scores, **({BY_SOURCE: by_source} if by_source else {})}
+
+    def _scores(self, logits: Mapping[str, Any], dataset: FaceDataset) -> dict[str, float]:
         from facefeat.evaluation import score_logits
 
-        self._copy_weights()
-        c = self.classifier
-        logits = c.logits(self.val_crops[:]) if features is None else c.logits_of(features)
-        return {k: round(v, 5) for k, v in score_logits(c.schema, logits, self.validation_set).items()}
+        return {k: round(v, 5) for k, v in score_logits(self.classifier.schema, logits, dataset).items()}
 
     def _copy_weights(self) -> None:
         if self.worker is not self.classifier:

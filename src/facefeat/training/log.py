@@ -68,13 +68,35 @@ class TrainingLog:
         return best
 
 
+BY_SOURCE = "sources"
+"""In a log's data and in its epochs: name of a data set -> what is said of it alone."""
+
+
 def describe(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, Any]:
     """What a log says of its data, JSON-able."""
     return {
+        **({BY_SOURCE: describe_parts(train_set, validation_set)} if train_set.parts else {}),
         "name": train_set.name,
         "licence": train_set.licence,
         "train": {"faces": len(train_set.table), "fingerprint": train_set.fingerprint},
         "validation": {"faces": len(validation_set.table), "fingerprint": validation_set.fingerprint},
+    }
+
+
+def describe_parts(train_set: FaceDataset, validation_set: FaceDataset) -> dict[str, Any]:
+    """Name of each part of a joined data set -> its licence, weight and faces, JSON-able."""
+    numbers = {"train": train_set.part_numbers(), "validation": validation_set.part_numbers()}
+    splits = {"train": "train", "validation": "val"}
+    return {
+        part.name: {
+            "licence": part.licence,
+            "weight": part.weight,
+            **{
+                use: {"faces": int((found == i).sum()), "fingerprint": part.fingerprints.get(splits[use], "")}
+                for use, found in numbers.items()
+            },
+        }
+        for i, part in enumerate(train_set.parts)
     }
 
 

@@ -54,7 +54,7 @@ class Stage:
     model: Any
     batches: EpochBatches
     state: Sequence[Any]
-    score: Callable[[], Mapping[str, float]]
+    score: Callable[[], Mapping[str, Any]]
     begin_epoch: Callable[[int], None] = field(default=lambda epoch: None)
 
 

@@ -10,12 +10,15 @@ from facefeat.errors import InputError, RecipeError, did_you_mean
 from facefeat.training.recipe import AttributeLoss, Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from facefeat.schema import Attribute, Schema
 
 EFFECTIVE = 0.9999
 """The beta of "effective" class weights, for data sets of some ten thousand pictures (Cui et al., CVPR 2019)."""
+
+MOST_OF_A_DISTRIBUTION = 1.001
+"""A soft label of a larger sum says that one of its outputs is right."""
 
 
 def class_weights(attribute: Attribute, counts: Mapping[str, int], balance: str) -> dict[str, float]:
@@ -38,11 +41,15 @@ def class_weights(attribute: Attribute, counts: Mapping[str, int], balance: str)
 
 
 def build_losses(
-    schema: Schema, choices: Mapping[str, AttributeLoss], counts: Mapping[str, Mapping[str, int]] | None = None
+    schema: Schema,
+    choices: Mapping[str, AttributeLoss],
+    counts: Mapping[str, Mapping[str, int]] | None = None,
+    soft: Collection[str] = (),
 ) -> dict[str, Loss]:
     """Attribute -> its loss function; the attribute's fixed weight is not in it.
 
-    counts: attribute -> class name -> faces in the training data; needed for a class balance.
+    counts: attribute -> class name -> faces in the training data; needed for a class balance. soft: attributes whose
+    targets have soft labels behind them: `soft_loss`.
     Raises RecipeError for an attribute that the schema lacks, a loss that does not fit its attribute, or a class
     balance without counts.
     """
@@ -61,7 +68,35 @@ def build_losses(
         if choice.balance != "none":
             weights = class_weights(attribute, (counts or {}).get(name, {}), choice.balance)
             out[name] = _balanced(out[name], np.array([weights[c] for c in attribute.classes], "float32"))
+        if name in soft:
+            out[name] = soft_loss(out[name], attribute)
     return out
+
+
+def soft_loss(loss: Loss, attribute: Attribute) -> Loss:
+    """The loss of (B, T + M) targets: T as of the attribute's kind, then its soft label (`AttributeKind`), if any.
+
+    A soft label costs the mean loss of the outputs that it may mean. Their weights are its probabilities, or, where it
+    says that one of them is right, what the model makes of these: then the gradient is that of -log of their sum.
+    """
+    strategy: Any = attribute.strategy
+    candidates: np.ndarray = strategy.candidates(attribute)  # (M, T)
+    places, width = candidates.shape
+
+    def softened(target: Any, outputs: Any) -> Any:
+        from keras import ops
+
+        hard, row = target[:, :width], ops.cast(target[:, width:], "float32")
+        batch = ops.shape(outputs)[0]
+        one = ops.tile(ops.convert_to_tensor(candidates), (batch, 1))  # (B * M, T)
+        each = ops.reshape(loss(one, ops.repeat(outputs, places, axis=0)), (batch, places))  # (B, M)
+        said = ops.sum(row, axis=-1, keepdims=True)
+        p = ops.stop_gradient(ops.softmax(ops.cast(outputs, "float32"), axis=-1)) * row
+        posterior = p / ops.maximum(ops.sum(p, axis=-1, keepdims=True), 1e-12)
+        weights = ops.where(said > MOST_OF_A_DISTRIBUTION, posterior, row)
+        return ops.where(said[:, 0] > 0, ops.sum(weights * each, axis=-1), loss(hard, outputs))
+
+    return softened
 
 
 def _balanced(loss: Loss, weights: np.ndarray) -> Loss:

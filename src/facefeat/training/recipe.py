@@ -24,6 +24,7 @@ from facefeat.training.base_recipe import (
     Weight,
 )
 from facefeat.training.reading import Matches, OneOf, Problem, Range, impossible
+from facefeat.training.source_recipe import DataSource, source_problems
 
 if TYPE_CHECKING:
     from facefeat.schema import Attribute, Schema
@@ -204,6 +205,7 @@ class Recipe(BaseRecipe):
     start: name or folder of a preset whose backbone weights the run starts from, "default" for the bundled one; empty
     for the backbone's own. A file with a start and no [backbone] has the start's, with its alignment and image_size.
     loss: attribute -> AttributeLoss; attributes left out use the default of their kind.
+    sources: tables [[sources]], the data sets to learn from, where they are several.
     """
 
     schema: str = "utkface"
@@ -215,6 +217,7 @@ class Recipe(BaseRecipe):
     augment: Augment = field(default_factory=Augment)
     distillation: Distillation = field(default_factory=Distillation)
     loss: Mapping[str, AttributeLoss] = field(default_factory=dict)
+    sources: tuple[DataSource, ...] = ()
 
     folder = RECIPES
 
@@ -266,10 +269,12 @@ class Recipe(BaseRecipe):
         return schema
 
     def problems(self) -> Iterator[Problem]:
-        """Losses that do not fit the schema, where it is known."""
+        """Losses and sources that do not fit the schema, where it is known."""
         from facefeat.schema import get_schema
 
         if self.schema == FROM_DATA:
+            if self.sources:
+                yield ("schema",), f"a recipe with sources names its schema. Received: {FROM_DATA!r}."
             return
         try:
             schema = get_schema(self.schema)
@@ -277,6 +282,7 @@ class Recipe(BaseRecipe):
             yield ("schema",), str(e)
             return
         yield from self._loss_problems(schema)
+        yield from source_problems(self.sources, schema)
 
     def _loss_problems(self, schema: Schema) -> Iterator[Problem]:
         attributes = schema.attributes

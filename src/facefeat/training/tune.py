@@ -12,12 +12,14 @@ import os
 import platform
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facefeat.errors import InputError, MissingExtraError, NotFiniteError, TrainingError
 from facefeat.training.loop import RunOptions
 from facefeat.training.recipe import Recipe
+from facefeat.training.source_recipe import DataSource
 from facefeat.training.space import Space, apply, check_space, default_space, draw
 from facefeat.utils.atomic import write_text
 
@@ -244,6 +246,8 @@ def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
         raise MissingExtraError("writing a recipe needs tomli-w. Next: pip install 'facefeat[tune]'") from None
 
     table, plain = recipe.to_dict(), Recipe(name="").to_dict()
+    none = asdict(DataSource("-"))
+    table["sources"] = [{k: v for k, v in source.items() if v != none[k]} for source in table["sources"]] or None
     for key in ("train", "augment", "distillation"):
         table[key] = {k: v for k, v in table[key].items() if v != plain[key][k]}
     table = {k: v for k, v in table.items() if v not in ("", {}, None)}
