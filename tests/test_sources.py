@@ -186,7 +186,9 @@ def test_sources_are_one_data_set_with_the_labels_of_each(world: Path) -> None:
 
 @pytest.mark.backend
 def test_a_run_on_sources_resumes_with_the_same_numbers_and_says_figures_of_each(world: Path) -> None:
-    recipe = recipe_of(world, RECIPE + SOURCES)
+    # Without the machine's labels: the graph of soft labels takes long to compile, and is trained below.
+    three = "[[sources]]".join(s for s in SOURCES.split("[[sources]]") if "error" not in s)
+    recipe = recipe_of(world, RECIPE + three)
     found = load_sources(world / "mine.toml")
     sets = found.split("train"), found.split("val")
     straight = FaceFeatureModel.from_recipe(recipe)
@@ -279,6 +281,7 @@ def test_a_recipe_with_sources_is_not_run_on_one_data_set_and_one_without_needs_
     assert "--data is missing" in capsys.readouterr().err
 
 
+@pytest.mark.recipes
 def test_the_recipe_of_the_world_trains_on_its_three_sources(world: Path) -> None:
     folder = world / "world"
     for name, header, row in (

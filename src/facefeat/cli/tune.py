@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--recipe", required=True, metavar="NAME|FILE", help="To start from: a name of `facefeat recipes`, or a "
               ".toml file.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path),
-              help="Imported folder, tar, zip or CSV; for a recipe with sources, the folder that these start from.")  # fmt: skip
+              help="Imported folder, tar, zip or CSV; for a recipe with sources, the folder of these.")  # fmt: skip
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the search.")
 @click.option("--trials", default=20, show_default=True, type=click.IntRange(min=1), help="In all, pruned ones too.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Of each trial, instead of the recipe's.")

@@ -120,7 +120,7 @@ def join(
     check_schema(schema)
     tables, skipped, open_parts = [], [], {}
     for dataset, part, reading in zip(datasets, parts, readings or [PLAIN] * len(parts), strict=True):
-        table, left_out = fitted(dataset, schema, reading.renamed)
+        table, left_out = fitted(dataset, schema, reading.renamed, part.name)
         table = _trusted(table, schema, reading)
         if not _labelled(table, schema):
             raise DataError(f"the data set {part.name!r} has no label that a model of schema {schema.name!r} reads.")
@@ -163,18 +163,19 @@ def _labelled(table: pd.DataFrame, schema: Schema) -> bool:
 
 
 def fitted(
-    dataset: FaceDataset, schema: Schema, renamed: Renamed = NONE_RENAMED
+    dataset: FaceDataset, schema: Schema, renamed: Renamed = NONE_RENAMED, called: str = ""
 ) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
     """The table of a data set in the columns of another schema, "" and NaN where it has no label, and rows left out.
 
     An attribute of other classes is read anew, label by label: a range of years may become several classes of which it
-    is one. Raises DataError where the data set has none of the attributes, or many labels that are none of the schema.
+    is one. called: the data set in messages.
+    Raises DataError where it has none of the attributes, or many labels that are none of the schema.
     """
     ours = dataset.schema.attributes
     shared = [n for n in schema.attributes if n in ours]
     if not shared:
         raise DataError(
-            f"the data set {dataset.name!r} has none of the attributes of schema {schema.name!r}: "
+            f"the data set {called or dataset.name!r} has none of the attributes of schema {schema.name!r}: "
             f"{', '.join(schema.attributes)}. It has: {', '.join(ours)}."
         )
     table = dataset.table
@@ -188,7 +189,7 @@ def fitted(
     if rows.mismatch() or not len(rows):
         wrong = next((n for n in shared if ours[n].meaning != schema[n].meaning), shared[0])
         raise DataError(
-            f"{wrong!r} of the data set {dataset.name!r} is not that of schema {schema.name!r}: {rows.mismatch()} "
+            f"{wrong!r} of the data set {called or dataset.name!r} is not that of schema {schema.name!r}: {rows.mismatch()} "
             f"Next: facefeat data import SOURCE --schema with the schema that all are to have"
         )
     return rows.frame(), tuple(rows.skipped)

@@ -70,24 +70,35 @@ def _likelihood(attribute: Attribute, text: str, item: str) -> np.ndarray:
     band = _BAND.fullmatch(item)
     if not band or not attribute.years:
         return _one(attribute, text, item)
-    first = int(band["first"])
-    last = int(band["last"]) if band["last"] else attribute.years[-1][1]
-    inside = np.asarray([first <= y <= last for y in _years(attribute)], "float64")
-    if first > last or not inside.any():
-        raise _fail(attribute, text)
+    inside = _inside(attribute, text, band)
     if attribute.exact:
         return inside
     per_class = _by_class(attribute)
     return np.asarray(inside @ per_class / per_class.sum(axis=0))  # the share of each class's years
 
 
+def _inside(attribute: Attribute, text: str, band: re.Match[str]) -> np.ndarray:
+    """(years,) of 0 and 1: those between two, both included."""
+    first = int(band["first"])
+    last = int(band["last"]) if band["last"] else attribute.years[-1][1]
+    inside = np.asarray([first <= y <= last for y in _years(attribute)], "float64")
+    if first > last or not inside.any():
+        raise _fail(attribute, text)
+    return inside
+
+
 def _around(attribute: Attribute, text: str, item: str, error: float) -> FloatArray:
     if not 0 < error <= MAX_ERROR:
         raise _fail(attribute, text, f": its error must be over 0, at most {MAX_ERROR:g} years")
     years = np.asarray(_years(attribute), "float64")
-    here = _likelihood(attribute, text, item)
-    if not attribute.exact:
-        here = _by_class(attribute) @ here
+    if item.isdecimal():
+        item = f"{item}-{item}"
+    band = _BAND.fullmatch(item)
+    if band:
+        here = _inside(attribute, text, band)
+    else:
+        here = _one(attribute, text, item)
+        here = here if attribute.exact else _by_class(attribute) @ here
     spread = np.exp(-0.5 * ((years[:, None] - years[None, here > 0]) / error) ** 2)
     row = (spread / spread.sum(axis=0)).sum(axis=1)
     row = row if attribute.exact else row @ _by_class(attribute)
