@@ -189,8 +189,8 @@ def fitted(
     if rows.mismatch() or not len(rows):
         wrong = next((n for n in shared if ours[n].meaning != schema[n].meaning), shared[0])
         raise DataError(
-            f"{wrong!r} of the data set {called or dataset.name!r} is not that of schema {schema.name!r}: {rows.mismatch()} "
-            f"Next: facefeat data import SOURCE --schema with the schema that all are to have"
+            f"{wrong!r} of the data set {called or dataset.name!r} is not that of schema {schema.name!r}: "
+            f"{rows.mismatch()} Next: facefeat data import SOURCE --schema with the schema that all are to have"
         )
     return rows.frame(), tuple(rows.skipped)
 
