@@ -109,7 +109,8 @@ image_size = 32
 seed = 3
 backbone = {{ name = "compact", config = {json.dumps(TINY).replace(":", " =")} }}
 head = {{ name = "mlp", config = {{ trunk = [] }} }}
-train = {{ epochs = 2, batch_size = 12, mixed_precision = "float32" }}
+train = {{ epochs = 2, batch_size = 12, mixed_precision = "float32", trainable = "head" }}
+augment = {{ flip = false }}
 """
 SOURCES = """
 [[sources]]

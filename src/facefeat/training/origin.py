@@ -14,7 +14,8 @@ from facefeat.training.base_recipe import ComponentChoice
 
 UNSTATED = "not stated"
 PUBLISHED: Mapping[str, str] = {
-    "vggface2": "VGGFace2 (pretrained weights): non-commercial research purposes only",
+    "vggface2": "HSE-FaceRes (pretrained weights): learnt from VGGFace2, whose list of pictures is CC BY-SA 4.0 and "
+    "whose pictures are their owners', and from IMDB-WIKI, for academic research only",
     "imagenet": "ImageNet (pretrained weights): its pictures are for non-commercial research and education",
     "vggface": "VGG-Face (pretrained weights): non-commercial research purposes only",
 }
