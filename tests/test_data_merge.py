@@ -9,6 +9,7 @@ import pytest
 
 from facefeat.cli import run
 from facefeat.data import load_dataset
+from facefeat.data.joining import fitted
 from made import squares
 
 
@@ -56,3 +57,27 @@ def test_what_cannot_be_merged_is_named(
         assert run(["data", "merge", *args, *([] if "-o" in args else ["-o", str(tmp_path / "m")])]) in (1, 2)
         assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "m" / "faces.csv").exists()
+
+
+def test_coarser_and_soft_labels_survive_import_and_merge(tmp_path: Path) -> None:
+    ages = squares(tmp_path / "ages", 12)
+    said = ["file,split,age,gender:female", "0.png,train,20-39,0.83", "1.png,val,25,0.1", "2.png,train,60+,"]
+    ages.write_text("\n".join(said) + "\n", "utf-8")
+    fairface = squares(tmp_path / "fair", 12)
+    fairface.write_text("file,split,age,gender\n0.png,train,20-29,Male\n1.png,train,30-49,Female\n", "utf-8")
+    for table, schema, target in ((ages, "utkface", "a"), (fairface, "fairface", "b")):
+        args = ["data", "import", str(table), "--schema", schema, "--format", "csv", "-o", str(tmp_path / target)]
+        assert run(args) == 0
+    a, b = load_dataset(tmp_path / "a"), load_dataset(tmp_path / "b")
+    raw = load_dataset(ages, "utkface", format="csv")
+    assert a.fingerprint == raw.fingerprint
+    for name, rows in raw.soft_targets().items():
+        np.testing.assert_array_equal(a.soft_targets()[name], rows)
+    assert run(["data", "merge", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "m")]) == 0
+    merged = load_dataset(tmp_path / "m")
+    np.testing.assert_array_equal(merged.soft_targets()["age"].sum(axis=1), [20, 0, 57, 0, 20])
+    assert list(merged.labels()["age"]) == [-1, 3, -1, 3, -1] and list(merged.labels()["gender"]) == [-1, -1, -1, 0, 1]
+    np.testing.assert_allclose(merged.soft_targets()["gender"][:, 1], [0.83, 0.1, 0, 0, 0], rtol=1e-6)
+    table, skipped = fitted(b, a.schema, {"gender": {"Male": ["Male", "Female"]}})
+    assert list(table["gender:soft"]) == ["Male | Female", ""] and list(table["gender"]) == ["", "Female"]
+    assert not skipped
