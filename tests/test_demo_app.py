@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
+import html
 import io
+import json
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -258,9 +262,44 @@ def test_a_slider_goes_as_far_as_what_is_read_follows(host: Host) -> None:
             far = {"age": ("", 5000.0), "gender": ("Female", 5000.0)}[name]
             (end,) = editing.moved(host.model, start, [Request({name: far})])
             assert np.allclose(end, path.latents[-1], atol=1e-4)
-    made = editing.strip(host.model, start)
-    assert made is not None and made.pictures.shape == (8, 32, 32, 3)
-    assert edit.ages_of(start, host).count("<figure") == 8
+
+
+def test_a_face_at_every_age_comes_with_all_that_its_slider_shows(host: Host, start: Start) -> None:
+    made = editing.film(host.model, start)
+    assert made is not None and made.strip.pictures.shape == (8, 32, 32, 3)
+    path = made.strip.path
+    assert len(made.pictures) == len(path.values) == len(made.predictions)
+    still = int(np.argmin(np.abs(path.values - path.origin)))
+    assert (made.pictures[still] == start.face.large[0]).all()
+    shown = edit.ages_of(start, host, slider_values(host, start))
+    assert shown.count("<figure") == 8
+    film = json.loads(html.unescape(shown.split("data-film='")[1].split("'")[0]))
+    assert film["face"] == start.key and film["values"] == slider_values(host, start)
+    assert len(film["far"]) == len(film["says"]) == len(path.values) and film["far"][still] == 0
+    # What the browser shows is what the server would.
+    amount = round(film["far"][-1], 1)
+    moved = editing.move(host.model, start, Request({"age": ("", amount)}))
+    assert (moved.picture == made.pictures[-1]).all()
+    assert edit.row_of(host, {"face": start.key})["picture"].startswith("data:image/jpeg")
+
+
+def test_movements_of_strangers_get_a_sentence(host: Host, start: Start) -> None:
+    values = slider_values(host, start)
+    answer = edit.moved(host, {"face": start.key, "values": values})
+    assert answer["after"].count("<img") == 1 and "What the model predicts" in answer["table"]
+    for key in (None, "", "x", 3, ["x"]):
+        assert "no longer here" in edit.moved(host, {"face": key, "values": values})["table"]
+        assert "no longer here" in edit.row_of(host, {"face": key})["error"]
+    assert "no longer here" in edit.moved(host, "x")["table"] and "no longer here" in edit.row_of(host, 3)["error"]
+    for bad in (None, [], values[:-1], [math.nan, *values[1:]], [["x"], *values[1:]], [values[0], 1, *values[2:]]):
+        assert set(edit.moved(host, {"face": start.key, "values": bad})) == {"table"}
+
+
+def test_a_face_is_gone_with_the_session_that_held_it(host: Host) -> None:
+    key = editing.begin(host.model, toy_crops(1, 32)[0]).key
+    gc.collect()
+    with pytest.raises(InputError, match="no longer here"):
+        editing.begun(key)
 
 
 def test_a_photo_is_edited_as_sharp_as_it_is_shown(host: Host, start: Start) -> None:

@@ -170,7 +170,6 @@ def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> Non
     calls = {
         "began": [state, None],
         "every_age": [start],
-        "move": [start, *values],
         "edited": [start, *values],
         "drawn": [start, "age", "gender", *values],
         "back": [start],
@@ -181,6 +180,8 @@ def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> Non
     for name, given in calls.items():
         with pytest.raises(gr.Error, match="The model was changed"):
             asked[name](*given)
+    assert "The model was changed" in edit.moved(mine, {"face": start.key, "values": values})["table"]
+    assert "The model was changed" in edit.row_of(mine, {"face": start.key})["error"]
 
 
 def test_no_folder_of_the_machine_is_told_to_visitors(presets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

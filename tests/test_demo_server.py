@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ import pytest
 from facefeat import InputError
 from facefeat.cli import run
 from facefeat_demo import limits, photos, server
+from facefeat_demo.early import Early
+from facefeat_demo.gradio_import import without_stubs
 from facefeat_demo.limits import FULL, MEGABYTE, Gate
 from facefeat_demo.redaction import without_paths
 from facefeat_demo.session_dir import session_folder, sweep
@@ -328,3 +331,49 @@ def test_no_folder_of_the_machine_is_said(tmp_path: Path) -> None:
         assert without_paths(text) == says
     spaced = tmp_path / "with space"
     assert without_paths(f"in {spaced}/a: no", [spaced, None, Path("/")]) == "in a: no"
+
+
+# ---------------------------------------------------------------- the first bytes, and the start
+
+
+def test_the_page_has_a_first_look_and_nothing_of_other_sites() -> None:
+    whole = (
+        '<html><head><meta property="og:title" content="Gradio" /><meta property="og:image" content="https://x.io/a"'
+        ' /><meta name="twitter:card" content="x" /><title>t</title></head><body><gradio-app></gradio-app></body>'
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        kind = "text/html; charset=utf-8" if scope["path"] == "/" else "text/css"
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind.encode())]})
+        await send({"type": "http.response.body", "body": whole[:40].encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": whole[40:].encode()})
+
+    async def asked() -> tuple[httpx.Response, httpx.Response]:
+        transport = httpx.ASGITransport(Early(app))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get("/"), await client.get("/theme.css")
+
+    page, other = asyncio.run(asked())
+    assert other.text == whole
+    assert int(page.headers["content-length"]) == len(page.content)
+    assert "https://" not in page.text and "og:" not in page.text and "twitter:" not in page.text
+    assert "<title>t</title>" in page.text
+    style, look, script = (page.text.index(part) for part in ("#ff-shell {", '<div id="ff-shell">', "gradio_config"))
+    assert style < page.text.index("</head>") < look < script < page.text.index("<gradio-app>")
+
+
+def test_gradio_is_imported_without_writing_stubs() -> None:
+    import gradio
+    import gradio.component_meta
+
+    # Where Gradio writes them in another way, the demo starts a second later, and nobody would notice.
+    assert callable(gradio.component_meta.create_or_modify_pyi)
+    name = "gradio.component_meta"
+    with without_stubs():
+        spec = next(filter(None, (f.find_spec(name, gradio.__path__) for f in sys.meta_path)))
+    assert spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    # It would look for the source of what is no component, and fail.
+    assert again.create_or_modify_pyi(int, "int", []) is None
+    assert not any(type(f).__module__ == without_stubs.__module__ for f in sys.meta_path)

@@ -1,34 +1,27 @@
-"""What the page has from its first byte on. Gradio hands the `head` of a page to its script, which comes later."""
+"""What the page has from its first byte on: a style, and a first look at its answer; Gradio's script comes later."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from facefeat_demo.limits import Message, Receive, Send
 
-STYLE = (
-    # Before the page's parts have come, over a slow line, it is not blank.
-    "body:not(:has(#tabs))::before{content:'facefeat is loading …';position:fixed;inset:0;z-index:1;"
-    "display:grid;place-items:center;font:600 18px system-ui,sans-serif;color:#475569}"
-    "@media (prefers-color-scheme:dark){body:not(:has(#tabs))::before{color:#cbd5e1}}"
-    ".app>.wrap.default.full{visibility:hidden!important}"
-    # Nothing moves when they come: the page has its width, and what comes too early or in pieces is shown when it is in
-    # its place (page.js sets data-whole; after four seconds it is shown in any case).
-    ".gradio-container{width:100%;max-width:1160px!important;margin:0 auto!important;padding:0 20px 40px!important}"
-    ".gradio-container .app{padding:0!important}"
-    "@media (max-width:640px){.gradio-container{padding:0 12px 24px!important}}"
-    ".gradio-container:not(:has(.ff-header)) #tabs{visibility:hidden}"
-    "@keyframes ff-show{to{visibility:visible}}"
-    ".tabitem:not([data-whole])>*{visibility:hidden;animation:ff-show 1ms 4s forwards}"
-)
+_STATIC = Path(__file__).resolve().parent / "static"
+_TITLE = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
+"""What Gradio says about itself where somebody shares a link to the page; its picture lies on another site."""
+ABOUT = '<meta name="description" content="Show me a face. I will guess, and show you how sure I am.">'
 
 
 class Early:
-    """ASGI middleware: puts a style at the end of the head of HTML pages."""
+    """ASGI middleware: puts a style at the end of the head of the page, and the first look at the start of its body."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], style: str = STYLE) -> None:
-        self._app, self._style = app, f"<style>{style}</style></head>".encode()
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        style, script = ((_STATIC / name).read_text("utf-8") for name in ("early.css", "early.js"))
+        self._app, self._style = app, f"{ABOUT}<style>{style}</style></head>".encode()
+        self._look = f'<div id="ff-shell"></div><script>{script}</script><gradio-app'.encode()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -48,7 +41,8 @@ class Early:
             held.extend(message.get("body", b""))
             if message.get("more_body"):
                 return
-            body = bytes(held).replace(b"</head>", self._style, 1)
+            body = _TITLE.sub(b"", bytes(held)).replace(b"</head>", self._style, 1)
+            body = body.replace(b"<gradio-app", self._look, 1)
             others = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
             await send({**start, "headers": [*others, (b"content-length", str(len(body)).encode())]})
             await send({**message, "body": body})

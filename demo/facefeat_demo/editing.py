@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from facefeat.image.video import contact_sheet, enlarge, with_text_below
 from facefeat.latent.goals import Goal
 from facefeat.latent.paths import AttributePath, attribute_path
 from facefeat.latent.portraits import Portraits
-from facefeat.latent.strip import AgeStrip, age_strip, years_attribute
+from facefeat.latent.strip import AGES, AgeStrip, years_attribute
 from facefeat.latent.traverse import LIMIT, goal_shifts
 from facefeat.plugins.kinds import captions
 
@@ -31,6 +31,9 @@ CHANGED = "The model was changed; reload this page and choose the photo again."
 _GRID_FACE = 160
 _GRID_SIDE = 5
 _STAMPS: WeakKeyDictionary[FaceFeatureModel, str] = WeakKeyDictionary()
+
+_BEGUN: WeakValueDictionary[str, Start] = WeakValueDictionary()
+"""The faces that are being edited, each as long as the session of its visitor holds it."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,18 @@ class Start:
 
     face: it alone; its residual is restored where it is from a photo, and not where it is synthetic.
     predictions: of the face. of: the stamp of the model whose latent it is. paths: of the attributes that have an order
-    or two classes, by name: where the face can be moved, and how far.
+    or two classes, by name: where the face can be moved, and how far. key: a secret, by which the page of the visitor
+    whose face it is asks for it again.
     """
 
     face: Portraits = field(repr=False)
     predictions: FaceBatch = field(repr=False)
     of: str
     paths: Mapping[str, AttributePath] = field(default_factory=dict, repr=False)
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+
+    def __post_init__(self) -> None:
+        _BEGUN[self.key] = self
 
     @property
     def real(self) -> bool:
@@ -99,6 +107,18 @@ class Changed:
     sentence: str = ""
 
 
+@dataclass(frozen=True)
+class Film:
+    """A face at every point of its path through the years, K of them; what its slider shows without asking again.
+
+    strip: of those, the ones nearest to 10, 20, ... 80. pictures: (K, T, T, 3). predictions: what is read from each.
+    """
+
+    strip: AgeStrip
+    pictures: UInt8Array = field(repr=False)
+    predictions: FaceBatch = field(repr=False)
+
+
 def stamp(model: FaceFeatureModel) -> str:
     """Identifies a loaded model without keeping it in memory."""
     return _STAMPS.setdefault(model, secrets.token_hex(8))
@@ -108,6 +128,14 @@ def check(model: FaceFeatureModel, start: Start) -> None:
     """Raises InputError, with a sentence for the page, where the face was begun with another model."""
     if start.of != stamp(model):
         raise InputError(CHANGED)
+
+
+def begun(key: Any) -> Start:
+    """The face of a key. Raises InputError, with a sentence for the page, where there is none, or no longer."""
+    start = _BEGUN.get(key) if isinstance(key, str) else None
+    if start is None:
+        raise InputError("This face is no longer here. Choose the photo again.")
+    return start
 
 
 def lacks(model: FaceFeatureModel) -> str:
@@ -189,14 +217,19 @@ def synthetic(model: FaceFeatureModel, seed: int) -> Start:
     return _started(model, face)
 
 
-def strip(model: FaceFeatureModel, start: Start) -> AgeStrip | None:
-    """The face at 10 to 80 years, each as far as its path goes; None for a model without years."""
+def film(model: FaceFeatureModel, start: Start) -> Film | None:
+    """The face at every point of its path through the years; None for a model without years."""
     try:
         name = years_attribute(model.schema)
     except InputError:
         return None
     path = start.paths.get(name)
-    return None if path is None else age_strip(model, start.face, path=path)
+    if path is None:
+        return None
+    decoded = model.decode(path.latents)
+    pictures, predictions = start.restore(decoded, large=True), model.predict_faces(start.restore(decoded))
+    at = np.abs(path.values[:, None] - np.asarray(AGES)).argmin(0)
+    return Film(AgeStrip(AGES, pictures[at], predictions.take(at), path), pictures, predictions)
 
 
 def move(model: FaceFeatureModel, start: Start, request: Request) -> Changed:

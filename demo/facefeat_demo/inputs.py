@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.state_holder import SessionState
 
 from facefeat import FacefeatError, InputError
 from facefeat_demo.photos import EXAMPLES, PORTRAITS, SEVERAL, Kept, inside, lend, uploaded
@@ -112,18 +113,26 @@ def check_photos(page: gr.Blocks) -> None:
     """
     url = "http://127.0.0.1:9/photo.jpg"
     sent = {"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}
-    for fn in page.fns.values():
-        if not any(isinstance(block, gr.Image) for block in fn.inputs):
-            continue
-        values = [dict(sent) if isinstance(block, gr.Image) else None for block in fn.inputs]
-        try:
-            with ThreadPoolExecutor(1) as helper:  # this thread may run an event loop
-                helper.submit(asyncio.run, page.preprocess_data(fn, values, None)).result()
-        except NoAddress:
-            continue
-        except Exception as e:  # whatever it is: it is not our answer
-            raise InputError(_UNKNOWN) from e
-        raise InputError(_UNKNOWN)
+
+    async def ask() -> None:
+        session = SessionState(page)  # else each question makes one, with the options of all components
+        for fn in page.fns.values():
+            if not any(isinstance(block, gr.Image) for block in fn.inputs):
+                continue
+            values = [dict(sent) if isinstance(block, gr.Image) else None for block in fn.inputs]
+            try:
+                await page.preprocess_data(fn, values, session)
+            except NoAddress:
+                continue
+            raise InputError(_UNKNOWN)
+
+    try:
+        with ThreadPoolExecutor(1) as helper:  # this thread may run an event loop
+            helper.submit(asyncio.run, ask()).result()
+    except InputError:
+        raise
+    except Exception as e:  # whatever it is: it is not our answer
+        raise InputError(_UNKNOWN) from e
 
 
 def sorry(error: FacefeatError, host: Host) -> gr.Error:

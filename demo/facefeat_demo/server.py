@@ -11,15 +11,20 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facefeat import FacefeatError, InputError
 from facefeat_demo.cleaner import cleaned
+from facefeat_demo.gradio_import import without_stubs
 from facefeat_demo.limits import MEGABYTE
 from facefeat_demo.session_dir import session_folder
+
+if TYPE_CHECKING:
+    from facefeat_demo.host import Host
 
 FIRST_PORT, PORTS = 7860, 100
 AUTH = "FACEFEAT_DEMO_AUTH"
@@ -86,12 +91,14 @@ def running(
     """
     port = free_port(settings.host, settings.port)
     with session_folder() as folder, environment(**_variables(folder, settings.host)):
-        from facefeat_demo.app import build, gate, launch_options
-        from facefeat_demo.host import Host
-        from facefeat_demo.inputs import check_photos
+        # Importing Gradio takes longer than reading the model, and needs none of it: both at once.
+        with ThreadPoolExecutor(1, "facefeat-demo-model") as helper:
+            ready = helper.submit(_host, settings, detector, say)
+            with without_stubs():
+                from facefeat_demo.app import build, gate, launch_options
+                from facefeat_demo.inputs import check_photos
 
-        host = Host(settings.preset, settings.allow_presets, detector, settings.data, say)
-        host.warm_up()
+            host = ready.result()
         most = settings.max_total * MEGABYTE
         page = build(host, most)
         check_photos(page)
@@ -102,6 +109,15 @@ def running(
                 yield page
             finally:
                 page.close(verbose=False)
+
+
+def _host(settings: Settings, detector: str, say: Callable[[str], Any]) -> Host:
+    """The model of the page, which has read the first example."""
+    from facefeat_demo.host import Host
+
+    host = Host(settings.preset, settings.allow_presets, detector, settings.data, say)
+    host.warm_up()
+    return host
 
 
 def _own_files(page: Any) -> set[str]:

@@ -73,6 +73,13 @@ def test_sliders_change_the_face(visit: Go, served: str) -> None:
     with v.page.expect_download() as waited:
         v.page.get_by_role("button", name="Save the row").click()
     assert waited.value.suggested_filename == "ages.jpg"
+    # As a film, without asking the server for its pictures.
+    v.page.locator("[data-play-ages]").click()
+    v.page.wait_for_function("document.querySelector('#edit-after img').src.startsWith('blob:')")
+    v.page.locator("[data-play-ages]", has_text="Stop").click()
+    v.page.wait_for_function("document.querySelector('#edit-after img').src.startsWith('data:')")  # the whole picture
+    v.page.get_by_role("button", name="Reset", exact=True).click()
+    v.page.wait_for_function("was => document.querySelector('#edit-after img').src === was", arg=first)
 
     v.page.get_by_role("button", name="Directions without a name").click()
     v.settle()  # Gradio makes these sliders only now; a key within the same instant is lost

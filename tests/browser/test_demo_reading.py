@@ -36,6 +36,15 @@ def test_the_page_opens_with_an_answer(visit: Go, served: str) -> None:
     v.check()
 
 
+def test_the_answer_is_there_before_the_script(visit: Go, served: str) -> None:
+    v = visit("about:blank")
+    v.page.route("**/assets/index-*.js", lambda route: None)  # a line that is very slow
+    v.page.goto(served, wait_until="commit")
+    v.page.get_by_role("heading", name="An example: this is my guess").wait_for()
+    assert v.page.get_by_role("link", name="Edit").get_attribute("href") == "?tab=edit"
+    v.check()
+
+
 def test_an_example_is_read(visit: Go, served: str) -> None:
     v = visit(served)
     v.example("Astronaut")

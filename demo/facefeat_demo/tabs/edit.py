@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +14,28 @@ import gradio as gr
 
 from facefeat import FacefeatError
 from facefeat.image.video import write_picture
-from facefeat.plugins.kinds import captions
 from facefeat_demo import editing
-from facefeat_demo.editing import DIRECTIONS, SENSITIVE, Changed, Control, Request, Start, controls, lacks
+from facefeat_demo.ages import ages_of, whole_row
+from facefeat_demo.editing import SENSITIVE, Changed, Control, Start, controls, lacks
 from facefeat_demo.face_picker import crop_of, pick_face
 from facefeat_demo.face_view import compared, figure, lacking, sentence
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.photos import data_uri
+from facefeat_demo.sliders import ATTRIBUTES, checked, first_values, options, pool, request_of, waiting
+from facefeat_demo.sliders import sliders as made_sliders
 
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
 
 TITLE = "Edit"
-ATTRIBUTES = 4
-"""Attributes that have sliders at most: models of other schemas can come later, and the page is built once."""
-_FAR = 2.0
-_UNCHANGED = "unchanged"
+WAITING = 16
+"""Movements of all visitors that may wait for the model; the next one asks again a little later."""
 _SCRIPT = "new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) "
 _SCRIPT += "&& element.querySelector('.ff-wants-example')) trigger('select', {}); }, "
 _SCRIPT += "{ rootMargin: '3000px' }).observe(element);"
 """The example comes when the tab is looked at, not with the page."""
+_MOVES = (Path(__file__).resolve().parent.parent / "static" / "edit.js").read_text("utf-8")
 _EMPTY = """
 <div class="ff-empty"><p class="ff-empty-title">Choose a photo, or a synthetic face</p>
 <p>Then move a slider: the face changes at once, and the table says what the model predicts from it now.</p></div>
@@ -45,8 +46,6 @@ _DIVIDER = (
     'aria-label="Divider: the photo to its left, the edited face to its right">'
 )
 _RACE = "A race is changed on synthetic faces only: such pictures of real people are easily used to mock or mislead."
-Values = Sequence[Any]
-"""Of all sliders: number and class of each of the ATTRIBUTES, then DIRECTIONS numbers."""
 
 
 def build(host: Host, kept: Kept) -> None:
@@ -54,7 +53,7 @@ def build(host: Host, kept: Kept) -> None:
     lack = lacks(host.model)
     without = gr.HTML(lacking("Editing", lack), visible=bool(lack), js_on_load=None)
     with gr.Column(visible=not lack) as content:
-        pool = _content(host, kept)
+        parts = _content(host, kept)
 
     def fit() -> list[Any]:
         """The sliders for the model that is in use now."""
@@ -63,12 +62,12 @@ def build(host: Host, kept: Kept) -> None:
         found = [] if lack else controls(host.model)
         return [
             *shown,
-            *(gr.update(**options) for options in _options(found)),
+            *(gr.update(**one) for one in options(found)),
             *(gr.update(**o) for o in _sides(found)),
         ]
 
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    gr.on(None, fit, None, [without, content, *pool], **quiet)
+    gr.on(None, fit, None, [without, content, *parts], **quiet)
 
 
 def _content(host: Host, kept: Kept) -> list[Any]:
@@ -82,11 +81,11 @@ def _content(host: Host, kept: Kept) -> list[Any]:
             with gr.Row(equal_height=False, elem_classes="ff-stage-edit"):
                 with gr.Column(min_width=200, elem_classes="ff-compare"):
                     before = gr.HTML(_FIRST, elem_id="edit-before", js_on_load=_SCRIPT, min_height=200)
-                    after = gr.HTML("", elem_id="edit-after", js_on_load=None, visible=True)
+                    after = gr.HTML("", elem_id="edit-after", js_on_load=_MOVES, server_functions=past_the_queue(host))
                     gr.HTML(_DIVIDER, elem_id="edit-divider", js_on_load=None)
                 table = gr.HTML("", elem_id="edit-predictions", js_on_load=None, min_height=200)
-            ages = gr.HTML("", elem_id="edit-ages", js_on_load=None, min_height=196)
-            sliders, groups = _sliders(found)
+            ages = gr.HTML("", elem_id="edit-ages", js_on_load=None, min_height=210)
+            sliders, groups = made_sliders(found)
             with gr.Row():
                 until = gr.Button("Edit until the model agrees", variant="primary", elem_id="edit-until", min_width=220)
                 reset = gr.Button("Reset", elem_id="edit-reset", min_width=120)
@@ -113,14 +112,7 @@ def _content(host: Host, kept: Kept) -> list[Any]:
 
     def every_age(start: Start | None) -> str:
         """The face at 10 to 80 years."""
-        return "" if start is None else _tell(host, lambda: ages_of(start, host))
-
-    def move(start: Start | None, *values: Any) -> list[Any]:
-        """The face as the sliders say."""
-        if start is None:
-            return [gr.skip(), gr.skip()]
-        made = _tell(host, lambda: editing.move(host.model, start, request_of(host, start, values)))
-        return changed(start, replace(made, sentence=waiting(host, start, values)), host)
+        return "" if start is None else _tell(host, lambda: ages_of(start, host, first_values(host, start)))
 
     def edited(start: Start | None, *values: Any) -> list[Any]:
         """The face edited until the model predicts what the sliders ask."""
@@ -150,32 +142,70 @@ def _content(host: Host, kept: Kept) -> list[Any]:
     begun.append(before.select(example, None, [start, *shown], show_progress="hidden", **private))
     for event in begun:
         event.success(every_age, start, ages, show_progress="minimal", **private)
-    gr.on(
-        [s.input for s in sliders],
-        move,
-        [start, *sliders],
-        [after, table],
-        trigger_mode="always_last",  # one movement on its way at a time, and the last one always comes through
-        show_progress="hidden",
-        **private,
-    )
+    follow = "(...values) => window.facefeatMove ? window.facefeatMove(values) : []"
+    gr.on([s.input for s in sliders], None, sliders, [after, table], js=follow, show_progress="hidden")
     until.click(edited, [start, *sliders], [after, table], show_progress="minimal", show_progress_on=after, **private)
     reset.click(back, start, shown, queue=False, show_progress="hidden", api_visibility="private")
     return [*sliders, *sides]
+
+
+def past_the_queue(host: Host) -> list[Callable[[Any], dict[str, Any]]]:
+    """What `static/edit.js` asks for without waiting for what takes longer: each movement of a slider, and the row."""
+    one, room = threading.Lock(), threading.BoundedSemaphore(WAITING)
+
+    def one_at_a_time(make: Callable[[Host, Any], dict[str, Any]], asked: Any) -> dict[str, Any]:
+        if not room.acquire(blocking=False):
+            return {"busy": True}
+        try:
+            with one:
+                return make(host, asked)
+        finally:
+            room.release()
+
+    def move(asked: Any) -> dict[str, Any]:
+        """The HTML of the face and of its predictions for {"face": its key, "values": of all sliders}."""
+        return one_at_a_time(moved, asked)
+
+    def row(asked: Any) -> dict[str, Any]:
+        """The picture of {"face": its key} at every age."""
+        return one_at_a_time(row_of, asked)
+
+    return [move, row]
+
+
+def row_of(host: Host, asked: Any) -> dict[str, Any]:
+    """{"picture": address of a JPEG}, or {"error": a sentence}. What comes is untrusted."""
+    try:
+        return {"picture": whole_row(editing.begun(asked.get("face") if isinstance(asked, dict) else None), host)}
+    except FacefeatError as e:
+        return {"error": host.said(e)}
+
+
+def moved(host: Host, asked: Any) -> dict[str, Any]:
+    """{"after": face, "table": predictions}, or {"table": a sentence}. What comes is untrusted."""
+    key, values = (asked.get(k) if isinstance(asked, dict) else None for k in ("face", "values"))
+    try:
+        start = editing.begun(key)
+        made = editing.move(host.model, start, request_of(host, start, checked(values)))
+    except FacefeatError as e:
+        return {"table": sentence(host.said(e))}
+    after, table = changed(start, replace(made, sentence=waiting(host, start, checked(values))), host)
+    return {"after": after, "table": table}
 
 
 def opened(start: Start, host: Host) -> list[Any]:
     """A face before anything is changed: its pictures, what is predicted, and every slider where it began, as far as
     that face goes."""
     first = figure(start.face.large[0], "Before", "The face in the photo" if start.real else "A synthetic face")
+    first = f'<div data-face="{start.key}">{first}</div>'
     after, table = changed(start, Changed(start.face.large[0], start.predictions), host)
-    sliders = _pool(host.model, editing.ranged(host.model, start), start)
+    sliders = pool(host.model, editing.ranged(host.model, start), start)
     return [first, after, table, "", "", gr.update(visible=False, value=None), *_groups(host, start), *sliders]
 
 
 def _nothing(host: Host) -> list[Any]:
     empty = [_EMPTY, "", "", "", "", gr.update(visible=False, value=None)]
-    return [*empty, *_groups(host, None), *_pool(host.model, controls(host.model), None)]
+    return [*empty, *_groups(host, None), *pool(host.model, controls(host.model), None)]
 
 
 def _groups(host: Host, start: Start | None) -> list[Any]:
@@ -198,140 +228,12 @@ def _has_sensitive(host: Host) -> bool:
     return any(c.name in SENSITIVE for c in controls(host.model))
 
 
-def ages_of(start: Start, host: Host) -> str:
-    """The face at 10 to 80 years in one row, each with what the model reads; empty for a model without years."""
-    editing.check(host.model, start)
-    made = editing.strip(host.model, start)
-    if made is None:
-        return ""
-    faces = ""
-    for i, (asked, picture) in enumerate(zip(made.asked, made.pictures, strict=True)):
-        reads = captions(made.predictions.row(i))[0]
-        short = reads.removesuffix(" years")
-        beyond = not made.path.low - 5 <= asked <= made.path.high + 5
-        faces += (
-            f'<figure{" class=ff-beyond" if beyond else ""}><img src="{data_uri(picture)}" width="160" height="160" '
-            f'alt="At {asked:.0f}: the model reads {escape(reads)}">'
-            f"<figcaption><b>{asked:.0f}</b> reads {escape(short)}</figcaption></figure>"
-        )
-    whole = data_uri(made.draw(), quality=90)
-    ends = f"{made.path.low:.0f} to {made.path.high:.0f}"
-    return (
-        f'<h2 class="ff-count">The same face from 10 to 80</h2><div class="ff-ages" tabindex="0" role="region" '
-        f'aria-label="The face at eight ages">{faces}</div><p class="ff-quiet">On this face, what the model reads '
-        f"follows from {ends}, and so does the slider. "
-        f'<button type="button" class="ff-link" data-keep="#edit-ages .ff-file" '
-        f'data-name="ages.jpg">Save the row</button></p><img class="ff-file" src="{whole}" alt="" hidden>'
-    )
-
-
-def request_of(host: Host, start: Start, values: Values) -> Request:
-    """What all sliders together ask for."""
-    asked = {}
-    there = {c.name: c for c in editing.ranged(host.model, start)}
-    for i, name in enumerate(c.name for c in controls(host.model)[:ATTRIBUTES]):
-        control = there.get(name)
-        if control is None:
-            continue
-        one = editing.requested(control, values[2 * i], values[2 * i + 1])
-        if one is not None:
-            asked[control.name] = one
-    return Request(asked, tuple(float(v or 0) for v in values[2 * ATTRIBUTES :]))
-
-
-def waiting(host: Host, start: Start, values: Values) -> str:
-    """A sentence on a slider that was moved and cannot do anything yet; empty where there is none."""
-    for i, control in enumerate(controls(host.model)[:ATTRIBUTES]):
-        far, label = values[2 * i : 2 * i + 2]
-        if start.real and control.name in SENSITIVE:
-            continue
-        if control.kind == "towards" and label not in control.classes and (far or 0) != _FAR:
-            return f"{control.name.capitalize()}: choose towards what, and the slider moves the face there."
-    return ""
-
-
 def _tell(host: Host, make: Callable[[], Any]) -> Any:
     """What `make` gives; an error of the library becomes a sentence of the page."""
     try:
         return make()
     except FacefeatError as e:
         raise sorry(e, host) from None
-
-
-# ---------------------------------------------------------------- sliders
-
-
-def _sliders(found: Sequence[Control]) -> tuple[list[Any], list[Any]]:
-    """The pool of sliders: a number and a class for each attribute, then the first directions; and the groups."""
-    options = _options(found)
-    out: list[Any] = []
-    groups: list[Any] = []
-    with gr.Row(equal_height=False, elem_classes="ff-sliders"):
-        for i in range(ATTRIBUTES):
-            named: dict[str, Any] = {"elem_id": f"edit-attribute-{i + 1}", "elem_classes": "ff-slider-group"}
-            with gr.Column(min_width=230, visible=i < len(found), **named) as group:
-                label = gr.Dropdown(**options[2 * i + 1])  # first what, then how far
-                out += [gr.Slider(**options[2 * i]), label]
-            groups.append(group)
-    with gr.Accordion("Directions without a name", open=False, elem_id="edit-directions"):
-        gr.HTML(
-            '<p class="ff-quiet">What varies most among faces, whatever it is: light, pose, hair. In standard '
-            "deviations.</p>",
-            js_on_load=None,
-        )
-        with gr.Row(elem_classes="ff-sliders"):
-            out += [gr.Slider(**o, min_width=200) for o in options[2 * ATTRIBUTES :]]
-    return out, groups
-
-
-def _options(found: Sequence[Control], start: Start | None = None) -> list[dict[str, Any]]:
-    """The options of every component of the pool; those that no attribute needs are hidden."""
-    out = []
-    for i in range(ATTRIBUTES):
-        control = found[i] if i < len(found) else None
-        out += [_number(control, start), _class(control)]
-    along = {"minimum": -3, "maximum": 3, "step": 0.1, "value": 0}
-    return out + [{**along, "label": f"Direction {i + 1}"} for i in range(DIRECTIONS)]
-
-
-def _pool(model: Any, ranged: Sequence[Control], start: Start | None) -> list[Any]:
-    """Updates of the pool; each attribute keeps its place, whether or not this face has its slider."""
-    by_name = {c.name: c for c in ranged}
-    return [gr.update(**o) for o in _options([by_name.get(c.name, c) for c in controls(model)], start)]
-
-
-def _number(control: Control | None, start: Start | None) -> dict[str, Any]:
-    if control is None:
-        return {"visible": False, "value": 0, "label": "Unused"}
-    name = control.name.capitalize()
-    label = {
-        "steps": f"{name}: {control.unit} more or less",
-        "between": f"{name}: {control.classes[0]} to {control.classes[-1]}" if control.classes else name,
-        "towards": f"{name}: how far",
-    }[control.kind]
-    ends = {"minimum": control.low, "maximum": control.high, "step": control.step}
-    info = "Ends where the model no longer follows."
-    if control.high - control.low < control.step:  # this face cannot be moved: the model reads the same all along
-        ends = {"minimum": 0, "maximum": control.step, "step": control.step}
-        info = "The model reads the same of this face, however it is moved."
-    elif start is not None and control.kind == "steps":
-        now = start.paths[control.name].origin
-        info = f"From {now:.0f}, the model follows to {now + control.low:.0f} and {now + control.high:.0f}."
-    elif control.kind == "towards":
-        info = "In standard deviations."
-    return {**ends, "value": _FAR if control.kind == "towards" else 0, "label": label, "info": info, "visible": True}
-
-
-def _class(control: Control | None) -> dict[str, Any]:
-    several = control is not None and control.kind == "towards"
-    classes = control.classes if control is not None and several else ()
-    name = control.name.capitalize() if control is not None else "Unused"
-    return {
-        "choices": [_UNCHANGED, *classes],
-        "value": _UNCHANGED,
-        "label": f"{name}: towards",
-        "visible": several,
-    }
 
 
 # ---------------------------------------------------------------- grid

@@ -1,0 +1,30 @@
+// The first look: what the page opens with is in its configuration already, and is shown while Gradio's script, which
+// will draw the same, is still coming. A page that asks for a password has no configuration yet, and no first look.
+(() => {
+  const { components = [], css = '' } = window.gradio_config || {};
+  const shell = document.getElementById('ff-shell'), asked = new URLSearchParams(location.search);
+  const of = (test) => components.map((one) => one.props || {}).find(test) || {};
+  const header = of((props) => (props.elem_classes || []).includes('ff-top')).value;
+  if (!header) { shell.remove(); return; }
+  const dark = (asked.get('__theme') || (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : '')) === 'dark';
+  const now = asked.get('tab') || 'classify';
+  const tabs = components.filter((one) => one.type === 'tabitem').map(({ props }) => {
+    const link = document.createElement('a');
+    link.href = `?tab=${encodeURIComponent(props.id)}`;
+    link.textContent = props.label;
+    if (props.id === now) link.setAttribute('aria-current', 'page');
+    return link.outerHTML;
+  }).join('');
+  const answer = now === 'classify' ? of((props) => props.elem_id === 'classify-result').value || '' : '';
+  shell.className = dark ? 'dark' : '';
+  shell.innerHTML = `<style>${css}</style><div><div class="ff-top">${header}</div><nav class="ff-tabs">${tabs}</nav>`
+    + `${answer && `<div class="ff-ask"><i></i><b></b></div>`}${answer || '<p class="ff-quiet">One moment …</p>'}</div>`;
+  const since = performance.now();
+  const look = () => {
+    // Of the page's own parts, the tab that is open is whole; or something went wrong, and it is shown as it is.
+    const whole = [...document.querySelectorAll('.tabitem[data-whole]')].some((tab) => tab.offsetParent !== null);
+    if (whole || (performance.now() - since > 6000 && document.querySelector('.tabitem'))) shell.remove();
+    else setTimeout(look, 30);
+  };
+  look();
+})();
