@@ -43,7 +43,7 @@ def ages_of(start: editing.Start, host: Host, values: Sequence[Any]) -> str:
         )
     says = "The pale ones lie beyond what the model follows on this face. " if pale else ""
     return (
-        '<div class="ff-ages-head"><h2 class="ff-count">The same face from 10 to 80</h2>'
+        '<div class="ff-ages-head"><h2 class="ff-count">The same face, 10 to 80</h2>'
         '<button type="button" class="ff-play" data-play-ages aria-pressed="false">▶ Play</button></div>'
         '<div class="ff-ages" tabindex="0" role="region" '
         f'aria-label="The face at eight ages">{faces}</div><p class="ff-quiet">{says}'

@@ -55,7 +55,7 @@ def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Imag
         height=height,
         buttons=["fullscreen"],
         elem_id=elem_id,
-        placeholder="Drop a photo here\n- or -\nclick to choose one",
+        placeholder="Drop a photo\n- or -\nclick to choose",
         alt_text=label,
         webcam_options=gr.WebcamOptions(mirror=False),
     )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = {"decoder": "decoder.weights.h5", "detail_encoder": "detail_encoder.weights.h5"}
 """Part of a decoder -> the file of a preset that holds its weights."""
+DRAWN = 8
+"""Faces that ONNX Runtime draws at once."""
 
 
 @dataclass
@@ -126,7 +128,9 @@ class FaceDecoder:
     def decode(self, latents: FloatArray) -> FloatArray:
         """(N, D + K) -> (N, F, F, 3) float32 in 0..1. Raises InputError for latents of another width, or NaN."""
         checked = check_latents(latents, self.latent_dim)
-        crops: FloatArray = in_batches(lambda batch: self.runtime.run("decoder", batch)[OUTPUT], checked)
+        # A large map for each face: 64 at once take 640 MB, which ONNX Runtime keeps, and are no faster.
+        size = BATCH if isinstance(self.runtime, KerasRuntime) else DRAWN
+        crops: FloatArray = in_batches(lambda batch: self.runtime.run("decoder", batch)[OUTPUT], checked, size)
         return crops
 
     def draw(self, latents: FloatArray) -> UInt8Array:

@@ -166,11 +166,11 @@ class KerasRuntime:
         return call
 
 
-def in_batches(step: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
-    """What `step` gives for all rows (N, ...), BATCH at a time: an array, or a table of them; also for none."""
+def in_batches(step: Callable[[np.ndarray], Any], rows: np.ndarray, size: int = BATCH) -> Any:
+    """What `step` gives for all rows (N, ...), `size` at a time: an array, or a table of them; also for none."""
     import numpy as np
 
-    parts = [step(np.asarray(rows[i : i + BATCH])) for i in range(0, len(rows), BATCH)]
+    parts = [step(np.asarray(rows[i : i + size])) for i in range(0, len(rows), size)]
     if not parts:
         empty = step(np.zeros((1, *rows.shape[1:]), rows.dtype))
         return {k: v[:0] for k, v in empty.items()} if isinstance(empty, dict) else empty[:0]
