@@ -13,9 +13,15 @@ def to_html(markdown: str) -> str:
     html = str(reader.render(markdown))
     # The page has its own first heading, and the card is a part of it.
     html = re.sub(r"<(/?)h([1-4])>", lambda m: f"<{m[1]}h{int(m[2]) + 1}>", html)
-    box = '<div class="ff-scroll" tabindex="0" role="region" aria-label="Table"><table class="ff-table">'
     html = html.replace("<pre>", '<pre tabindex="0">')
-    return html.replace("<table>", box).replace("</table>", "</table></div>")
+    return re.sub(r"<table>.*?</table>", _boxed, html, flags=re.DOTALL)
+
+
+def _boxed(table: re.Match[str]) -> str:
+    """A table that scrolls by itself; one of sentences, not of numbers, breaks its lines."""
+    words = " ff-words" if re.search(r"<td>[^<]{40,}", table[0]) else ""
+    box = f'<div class="ff-scroll" tabindex="0" role="region" aria-label="Table"><table class="ff-table{words}">'
+    return f"{box}{table[0].removeprefix('<table>')}</div>"
 
 
 def group_rows(card: str) -> tuple[list[str], list[list[str]]]:

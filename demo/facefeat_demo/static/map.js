@@ -47,3 +47,13 @@ element.addEventListener('keydown', (event) => {
   }
   if (best) { only(best); best.focus(); }
 });
+
+// When the map is looked at first, a face is chosen already: an example's, or the first point.
+const first = new IntersectionObserver((seen) => {
+  if (!seen.some((one) => one.isIntersecting) || !dots().length) return;
+  first.disconnect();
+  setTimeout(() => { // the map of the model that is in use now comes a moment later
+    if (!dots().some((dot) => dot.ariaPressed === 'true')) choose(element.querySelector('.ff-pictured') || dots()[0]);
+  }, 700);
+});
+first.observe(element);

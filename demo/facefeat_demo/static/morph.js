@@ -9,6 +9,9 @@ function stop() {
   if (play) { play.textContent = '▶ Play'; play.setAttribute('aria-pressed', 'false'); }
 }
 
+// A probability for people: never 0 and never 100.
+const percent = (p) => p < 1 ? '<1' : p > 99 ? '>99' : p;
+
 function show(frame) {
   const slider = part('.ff-slider'), canvas = part('.ff-canvas'), sprite = part('.ff-sprite');
   if (!morph || !slider) return;
@@ -23,12 +26,12 @@ function show(frame) {
       says.push(`about ${values[frame]} ${morph.units[name]}`);
     } else {
       const best = Object.keys(values).reduce((a, b) => values[b][frame] > values[a][frame] ? b : a);
-      says.push(`${name}: ${best} ${values[best][frame]} percent`);
+      says.push(`${name}: ${best} ${percent(values[best][frame])} percent`);
     }
   }
   element.querySelectorAll('[data-now]').forEach((at) => {
     const values = morph.predicted[at.dataset.now];
-    at.textContent = Array.isArray(values) ? `${values[frame]} ${morph.units[at.dataset.now]}` : `${values[at.dataset.class][frame]} %`;
+    at.textContent = Array.isArray(values) ? `${values[frame]} ${morph.units[at.dataset.now]}` : `${percent(values[at.dataset.class][frame])} %`;
   });
   const x = 600 * frame / Math.max(1, morph.frames - 1);
   element.querySelectorAll('.ff-cursor').forEach((line) => { line.setAttribute('x1', x); line.setAttribute('x2', x); });

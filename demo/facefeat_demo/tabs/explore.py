@@ -91,9 +91,9 @@ def _chart(host: Host, kept: Kept) -> list[Any]:
         with gr.Column(scale=7, min_width=280):
             shown = gr.HTML(**options[2], js_on_load=_SCRIPT.read_text("utf-8"), elem_id="explore-map", min_height=80)
         with gr.Column(scale=4, min_width=260):
-            face = gr.HTML(_NO_POINT, js_on_load=None, elem_id="explore-face", min_height=200)
             with gr.Accordion("Put me on the map", open=False, elem_id="explore-you"):
                 you = pick_face(host, kept, "Your photo", "explore", height=132, try_these=False)
+            face = gr.HTML(_NO_POINT, js_on_load=None, elem_id="explore-face", min_height=200)
 
     def look(event: gr.EventData) -> str:
         """The face of a point of the map."""
