@@ -174,8 +174,8 @@ def in_browser(
         open_tab(page, "Edit")
         example(page, "Astronaut")
         page.wait_for_function(
-            "document.querySelector('.ff-film') && JSON.parse(document.querySelector('.ff-film').dataset.film).face === "
-            "document.querySelector('#edit-before [data-face]').dataset.face"
+            "() => { const film = document.querySelector('.ff-film'), face = document.querySelector('[data-face]'); "
+            "return film && JSON.parse(film.dataset.film).face === face.dataset.face; }"
         )
         page.wait_for_timeout(2000)
         for name, number in (("age", 1), ("gender", 2)):
