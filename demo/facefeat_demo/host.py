@@ -38,7 +38,8 @@ MORPHED = ("astronaut", "hakeem", "grace")
 """The examples that the tab Morph opens with."""
 _LOOK_SIZE = 160
 _LATER = 4.0  # seconds, in which the first page comes
-_HERO, _HERO_EVERY = 96, 3  # side of the small morph at the top of the page, and which of the frames it has
+_EXAMPLE_STEPS = 42  # fewer than a visitor's own morph has: it comes with the page
+_HERO, _HERO_EVERY = 96, 2  # side of the small morph at the top of the page, and which of the frames it has
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
 _SURE = 0.9  # that it is a face: a photo that shows none must not be turned until it seems to show one
 
@@ -195,7 +196,7 @@ class Host:
         if not self._example_morph:
             found = [self.faces((EXAMPLES / f"{name}.jpg").read_bytes()) for name in MORPHED]
             crops = [faces[0].face.crop for faces, _, _ in found]
-            made = self.morph([c for c in crops if c is not None], 60, large=[large[0] for _, large, _ in found])
+            made = self.morph([c for c in crops if c is not None], _EXAMPLE_STEPS, large=[large[0] for _, large, _ in found])
             self._hero = resize_crops(made.frames[::_HERO_EVERY], _HERO)
             names = " to ".join(name.capitalize() for name in MORPHED)
             self._example_morph = viewer(made, f"An example: {names}. Choose two faces of your own above.")

@@ -52,7 +52,7 @@ def viewer(morph: Frames, note: str = "") -> str:
     panels = "".join(_panel(name, batch) for name in batch.classes)
     return (
         f"<div class=\"ff-morph\" data-morph='{escape(json.dumps(data), quote=True)}'>"
-        f'<div class="ff-stage"><img class="ff-sprite" src="{data_uri(sheet, "webp", 84)}" alt="" hidden>'
+        f'<div class="ff-stage"><img class="ff-sprite" src="{data_uri(sheet, "webp", 80)}" alt="" hidden>'
         f'<canvas class="ff-canvas" width="{max(size, 320)}" height="{max(size, 320)}" role="img" '
         'aria-label="The face at the slider\'s place"></canvas>'
         '<div class="ff-controls"><button type="button" class="ff-play" aria-pressed="false">▶ Play</button>'
