@@ -253,7 +253,8 @@ def test_a_slider_moves_the_face_at_once(host: Host, start: Start) -> None:
 
 
 def test_a_slider_goes_as_far_as_what_is_read_follows(host: Host) -> None:
-    for start in (editing.begin(host.model, toy_crops(1, 32)[0]), editing.synthetic(host.model, 3)):
+    made = editing.with_paths(host.model, editing.synthetic(host.model, 3))
+    for start in (editing.begin(host.model, toy_crops(1, 32)[0]), made):
         there = {c.name: c for c in editing.ranged(host.model, start)}
         assert ("race" in there) is not start.real  # of a real person's face, none
         for name in ("age", "gender"):

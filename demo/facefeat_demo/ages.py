@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _SIDE = 192  # of a picture while the slider moves, in pixels; where it rests, the whole one follows
 _ROW = 128  # of a picture of the row
+SOON = (
+    '<div class="ff-ages-head"><h2 class="ff-count">The same face, 10 to 80</h2></div>'
+    f'<div class="ff-ages" aria-hidden="true">{"<i></i>" * 8}</div><p class="ff-quiet">Drawing them …</p>'
+)
+"""What is there until they come."""
 
 
 def ages_of(start: editing.Start, host: Host, values: Sequence[Any]) -> str:

@@ -200,21 +200,32 @@ def requested(control: Control, amount: float | None, label: str | None = None) 
 
 def begin(model: FaceFeatureModel, crop: UInt8Array, large: UInt8Array | None = None) -> Start:
     """Start from a crop of a photo. large: the same, cut for showing. Raises PresetError without a decoder."""
-    face = Portraits.of(model, crop[None], None if large is None else large[None])
-    return _started(model, face)
+    return with_paths(model, first(model, crop, large))
+
+
+def first(model: FaceFeatureModel, crop: UInt8Array, large: UInt8Array | None = None) -> Start:
+    """As `begin`, without the paths, which take a hundred times as long."""
+    return _started(model, Portraits.of(model, crop[None], None if large is None else large[None]))
 
 
 def _started(model: FaceFeatureModel, face: Portraits) -> Start:
+    return Start(face, model.predict_faces(face.crops), stamp(model))
+
+
+def with_paths(model: FaceFeatureModel, start: Start) -> Start:
+    """The same face, by the same key, with where it can be moved. Raises InputError for one of another model."""
+    check(model, start)
     names = [] if lacks(model) else [c.name for c in controls(model) if c.kind != "towards"]
-    paths = {name: attribute_path(model, face, name)[0] for name in names}
-    return Start(face, model.predict_faces(face.crops), stamp(model), paths)
+    return replace(start, paths={name: attribute_path(model, start.face, name)[0] for name in names})
 
 
 def synthetic(model: FaceFeatureModel, seed: int) -> Start:
-    """Start from a synthetic face, another one for each seed. Raises PresetError without decoder or directions."""
+    """Start from a synthetic face, another one for each seed; without paths, as `first`.
+
+    Raises PresetError without decoder or directions.
+    """
     made = model.compose(seed=seed)
-    face = Portraits(made.crops, made.crops, made.latents, made.crops, residual=False)
-    return _started(model, face)
+    return _started(model, Portraits(made.crops, made.crops, made.latents, made.crops, residual=False))
 
 
 def film(model: FaceFeatureModel, start: Start) -> Film | None:

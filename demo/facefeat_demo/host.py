@@ -196,7 +196,9 @@ class Host:
         if not self._example_morph:
             found = [self.faces((EXAMPLES / f"{name}.jpg").read_bytes()) for name in MORPHED]
             crops = [faces[0].face.crop for faces, _, _ in found]
-            made = self.morph([c for c in crops if c is not None], _EXAMPLE_STEPS, large=[large[0] for _, large, _ in found])
+            made = self.morph(
+                [c for c in crops if c is not None], _EXAMPLE_STEPS, large=[large[0] for _, large, _ in found]
+            )
             self._hero = resize_crops(made.frames[::_HERO_EVERY], _HERO)
             names = " to ".join(name.capitalize() for name in MORPHED)
             self._example_morph = viewer(made, f"An example: {names}. Choose two faces of your own above.")

@@ -99,6 +99,11 @@ def options(found: Sequence[Control], start: Start | None = None) -> list[dict[s
     return out + [{**along, "label": f"Direction {i + 1}"} for i in range(DIRECTIONS)]
 
 
+def narrowed(model: Any, ranged: Sequence[Control], start: Start) -> list[Any]:
+    """Updates of the pool as of `pool`, which leave each slider where it is."""
+    return [{k: v for k, v in update.items() if k != "value"} for update in pool(model, ranged, start)]
+
+
 def pool(model: Any, ranged: Sequence[Control], start: Start | None) -> list[Any]:
     """Updates of the pool; each attribute keeps its place, whether or not this face has its slider."""
     by_name = {c.name: c for c in ranged}
@@ -119,7 +124,7 @@ def _number(control: Control | None, start: Start | None) -> dict[str, Any]:
     if control.high - control.low < control.step:  # this face cannot be moved: the model reads the same all along
         ends = {"minimum": 0, "maximum": control.step, "step": control.step}
         info = "The model reads the same of this face, however it is moved."
-    elif start is not None and control.kind == "steps":
+    elif start is not None and control.kind == "steps" and control.name in start.paths:
         now = start.paths[control.name].origin
         info = f"The model follows this face from {now + control.low:.0f} to {now + control.high:.0f}."
     elif control.kind == "towards":

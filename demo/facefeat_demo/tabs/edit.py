@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,14 @@ import gradio as gr
 from facefeat import FacefeatError
 from facefeat.image.video import write_picture
 from facefeat_demo import editing
-from facefeat_demo.ages import ages_of, whole_row
+from facefeat_demo.ages import SOON, ages_of, whole_row
 from facefeat_demo.editing import SENSITIVE, Changed, Control, Start, controls, lacks
 from facefeat_demo.face_picker import crop_of, pick_face
 from facefeat_demo.face_view import compared, figure, lacking, sentence
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import check_room, sorry
 from facefeat_demo.photos import data_uri
-from facefeat_demo.sliders import ATTRIBUTES, checked, first_values, options, pool, request_of, waiting
+from facefeat_demo.sliders import ATTRIBUTES, checked, first_values, narrowed, options, pool, request_of, waiting
 from facefeat_demo.sliders import sliders as made_sliders
 
 if TYPE_CHECKING:
@@ -92,18 +92,27 @@ def _content(host: Host, kept: Kept) -> list[Any]:
     sides, grid_shown, grid_file = _grid(host, kept, found, start, sliders)
     shown = [before, after, table, ages, grid_shown, grid_file, *groups, *sliders]
 
-    def began(state: dict[str, Any] | None, now: Start | None) -> list[Any]:
-        """The chosen face, before anything is changed."""
+    def began(state: dict[str, Any] | None, now: Start | None) -> Iterator[list[Any]]:
+        """The chosen face, before anything is changed; a little later, how far its sliders go."""
         if state is None:
             # The photo was taken away; where a synthetic face took its place, that stays.
-            return [gr.skip()] * (1 + len(shown)) if now is not None and not now.real else [None, *_nothing(host)]
-        made = _tell(host, lambda: editing.begin(host.model, *(crop_of(state, host, k) for k in ("crops", "large"))))
-        return [made, *opened(made, host)]
+            yield [gr.skip()] * (1 + len(shown)) if now is not None and not now.real else [None, *_nothing(host)]
+            return
+        made = _tell(host, lambda: editing.first(host.model, *(crop_of(state, host, k) for k in ("crops", "large"))))
+        yield [made, *opened(made, host)]
+        yield far(made)
 
-    def other() -> list[Any]:
+    def other() -> Iterator[list[Any]]:
         """A synthetic face, and no photo."""
         made = _tell(host, lambda: editing.synthetic(host.model, secrets.randbelow(1_000_000)))
-        return [made, *opened(made, host), *picked.empty()]
+        yield [made, *opened(made, host), *picked.empty()]
+        yield [*far(made), *(gr.skip() for _ in picked.parts)]
+
+    def far(start: Start) -> list[Any]:
+        """How far the sliders of a face go, and nothing else."""
+        made = _tell(host, lambda: editing.with_paths(host.model, start))
+        sliders = narrowed(host.model, editing.ranged(host.model, made), made)
+        return [made, *(gr.skip() for _ in shown[: -len(sliders)]), *sliders]
 
     def example() -> list[Any]:
         """The face that the tab opens with."""
@@ -200,7 +209,8 @@ def opened(start: Start, host: Host) -> list[Any]:
     first = f'<div data-face="{start.key}">{first}</div>'
     after, table = changed(start, Changed(start.face.large[0], start.predictions), host)
     sliders = pool(host.model, editing.ranged(host.model, start), start)
-    return [first, after, table, "", "", gr.update(visible=False, value=None), *_groups(host, start), *sliders]
+    soon = SOON if any(c.kind == "steps" and c.unit == "years" for c in controls(host.model)) else ""
+    return [first, after, table, soon, "", gr.update(visible=False, value=None), *_groups(host, start), *sliders]
 
 
 def _nothing(host: Host) -> list[Any]:
