@@ -169,7 +169,7 @@ def test_no_event_of_the_page_takes_faces_of_another_model(presets: Path) -> Non
     values = slider_values(mine, editing.begin(mine.model, start.face.crops[0]))
     calls = {
         "began": [state, None],
-        "every_age": [start],
+        "every_age": [start, ""],
         "edited": [start, *values],
         "drawn": [start, "age", "gender", *values],
         "back": [start],

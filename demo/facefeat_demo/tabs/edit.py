@@ -73,6 +73,7 @@ def build(host: Host, kept: Kept) -> None:
 def _content(host: Host, kept: Kept) -> list[Any]:
     found = [] if lacks(host.model) else controls(host.model)
     start = gr.State(None, time_to_live=3600)
+    drawn = gr.State("", time_to_live=3600)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=280):
             picked = pick_face(host, kept, "Your photo", "edit", height=132)
@@ -119,9 +120,11 @@ def _content(host: Host, kept: Kept) -> list[Any]:
         made = host.example_face()
         return [gr.skip()] * (1 + len(shown)) if made is None else [made, *opened(made, host)]
 
-    def every_age(start: Start | None) -> str:
-        """The face at 10 to 80 years."""
-        return "" if start is None else _tell(host, lambda: ages_of(start, host, first_values(host, start)))
+    def every_age(start: Start | None, drawn: str) -> list[Any]:
+        """The face at 10 to 80 years, unless it was drawn already: of two faces in a row the last one is drawn."""
+        if start is None or start.key == drawn:
+            return [gr.skip(), gr.skip()]
+        return [_tell(host, lambda: ages_of(start, host, first_values(host, start))), start.key]
 
     def edited(start: Start | None, *values: Any) -> list[Any]:
         """The face edited until the model predicts what the sliders ask."""
@@ -150,7 +153,7 @@ def _content(host: Host, kept: Kept) -> list[Any]:
     )
     begun.append(before.select(example, None, [start, *shown], show_progress="hidden", **private))
     for event in begun:
-        event.success(every_age, start, ages, show_progress="minimal", **private)
+        event.success(every_age, [start, drawn], [ages, drawn], show_progress="hidden", **private)
     follow = "(...values) => window.facefeatMove ? window.facefeatMove(values) : []"
     gr.on([s.input for s in sliders], None, sliders, [after, table], js=follow, show_progress="hidden")
     until.click(edited, [start, *sliders], [after, table], show_progress="minimal", show_progress_on=after, **private)
