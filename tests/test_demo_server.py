@@ -143,7 +143,7 @@ def test_a_page_that_does_not_start_is_one_sentence(temporary: Path, monkeypatch
         def close(self, verbose: bool) -> None:
             closed.append(True)
 
-    monkeypatch.setattr(host, "Host", lambda *args: SimpleNamespace(warm_up=lambda: None))
+    monkeypatch.setattr(host, "Host", lambda *args: SimpleNamespace(warm_up=lambda: None, stop=lambda: None))
     monkeypatch.setattr(app, "build", lambda host, most: Page())
     monkeypatch.setattr(inputs, "check_photos", lambda page: None)
     says = r"could not be started: Couldn't start the app because of a proxy$"

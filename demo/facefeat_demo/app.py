@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from facefeat_demo.early import Early
+from facefeat_demo.early import TITLE, Early
 from facefeat_demo.inputs import fresh, only_files, own_bounds
 from facefeat_demo.limits import MEGABYTE, Gate
 from facefeat_demo.photos import Kept
@@ -42,7 +42,7 @@ HEADER = f"""
 def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
     """The page of a host's model, ready for `launch(**launch_options())`. most: bytes of all visitors' files."""
     kept = Kept(most)
-    with gr.Blocks(title="facefeat: what does a computer guess from a face?", analytics_enabled=False) as demo:
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         fresh(lambda: HEADER + host.moving_picture(), elem_classes="ff-top")  # the morph is made a little later
         with gr.Tabs(elem_id="tabs", **_WRAP):
             for tab in TABS:

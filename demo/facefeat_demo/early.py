@@ -10,8 +10,9 @@ from typing import Any
 from facefeat_demo.limits import Message, Receive, Send
 
 _STATIC = Path(__file__).resolve().parent / "static"
-_TITLE = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
+_OTHERS = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 """What Gradio says about itself where somebody shares a link to the page; its picture lies on another site."""
+TITLE = "facefeat: what does a computer guess from a face?"
 ABOUT = '<meta name="description" content="Show me a face. I will guess, and show you how sure I am.">'
 
 
@@ -41,7 +42,10 @@ class Early:
             held.extend(message.get("body", b""))
             if message.get("more_body"):
                 return
-            body = _TITLE.sub(b"", bytes(held)).replace(b"</head>", self._style, 1)
+            body = _OTHERS.sub(b"", bytes(held))
+            if b"<title>" not in body:  # Gradio's script sets it
+                body = body.replace(b"</head>", f"<title>{TITLE}</title></head>".encode(), 1)
+            body = body.replace(b"</head>", self._style, 1)
             body = body.replace(b"<gradio-app", self._look, 1)
             others = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
             await send({**start, "headers": [*others, (b"content-length", str(len(body)).encode())]})

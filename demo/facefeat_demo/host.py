@@ -113,6 +113,8 @@ class Host:
         self.allowed = None if allowed is None else allowed.absolute()
         self._detector, self._data, self._say = detector, data, say
         self._dataset: FaceDataset | None = None
+        self._later: threading.Timer | None = None
+        self._over = False
         self._load(preset)
 
     def _load(self, preset: str | None) -> None:
@@ -161,9 +163,16 @@ class Host:
         """Make what the page opens with, and in a thread, a little later, what the other tabs do: the first page is not
         to wait for those."""
         self.example(PORTRAITS[0])
-        later = threading.Timer(_LATER, self.prepare)
-        later.daemon = True
-        later.start()
+        self._later = threading.Timer(_LATER, self.prepare)
+        self._later.daemon = True
+        self._later.start()
+
+    def stop(self) -> None:
+        """Let what is still being made end: a process that ends meanwhile is aborted by ONNX Runtime's threads."""
+        self._over = True
+        if self._later is not None:
+            self._later.cancel()
+            self._later.join(10)
 
     def prepare(self) -> None:
         """Let visitors not wait for what is made once. Ends where the model was changed meanwhile."""
@@ -173,7 +182,7 @@ class Host:
         steps += [self.example_morph] if model.has_decoder else []
         steps += [lambda: [editing.move(model, face, editing.Request()) for face in [self.example_face()] if face]]
         for step in steps:
-            if self.model is not model:
+            if self.model is not model or self._over:
                 return
             step()
 

@@ -109,6 +109,7 @@ def running(
                 yield page
             finally:
                 page.close(verbose=False)
+                host.stop()
 
 
 def _host(settings: Settings, detector: str, say: Callable[[str], Any]) -> Host:

@@ -81,6 +81,7 @@ def visit(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[[st
         made = Visit(context.new_page(), request.param)
         made.page.goto(url)
         if url != "about:blank":
+            made.page.wait_for_function("document.querySelector('#tabs') && !document.querySelector('#ff-shell')")
             made.page.get_by_role("heading", name="facefeat", exact=True).wait_for()
         return made
 
