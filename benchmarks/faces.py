@@ -12,6 +12,7 @@ Real against real, two halves of the photos, is what a perfect decoder would hav
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 from pathlib import Path
@@ -41,9 +42,9 @@ def main() -> None:
         "reconstructed": drawn(model, even),
         "composed": model.compose(count=64).crops,
         "composed of classes": np.concatenate([
-            model.compose({"age": years, "gender": gender, "race": race}).crops
-            for years in (20, 35, 50, 65) for gender in model.schema["gender"].classes
-            for race in model.schema["race"].classes
+            model.compose({"age": years, "gender": gender, "race": race}, seed=seed).crops
+            for seed, (years, gender, race) in enumerate(itertools.product(
+                (20, 35, 50, 65), model.schema["gender"].classes, model.schema["race"].classes))
         ]),
     }  # fmt: skip
     first = features(reader, odd)
