@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from measured import Cost, cost, in_turn, machine
+from measured import Cost, in_turn, machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "docs" / "assets" / "portrait.jpg"
@@ -34,6 +34,12 @@ LABELLED = 69
 """Photos whose labels are compared."""
 WAIT = 300
 """Seconds until a demo that does not answer is given up."""
+
+COMPILE = """
+import compileall, sysconfig
+compileall.compile_dir(sysconfig.get_path("purelib"), quiet=2)
+"""
+# As pip does and uv does not: the first start would else count the compilation of TensorFlow.
 
 CROPS = """
 import json, os, sys, time
@@ -54,6 +60,18 @@ import os, runpy, sys
 if os.path.exists(sys.argv[-1]):
     os.remove(sys.argv[-1])
 runpy.run_module("facefeat", run_name="__main__")
+"""
+MEMORY = """
+import json, resource, sys
+from facefeat.batch import run_batch
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+early = []
+def progress(done, total):
+    if done >= total / 10 and not early:
+        early.append(peak())
+run_batch(sys.argv[1], sys.argv[2], overwrite=True, progress=progress)
+print(json.dumps([early[0], peak()]))
 """
 READ = """
 import json, sys
@@ -115,6 +133,9 @@ def main() -> None:
         if unknown := set(wanted) - set(parts):
             parser.error(f"no such part: {', '.join(sorted(unknown))}. Valid: {', '.join(parts)}.")
         machine()
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        for side in sides.values():
+            side.run(COMPILE)
         print(f"{len(set(photos)):,} photos" + (f"; before: facefeat of {args.before}" if args.before else ""))
         print("what | now | before | now / before")
         for name in wanted:
@@ -174,10 +195,11 @@ def batch(sides: dict[str, Side], photos: list[str], count: int, folder: Path, r
 
 
 def memory(side: Side, photos: list[str], count: int, folder: Path) -> Iterator[str]:
-    """How much more memory ten times as many photos take."""
-    peaks = [cost(batch_command(side, photos, n, folder)).peak for n in (count, 10 * count)]
-    yield row(f"`facefeat batch`, peak memory for {10 * count:,} photos", {"now": peaks[1]}, "MB")
-    yield row(f"growth of that from {count:,} photos", {"now": peaks[1] - peaks[0]}, "MB")
+    """How far the peak of one run over ten times as many photos grows after the first `count`."""
+    _, _, _, *words = batch_command(side, photos, 10 * count, folder)
+    early, late = json.loads(side.run(MEMORY, words[1], words[-1]).splitlines()[-1])
+    yield row(f"`facefeat batch`, peak memory for {10 * count:,} photos", {"now": late}, "MB")
+    yield row(f"growth of that from {count:,} photos", {"now": late - early}, "MB")
 
 
 def labels(sides: dict[str, Side], photos: list[str], folder: Path) -> Iterator[str]:

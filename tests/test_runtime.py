@@ -308,14 +308,26 @@ def test_options_that_are_not_there_are_told_with_what_is() -> None:
         RuntimeOptions(threads=-1)
 
 
-def test_a_device_that_the_wheel_lacks_is_told_with_the_wheel_that_has_it() -> None:
+@pytest.mark.parametrize(
+    ("device", "system", "then"),
+    [
+        ("cuda", "Linux", "Next: pip uninstall -y onnxruntime, then pip install onnxruntime-gpu"),
+        ("directml", "Windows", "Next: pip uninstall -y onnxruntime, then pip install onnxruntime-directml"),
+        ("directml", "Linux", "It is a device of Windows only."),
+        ("coreml", "Darwin", "Next: pip install -U onnxruntime"),
+        ("coreml", "Linux", "It is a device of macOS only."),
+    ],
+)
+def test_a_device_that_the_wheel_lacks_is_told_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, device: str, system: str, then: str
+) -> None:
     import onnxruntime
 
-    if "DmlExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this onnxruntime has DirectML")
-    with pytest.raises(InputError, match=r"no support for the device 'directml'.*pip install onnxruntime-directml"):
-        providers("directml")
-    assert providers("auto")[-1] == "CPUExecutionProvider"
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr("platform.system", lambda: system)
+    with pytest.raises(InputError, match=f"no support for the device '{device}'. Valid here: auto, cpu. {then}$"):
+        providers(device)
+    assert providers("auto") == ["CPUExecutionProvider"]
 
 
 @pytest.mark.gpu

@@ -191,9 +191,25 @@ def providers(device: str) -> list[str]:
         here = ", ".join(d for d, p in PROVIDERS.items() if p in there)
         raise InputError(
             f"the installed onnxruntime has no support for the device {device!r}. Valid here: auto, {here}. "
-            f"Next: pip install {WHEELS[device]}"
+            f"{_next(device)}"
         )
     return [*found, PROVIDERS["cpu"]]
+
+
+def _next(device: str) -> str:
+    """What to do where the installed wheel lacks a device."""
+    from platform import system
+
+    only = {"coreml": ("Darwin", "macOS"), "directml": ("Windows", "Windows")}.get(device)
+    if only is not None and system() != only[0]:
+        return f"It is a device of {only[1]} only."
+    wheel = WHEELS[device]
+    # All these wheels write to one folder: two of them at once are a broken one.
+    return "Next: " + (
+        f"pip install -U {wheel}"
+        if wheel == "onnxruntime"
+        else f"pip uninstall -y onnxruntime, then pip install {wheel}"
+    )
 
 
 @cache
@@ -222,5 +238,6 @@ def open_session(graph: bytes, where: str, chosen: list[str], options: RuntimeOp
     except Exception as e:  # onnxruntime's own errors share no public base
         first = (str(e).strip() or type(e).__name__).splitlines()[0][:300]
         raise PresetError(
-            f"{where} cannot be run by onnxruntime {onnxruntime.__version__}: {first}. Next: pip install -U onnxruntime"
+            f"{where} cannot be run by onnxruntime {onnxruntime.__version__}: {first}. "
+            "Next: pip install -U onnxruntime, or fetch or train the preset again"
         ) from e

@@ -57,7 +57,9 @@ def check_sums(folder: Path, required: Iterable[str]) -> None:
             with open_regular(folder / name, MAX_WEIGHT_BYTES, inside=folder) as f:
                 found = hashlib.file_digest(f, "sha256").hexdigest()
         except FileNotFoundError:
-            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.") from None
+            raise PresetError(
+                f"preset {str(folder)!r}: the file {name!r} is missing. Fetch or train the preset again."
+            ) from None
         except (OSError, ValueError) as e:
             raise _unreadable(folder, name, e) from None
         if found != listed[name]:

@@ -92,7 +92,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     _check_is_preset(folder)
     for name in _REQUIRED:
         if not (folder / name).is_file():
-            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
+            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing. Fetch or train the preset again.")
     config = _read_json(folder)
     version = config.get("format")
     if not isinstance(version, int) or not 1 <= version <= FORMAT:
@@ -119,7 +119,7 @@ def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
         raise PresetError(f"preset {str(folder)!r}: config.json, decoder: incomplete or a wrong type: {e!r}") from None
     for name in names:
         if not (folder / name).is_file():
-            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing.")
+            raise PresetError(f"preset {str(folder)!r}: the file {name!r} is missing. Fetch or train the preset again.")
     return (*required, *names)
 
 
