@@ -2,7 +2,8 @@
 
 First the deterministic profile (cProfile) of 64 photos read as one chunk of `facefeat batch` is read, by the functions
 that do the work; then ONNX Runtime's own profile of the default classifier's backbone, by kind of operation. Then
-changes that such profiles led to, each compared with the code before, in this run. Prints the machine and versions.
+changes that such profiles led to, each compared with the code before, in this run. In processor time, the networks on
+one thread. Prints the machine and versions.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from measured import machine
-from speed import median_seconds
+from speed import timed
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "docs" / "assets" / "portrait.jpg"
 CHUNK, ROUNDS = 64, 3
@@ -40,7 +42,9 @@ def main() -> None:
     machine()
 
     from facefeat import FaceFeatureModel
+    from facefeat.utils.ort import set_threads
 
+    set_threads(1)
     model = FaceFeatureModel.from_preset()
     chosen = [str(photos[i % len(photos)]) for i in range(CHUNK)]
     print(f"\nreading {CHUNK} photos | ms a photo | share")
@@ -59,7 +63,7 @@ def main() -> None:
 def of_photos(model: Any, photos: list[str]) -> Iterator[str]:
     """A row for each of STAGES, and of what is left."""
     model.predict(photos)
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(time.process_time)
     profiler.runcall(model.predict, photos)
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
     seconds = dict.fromkeys(STAGES.values(), 0.0)
@@ -183,7 +187,7 @@ def _augmented(crops: np.ndarray, either: tuple[list[Any], Any]) -> tuple[float,
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    return median_seconds(run, ROUNDS)
+    return timed(run, ROUNDS)[1]
 
 
 if __name__ == "__main__":
