@@ -1,34 +1,40 @@
 """`python -m faults [OPERATION...] [--kills N] [--seed N]`: prints a line for each operation.
 
-Each operation (batch, save, index, export, train) is run whole once; then killed by kill -9 at random moments and run
-again, as a user would. What comes out must be what the whole run gave, and nothing may be left beside it. Then: a disk
-that fills up, a folder that cannot be written, two writers at once, files from the future (a clock that was set back).
+Each operation (batch, save, index, export, train) is run whole once, as a program of its own; then killed by kill -9 at
+random moments and run again, as a user would: every third time killed once more. What comes out must be what the whole
+run gave, and nothing may be left beside it. Then: a disk that fills up, a folder that cannot be written, two writers at
+once, files from the future (a clock that was set back). Runs are forks of one process that has imported what they need.
+
+As root of its own mounts the full disk is a small tmpfs and the folder a read-only one; for others a limit of each
+file's size and a folder of /proc.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import random
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from faults.starter import Started, Starter
 from hostile.pictures import encoded
 from made import squares
 
 SEED = 20261128
-FULL = 10_000
-"""Bytes that a file may have on the disk that is full: every operation writes more."""
+FULL = (0.02, 0.3, 0.6, 0.9)
+"""Of the bytes that a whole run writes, how many the disk that fills up has left."""
+LIMIT = 10_000
+"""Bytes that a file may have, where no disk can be made: every operation writes more."""
 _SAVE = """
 import sys
 from facefeat import FacefeatError, FaceFeatureModel
@@ -47,9 +53,9 @@ train = { epochs = 4, batch_size = 12, mixed_precision = "float32" }
 
 @dataclass(frozen=True)
 class Operation:
-    """prepare: writes the input into the working folder. command: writes `output`, a name. ours: what else stays.
-
-    resume: words that continue a stopped run. digest: of what came out.
+    """prepare: writes the input into the working folder. command: of `facefeat`, or `-c` and a program; it writes
+    `output`, a name. resume: words that continue a stopped run. ours: what else stays. digest: of what came out.
+    modules: that are imported before it is forked; none that starts a thread.
     """
 
     name: str
@@ -59,6 +65,12 @@ class Operation:
     resume: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
     digest: Callable[[Path], str] = lambda path: tree(path)
+    modules: tuple[str, ...] = ()
+
+    def resumed(self, folder: Path) -> tuple[str, ...]:
+        """The command that goes on in a folder where a run was stopped."""
+        going = self.name != "train" or (folder / self.output / "checkpoint.npz").exists()
+        return (*self.command, *(self.resume if going else ()))
 
 
 def tree(path: Path) -> str:
@@ -117,18 +129,21 @@ def faces(folder: Path) -> None:
     (folder / "r.toml").write_text(_RECIPE)
 
 
-RUN = (sys.executable, "-m", "facefeat")
 WHOLE = ("--detector", "whole-image")
+QUICK = ("numpy", "PIL.Image", "facefeat.cli")
+KERAS = (*QUICK, "tensorflow", "tf2onnx", "tf2onnx.convert", "onnx")
 OPERATIONS = {
     o.name: o
     for o in (
-        Operation("batch", photos, (*RUN, "batch", "photos", *WHOLE, "-o", "out.parquet"), "out.parquet", ("--resume",),
-                  ("out.parquet.parts", ".out.parquet.lock"), table),
-        Operation("save", lambda f: None, (sys.executable, "-c", _SAVE.format(output="out")), "out"),
-        Operation("index", faces, (*RUN, "index", "data/faces.csv", "-o", "out"), "out", (), ("out.part",), rows),
-        Operation("export", lambda f: None, (*RUN, "export", "-o", "out.onnx"), "out.onnx", digest=answers),
-        Operation("train", faces, (*RUN, "train", "--recipe", "r.toml", "--data", "data/faces.csv", "-o", "out"), "out",
-                  ("--resume",), digest=weights),
+        Operation("batch", photos, ("batch", "photos", *WHOLE, "-o", "out.parquet"), "out.parquet", ("--resume",),
+                  ("out.parquet.parts", ".out.parquet.lock"), table,
+                  (*QUICK, "pyarrow.parquet", "pyarrow.dataset", "fsspec", "facefeat.batch.run")),
+        Operation("save", lambda f: None, ("-c", _SAVE.format(output="out")), "out", modules=QUICK),
+        Operation("index", faces, ("index", "data/faces.csv", "-o", "out"), "out", (), ("out.part",), rows,
+                  (*QUICK, "pyarrow.dataset")),
+        Operation("export", lambda f: None, ("export", "-o", "out.onnx"), "out.onnx", digest=answers, modules=KERAS),
+        Operation("train", faces, ("train", "--recipe", "r.toml", "--data", "data/faces.csv", "-o", "out"), "out",
+                  ("--resume",), digest=weights, modules=KERAS),
     )
 }  # fmt: skip
 
@@ -137,43 +152,54 @@ class Fault(Exception):
     """What went wrong."""
 
 
-def run(
-    operation: Operation, folder: Path, *more: str, limit: int | None = None, after: float | None = None
-) -> tuple[int, str]:
-    """(exit code, output) of an operation in a folder. limit: bytes of a file. after: seconds until it is killed."""
+@dataclass
+class Trial:
+    """An operation, its starter, a folder for all its trials, and what the whole run gave: seconds, bytes, digest."""
 
-    def bounded() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    operation: Operation
+    starter: Starter
+    root: Path
+    chance: random.Random
+    seconds: float = 0.0
+    written: int = 0
+    good: str = ""
 
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "FACEFEAT_CACHE": str(folder / "cache")}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*operation.command, *more], cwd=folder, env=env, stdout=log, stderr=log, preexec_fn=bounded
-        )
-        try:
-            process.wait(after if after is not None else 900)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    return process.returncode, (folder / "log").read_text("utf-8", "replace")
+    def fresh(self, name: str) -> Path:
+        """A folder with the input."""
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        self.operation.prepare(folder)
+        return folder
 
+    def start(self, folder: Path, command: tuple[str, ...] = (), limit: int | None = None, log: str = "log") -> Started:
+        """A run begins in a folder. limit: bytes of a file."""
+        return self.starter.start(command or self.operation.command, folder, limit, str(self.root / log))
 
-def fresh(operation: Operation, root: Path, name: str) -> Path:
-    """A folder with the input of an operation."""
-    folder = root / name
-    folder.mkdir()
-    operation.prepare(folder)
-    return folder
+    def run(self, folder: Path, command: tuple[str, ...] = (), limit: int | None = None) -> tuple[int, str]:
+        """(exit code, output) of a run in a folder."""
+        started = self.start(folder, command, limit)
+        if not started.wait(900):
+            started.kill()
+            return -9, "ran out of time"
+        assert started.code is not None
+        return started.code, self.log()
 
+    def log(self, name: str = "log") -> str:
+        """What a run has said."""
+        return (self.root / name).read_text("utf-8", "replace")
 
-def check_left(operation: Operation, folder: Path) -> None:
-    """Raises Fault where something is left beside input, output and what stays on purpose."""
-    known = {"photos", "data", "r.toml", "log", "cache", operation.output, *operation.ours}
-    left = sorted(p.name for p in folder.iterdir() if p.name not in known)
-    if left:
-        raise Fault(f"left behind: {left}")
+    def check(self, folder: Path, when: str) -> None:
+        """Raises Fault where the result is another than the whole run's, or anything is left beside it."""
+        if self.operation.digest(folder / self.operation.output) != self.good:
+            raise Fault(f"{when}: another result")
+        known = {"photos", "data", "r.toml", "cache", self.operation.output, *self.operation.ours}
+        if left := sorted(p.name for p in folder.iterdir() if p.name not in known):
+            raise Fault(f"{when}: left behind: {left}")
+
+    def go_on(self, folder: Path, when: str) -> None:
+        """Run again up to the end, as a user would; raises Fault."""
+        expect(self.run(folder, self.operation.resumed(folder)), (0,), f"{when}, run again")
+        self.check(folder, f"{when}, run again")
 
 
 def expect(found: tuple[int, str], codes: tuple[int, ...], what: str) -> None:
@@ -183,95 +209,139 @@ def expect(found: tuple[int, str], codes: tuple[int, ...], what: str) -> None:
         raise Fault(f"{what}: exit code {code}, wanted {codes}: {text[-400:]!r}")
 
 
-def killed(operation: Operation, root: Path, number: int, moment: float, good: str) -> None:
-    """Kill at a moment, then run again, up to the end."""
-    folder = fresh(operation, root, f"{operation.name}-kill-{number}")
-    try:
-        code, _ = run(operation, folder, after=moment)
-        output = folder / operation.output
-        if code == 0 and output.exists():
-            return  # it was faster this time
-        if output.is_file() and operation.digest(output) != good:
-            raise Fault(f"killed after {moment:.1f} s: a half-written {output.name}")
-        resume = operation.resume if operation.name != "train" or (output / "checkpoint.npz").exists() else ()
-        expect(run(operation, folder, *resume), (0,), f"killed after {moment:.1f} s, run again")
-        if operation.digest(output) != good:
-            raise Fault(f"killed after {moment:.1f} s, run again: another result")
-        check_left(operation, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def full_disk(operation: Operation, root: Path, good: str) -> None:
-    """Files may grow to FULL bytes alone; then there is room again."""
-    folder = fresh(operation, root, f"{operation.name}-full")
-    before = (folder / operation.output).exists()
-    found = run(operation, folder, limit=FULL)
-    expect(found, (1, 2), "a full disk")
-    if (folder / operation.output).is_file() != before:
-        raise Fault("a full disk left a file")
-    resume = operation.resume if operation.name != "train" or (folder / "out" / "checkpoint.npz").exists() else ()
-    expect(run(operation, folder, *resume), (0,), "after a full disk")
-    if operation.digest(folder / operation.output) != good:
-        raise Fault("another result after a full disk")
-    check_left(operation, folder)
-
-
-def no_writing(operation: Operation, root: Path) -> None:
-    """The output is to lie where nobody may write, not even root."""
-    folder = fresh(operation, root, f"{operation.name}-unwritable")
-    shown = [c.replace(operation.output, f"/proc/none/{operation.output}") if operation.output in c else c
-             for c in operation.command]  # fmt: skip
-    other = Operation(operation.name, operation.prepare, tuple(shown), operation.output)
-    expect(run(other, folder), (1, 2), "an unwritable folder")
-    check_left(operation, folder)
-
-
-def two_writers(operation: Operation, root: Path, good: str) -> None:
-    """Two at once, to one output: one may be turned away, and the result is whole."""
-    folder = fresh(operation, root, f"{operation.name}-two")
+def whole(trial: Trial) -> None:
+    """One run as a program of its own: what it gives is right. How long it takes as a fork is measured then."""
+    folder = trial.fresh("whole")
+    command = trial.operation.command
+    program = [sys.executable, *(command if command[0] == "-c" else ("-m", "facefeat", *command))]
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "FACEFEAT_CACHE": str(folder / "cache")}
-    both = [subprocess.Popen(operation.command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            for _ in range(2)]  # fmt: skip
-    found = [(p, p.communicate(timeout=900)[0].decode("utf-8", "replace")) for p in both]
-    if not any(p.returncode == 0 for p, _ in found) or any("Traceback" in text for _, text in found):
-        raise Fault(f"two writers: {[(p.returncode, text[-300:]) for p, text in found]}")
-    if operation.digest(folder / operation.output) != good:
-        raise Fault("two writers: another result")
-    check_left(operation, folder)
+    found = subprocess.run(program, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    expect((found.returncode, found.stdout.decode("utf-8", "replace")), (0,), "the whole run")
+    trial.good = trial.operation.digest(folder / trial.operation.output)
+    trial.check(folder, "the whole run")
+    folder = trial.fresh("forked")
+    before = size(folder)
+    trial.start(folder).kill()  # the first one waits for the imports
+    shutil.rmtree(folder)
+    folder = trial.fresh("forked")
+    began = time.monotonic()
+    expect(trial.run(folder), (0,), "the forked run")
+    trial.seconds = time.monotonic() - began
+    trial.check(folder, "the forked run")
+    trial.written = size(folder) - before
 
 
-def from_the_future(operation: Operation, root: Path, good: str, seconds: float) -> None:
+def size(folder: Path) -> int:
+    """Bytes of all files."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def killed(trial: Trial, number: int) -> None:
+    """Kill at a random moment, every third time in the second run as well; then run again up to the end."""
+    output = trial.operation.output
+    for attempt in range(5):
+        moment = trial.chance.uniform(0.0, 1.0) * trial.seconds
+        folder = trial.fresh(f"kill-{number}-{attempt}")
+        started = trial.start(folder)
+        if not started.wait(moment):
+            break
+        shutil.rmtree(folder)  # it was faster this time
+    else:
+        raise Fault("it always ended before it was killed")
+    started.kill()
+    when = f"killed after {moment:.2f} of {trial.seconds:.1f} s"
+    if (folder / output).is_file() and trial.operation.digest(folder / output) != trial.good:
+        raise Fault(f"{when}: a half-written {output}")
+    if number % 3 == 0 and not (folder / output).is_file():
+        again, moment = trial.start(folder, trial.operation.resumed(folder)), trial.chance.random() * trial.seconds
+        if not again.wait(moment):
+            again.kill()
+            when += f", and again after {moment:.2f} s"
+    if (folder / output).is_file() and trial.operation.name == "batch":
+        return trial.check(folder, when)  # all was done: --resume has nothing to do, and the same command refuses
+    trial.go_on(folder, when)
+    shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def disk(folder: Path) -> Iterator[Callable[[str], bool]]:
+    """A tmpfs in a folder, and a function that mounts it anew with options; it says False where nobody may mount."""
+    folder.mkdir()
+    may = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False).returncode == 0
+
+    def again(options: str) -> bool:
+        return may and not subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True).returncode
+
+    try:
+        yield again
+    finally:
+        if may:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+def full_disk(trial: Trial, share: float) -> None:
+    """The disk fills up; then there is room again."""
+    name = f"full-{share}"
+    with disk(trial.root / name) as mounted:
+        folder = trial.fresh(name)
+        used = sum((p.lstat().st_blocks or 8) * 512 for p in folder.rglob("*"))
+        small = mounted(f"size={used + int(share * trial.written) + 8192}")
+        found = trial.run(folder, limit=None if small else LIMIT)
+        expect(found, (1, 2), "a full disk")
+        if (folder / trial.operation.output).is_file():
+            raise Fault("a full disk left a file")
+        mounted("size=2g")
+        trial.go_on(folder, f"a disk with room for {share:.0%}")
+
+
+def no_writing(trial: Trial) -> None:
+    """The output is to lie where nobody may write, not even root."""
+    with disk(trial.root / "unwritable") as mounted:
+        folder, output = trial.fresh("unwritable"), trial.operation.output
+        command = trial.operation.command
+        if not mounted("ro"):
+            command = tuple(c.replace(output, f"/proc/none/{output}") for c in command)
+        expect(trial.run(folder, command), (1, 2), "an unwritable folder")
+        if left := [p.name for p in folder.iterdir() if p.name not in ("photos", "data", "r.toml", "cache")]:
+            raise Fault(f"an unwritable folder: left behind: {left}")
+
+
+def two_writers(trial: Trial) -> None:
+    """Two at once, to one output: one may be turned away, and the result is whole."""
+    folder = trial.fresh("two")
+    both = [trial.start(folder, log=f"log-{n}") for n in range(2)]
+    for started in both:
+        started.wait(900)
+    said = [trial.log(f"log-{n}") for n in range(2)]
+    if not any(b.code == 0 for b in both) or any("Traceback" in text for text in said):
+        raise Fault(f"two writers: {[(b.code, text[-300:]) for b, text in zip(both, said, strict=True)]}")
+    if any(b.code and not text.count("facefeat: ") for b, text in zip(both, said, strict=True)):
+        raise Fault(f"two writers, one without a sentence: {said}")
+    trial.check(folder, "two writers")
+
+
+def from_the_future(trial: Trial) -> None:
     """Half a run, its files then dated in the future: the clock was set back. Run again, up to the end."""
-    folder = fresh(operation, root, f"{operation.name}-clock")
-    run(operation, folder, after=seconds * 0.7)
+    folder = trial.fresh("clock")
+    started = trial.start(folder)
+    if not started.wait(0.6 * trial.seconds):
+        started.kill()
     later = time.time() + 400 * 86400
     for path in folder.rglob("*"):
         os.utime(path, (later, later), follow_symlinks=False)
-    output = folder / operation.output
-    if output.exists() and operation.name != "train":
-        return
-    resume = operation.resume if operation.name != "train" or (output / "checkpoint.npz").exists() else ()
-    expect(run(operation, folder, *resume), (0,), "after the clock was set back")
-    if operation.digest(output) != good:
-        raise Fault("another result after the clock was set back")
+    if not (folder / trial.operation.output).is_file():
+        trial.go_on(folder, "the clock was set back")
 
 
-def suffer(operation: Operation, root: Path, kills: int, chance: random.Random) -> tuple[int, int]:
+def suffer(trial: Trial, kills: int) -> tuple[int, int]:
     """(tried, failed) of an operation under all faults; prints each failure."""
-    folder = fresh(operation, root, "whole")
-    start = time.monotonic()
-    expect(run(operation, folder), (0,), "the whole run")
-    seconds = time.monotonic() - start
-    good = operation.digest(folder / operation.output)
-    check_left(operation, folder)
-    moments = [chance.uniform(0.2, 1.0) * seconds for _ in range(kills)]
+    whole(trial)
     steps: list[tuple[str, Callable[[], None]]] = [
-        *(("kill", partial(killed, operation, root, n, m, good)) for n, m in enumerate(moments)),
-        ("full disk", partial(full_disk, operation, root, good)),
-        ("unwritable", partial(no_writing, operation, root)),
-        ("two writers", partial(two_writers, operation, root, good)),
-        ("clock", partial(from_the_future, operation, root, good, seconds)),
+        *(("kill", partial(killed, trial, n)) for n in range(kills)),
+        *(("full disk", partial(full_disk, trial, share)) for share in FULL),
+        ("unwritable", partial(no_writing, trial)),
+        ("two writers", partial(two_writers, trial)),
+        ("clock", partial(from_the_future, trial)),
     ]
     failed = 0
     for what, step in steps:
@@ -279,7 +349,7 @@ def suffer(operation: Operation, root: Path, kills: int, chance: random.Random) 
             step()
         except Fault as e:
             failed += 1
-            print(f"  {operation.name}, {what}: {e}", flush=True)
+            print(f"  {trial.operation.name}, {what}: {e}", flush=True)
     return len(steps), failed
 
 
@@ -293,9 +363,11 @@ def main() -> int:
     lost = 0
     print(f"{'operation':10} {'tried':>6} {'failed':>6} {'seconds':>8}", flush=True)
     for name in given.operations:
-        began = time.monotonic()
+        began, starter = time.monotonic(), Starter(OPERATIONS[name].modules)
         with tempfile.TemporaryDirectory(prefix="faults-") as where:
-            tried, failed = suffer(OPERATIONS[name], Path(where), given.kills, random.Random(f"{given.seed}/{name}"))
+            trial = Trial(OPERATIONS[name], starter, Path(where), random.Random(f"{given.seed}/{name}"))
+            tried, failed = suffer(trial, given.kills)
+        starter.close()
         print(f"{name:10} {tried:6} {failed:6} {time.monotonic() - began:8.0f}", flush=True)
         lost += failed
     return 1 if lost else 0
