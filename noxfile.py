@@ -245,9 +245,9 @@ def search(session: nox.Session) -> None:
 
 @nox.session
 def hostile(session: nox.Session) -> None:
-    """Files, names and requests of strangers: a thousand cases in nine classes, each with limits of time and memory.
+    """Files, names and requests of strangers: two thousand cases in nine classes, each with limits.
 
-    Some classes, or a few cases of each: `nox -s hostile -- presets archives --sample 10`. Linux; half an hour.
+    Some classes, or a few cases of each: `nox -s hostile -- presets archives --sample 10`. Linux; an hour.
     """
     session.install(".[test]")
     session.chdir("tests")

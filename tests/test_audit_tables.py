@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -229,3 +230,25 @@ def test_the_terminal_shows_the_first_rows_of_a_long_section(tmp_path: Path) -> 
         cli, ["audit", str(tmp_path / "t.csv"), "--bootstrap", "0", "--map", "group=site"], catch_exceptions=False
     )
     assert "not for deciding about people" in shown.output and "more rows. Next: --report FOLDER" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("gender," + "x" * 200_000 + "\nMale,1\n", "field larger than field limit"),
+        (",".join(f"c{i}" for i in range(10_001)) + "\n", "10,001 columns"),
+        ("age,age \n1,2\n", "more than one column named 'age'"),
+        ("age,\u2028age\n1,2\n", "more than one column named|empty"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_why(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    with pytest.raises(DataError, match=sentence):
+        list(parts(tmp_path / "t.csv"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_named_parquet_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="no regular file"):
+        list(parts(tmp_path / "t.parquet"))

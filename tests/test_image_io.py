@@ -325,3 +325,22 @@ def test_a_picture_that_memory_does_not_hold_is_one_sentence(monkeypatch: pytest
     monkeypatch.setattr(io_room, "_whole", none)
     with pytest.raises(ImageError, match="too large for the memory of this machine"):
         open_image(Image.new("L", (10, 10)))
+
+
+def test_a_jpeg_of_many_scans_is_not_decoded() -> None:
+    out = io.BytesIO()
+    Image.new("L", (64, 64), 9).save(out, "jpeg", progressive=True)
+    data = out.getvalue()
+    last = data[data.rfind(b"\xff\xda") : -2]
+    assert open_image(data[:-2] + last * 40 + b"\xff\xd9").shape == (64, 64, 3)
+    with pytest.raises(ImageError, match="more than 64 scans"):
+        open_image(data[:-2] + last * 100 + b"\xff\xd9")
+    thumbnails = b"\xff\xe1\xea\x62" + b"\xff\xda" * 30_000  # in a segment they are no scans
+    assert open_image(data[:2] + thumbnails + data[2:]).shape == (64, 64, 3)
+
+
+def test_a_pnm_whose_comment_never_ends_is_refused_and_a_large_one_read() -> None:
+    with pytest.raises(ImageError, match="header is longer"):
+        open_image(b"P6 # " + b"x" * 100_000)
+    assert open_image(b"P6 #a\n300 300 255\n" + b"\1" * 270_000).shape == (300, 300, 3)
+    assert open_image(b"P4 1000 1000\n" + bytes(125_000)).shape == (1000, 1000, 3)

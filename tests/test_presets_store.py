@@ -295,6 +295,19 @@ def test_weights_that_no_training_gives_are_refused(folder: Path, value: float) 
         load_classifier(folder, RuntimeOptions("keras"))
 
 
+@pytest.mark.parametrize("kind", ["texts", "lists", "references", "bytes"])
+def test_a_weights_file_holds_numbers_alone(tmp_path: Path, kind: str) -> None:
+    import h5py
+
+    from facefeat.utils.hdf5 import check_hdf5
+
+    kinds = {"texts": h5py.string_dtype(), "lists": h5py.vlen_dtype("f4"), "references": h5py.ref_dtype, "bytes": "S9"}
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.create_dataset("w", (3,), kinds[kind])
+        with pytest.raises(ValueError, match="'w' holds no numbers"):
+            check_hdf5(file)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 @pytest.mark.parametrize("name", ["config.json", "SHA256SUMS", "head.onnx", "head.weights.h5", "model_card.md"])
 def test_no_file_of_a_preset_is_a_link_out_of_it_or_a_pipe(folder: Path, tmp_path: Path, name: str) -> None:

@@ -220,6 +220,15 @@ def test_external_data_is_refused_wherever_it_lies() -> None:
         check_graph(nested.SerializeToString(), "g")
 
 
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+def test_a_graph_with_a_loop_is_refused(operator: str) -> None:
+    body = helper.make_graph([], "b", [], [])
+    looped = linear(W)
+    looped.graph.node.append(helper.make_node(operator, ["n", "go", "x"], ["y"], body=body))
+    with pytest.raises(PresetError, match="has a loop, which may never end"):
+        check_graph(looped.SerializeToString(), "g")
+
+
 def test_other_operators_than_the_standard_are_refused() -> None:
     custom = linear(W)
     custom.opset_import.append(helper.make_opsetid("my.company", 1))

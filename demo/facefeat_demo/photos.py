@@ -17,6 +17,7 @@ import numpy as np
 
 from facefeat import ImageError
 from facefeat.image.align import FORMATS, open_image
+from facefeat.image.headers import endless
 from facefeat_demo.limits import MEGABYTE, check_room
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def _size(data: bytes) -> tuple[int, int]:
     """(width, height) as the file's header has it; (0, 0) where it is unknown."""
     from PIL import Image
 
+    if endless(io.BytesIO(data)):
+        return 0, 0  # `open_image` says why
     Image.init()
     known = [f for f in FORMATS if f in Image.OPEN]
     with contextlib.suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):

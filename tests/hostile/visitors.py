@@ -66,6 +66,11 @@ class Page:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) // 1024
 
 
+def tracebacks(page: Page) -> list[str]:
+    """Those of our code that the page has printed."""
+    return _ours((page.uploads.parents[1] / "log").read_text("utf-8", "replace"))
+
+
 def photo(path: str, **more: Any) -> dict[str, Any]:
     """A file as a browser sends it."""
     return {"path": path, "meta": {"_type": "gradio.FileData"}, **more}

@@ -72,7 +72,7 @@ def compare(runs: tuple[Path, ...], format_: str) -> None:
     if format_ == "json":
         say(table.to_json(orient="columns", indent=1))
     elif format_ == "csv":
-        say(table.to_csv(), nl=False)
+        say(table.to_csv(lineterminator="\n"), nl=False)
     elif format_ == "markdown":
         lines = [headers, ["---"] * len(headers), *cells]
         say("\n".join(f"| {' | '.join(line)} |" for line in lines))

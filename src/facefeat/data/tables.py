@@ -109,7 +109,13 @@ def sniff(head: bytes, where: str) -> tuple[str, str, int]:
         raise DataError(f"{where!r} is empty: expected a header line, then one line per face")
     separator, told = _separator(lines[0])
     if len(lines) > told:
-        _check_names([c.strip() for c in next(csv.reader([lines[told]], delimiter=separator))], where)
+        try:
+            names = next(csv.reader([lines[told]], delimiter=separator))
+        except csv.Error as e:
+            raise DataError(f"{where!r} is not a CSV table: {e}") from None
+        if len(names) > MAX_COLUMNS:
+            raise DataError(f"{where!r} has {len(names):,} columns. Valid: up to {MAX_COLUMNS:,}.")
+        _check_names([c.strip() for c in names], where)
     return encoding, separator, int(told)
 
 
@@ -117,7 +123,11 @@ def _separator(text: str) -> tuple[str, bool]:
     """The separator of a table, and whether its first line says it."""
     first = text.splitlines()[0]
     said = _SEP_LINE.fullmatch(first.strip(" \r\n"))
-    return (said[1], True) if said else (max(SEPARATORS, key=first.count), False)
+    return (
+        (said[1], True)
+        if said and not (said[1].isalnum() or said[1] in '"\0 ')
+        else (max(SEPARATORS, key=first.count), False)
+    )
 
 
 def _check_names(names: Sequence[str], where: str) -> None:

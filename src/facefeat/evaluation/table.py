@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import DataError, MissingExtraError
+from facefeat.utils.files import open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,6 @@ def _csv(path: Path) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     from facefeat.data.tables import sniff
-    from facefeat.utils.files import open_regular
 
     try:
         with open_regular(path) as file:
@@ -58,7 +58,11 @@ def _csv(path: Path) -> Iterator[pd.DataFrame]:
             )
             local: list[str] | None = None
             for part in reader:
-                part.columns = [str(c).strip() for c in part.columns]
+                names = [str(c).strip() for c in part.columns]
+                if len(set(names)) < len(names):
+                    twice = next(n for n in names if names.count(n) > 1)
+                    raise DataError(f"{str(path)!r} has more than one column named {twice!r}")
+                part.columns = names
                 local = local_numbers(part, separator) if local is None else local
                 yield part.assign(**{c: _plain_numbers(part[c]) for c in local})
     except OSError as e:
@@ -97,6 +101,7 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
             "Parquet needs the module 'pyarrow', not installed here. Next: pip install \"facefeat[batch]\""
         ) from None
     try:
+        open_regular(path).close()  # a pipe would be waited for
         with pq.ParquetFile(path) as file:
             # Latents and pictures are no use here, and large.
             flat = [f.name for f in file.schema_arrow if not pa.types.is_nested(f.type) and not _is_binary(f.type)]

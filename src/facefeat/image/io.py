@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import ImageError
+from facefeat.image.headers import endless
 from facefeat.utils.files import open_regular, walk
 
 if TYPE_CHECKING:
@@ -205,12 +206,16 @@ def _from_file(file: Any, name: str, scale: Scale, most: int) -> _Decoded:
     from PIL import Image, UnidentifiedImageError
 
     try:
+        if reason := endless(file):
+            raise ImageError(f"{name} is not read: {reason}.")
         with _open_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
             picture = Image.open(file, formats=_formats())
     except Image.DecompressionBombError as e:
         count = re.search(r"\d+", str(e))
         raise _too_large(name, f"{int(count.group()):,} pixels" if count else "too many pixels") from None
+    except ImageError:
+        raise
     except MemoryError:
         raise _no_memory(name) from None
     except UnidentifiedImageError:

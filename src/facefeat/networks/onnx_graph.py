@@ -32,6 +32,8 @@ HALF_TOLERANCE = 0.02
 """The same, once its kernels are in float16."""
 _FLOATS = {1: "<f4", 10: "<f2", 11: "<f8"}
 """ONNX's numbers of the float types -> those of NumPy."""
+_ENDLESS = (b"Loop", b"Scan")
+"""Operators of which a file of a few bytes can ask for any number of steps."""
 _DEPTH = 20
 """Of graphs inside graphs, above which a file is taken for one that means to exhaust the reader."""
 
@@ -334,6 +336,8 @@ def _check_graph(graph: memoryview, where: str, depth: int) -> None:
             for part, attribute in _fields(_bytes(value)):
                 if part == 5:
                     _check_attribute(_bytes(attribute), where, depth)
+                elif part == 4 and bytes(_bytes(attribute)) in _ENDLESS:
+                    raise PresetError(f"{where} has a loop, which may never end. Valid: operators without loops.")
         elif field == 5:  # initializer
             _check_tensor(_bytes(value), where)
         elif field == 15:  # sparse initializer: values and indices

@@ -50,7 +50,7 @@ def atomic_file(target: Path, error: type[FacefeatError] = InputError, hint: str
 def write_text(target: Path, text: str, error: type[FacefeatError] = InputError, hint: str = "") -> None:
     """Write a UTF-8 file atomically. Raises `error`, as `atomic_file`."""
     with atomic_file(target, error, hint) as new:
-        new.write_text(text, "utf-8")
+        new.write_text(text, "utf-8", newline="")  # pandas ends lines as the system does; Windows would do so twice
 
 
 @contextmanager

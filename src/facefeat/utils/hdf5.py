@@ -20,7 +20,7 @@ def check_hdf5(file: Any) -> Contents:
     """What an open `h5py.File` holds, from its headers; no number is read.
 
     Raises ValueError for links into other files, data outside the file, virtual data, objects that are nested too deep
-    or too many, and what are no numbers.
+    or too many, and what are no numbers: texts, references and lists, whose size no header says.
     """
     import h5py
 
@@ -47,7 +47,7 @@ def check_hdf5(file: Any) -> Contents:
             elif isinstance(item, h5py.Dataset):
                 if item.external or item.is_virtual:
                     raise ValueError(f"{name[:80]!r} keeps its numbers in another place")
-                if item.shape is None or (item.dtype.kind not in "fiubSOV" and not _is_bfloat(item.dtype)):
+                if item.shape is None or (item.dtype.kind not in "fiub" and not _is_bfloat(item.dtype)):
                     raise ValueError(f"{name[:80]!r} holds no numbers")
                 count += math.prod(item.shape)
                 total += math.prod(item.shape) * item.dtype.itemsize
