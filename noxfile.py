@@ -245,7 +245,7 @@ def search(session: nox.Session) -> None:
 
 @nox.session
 def hostile(session: nox.Session) -> None:
-    """Files, names and requests of strangers: two thousand cases in nine classes, each with limits.
+    """Files, names and requests of strangers: 1,600 cases in nine classes, each with limits.
 
     Some classes, or a few cases of each: `nox -s hostile -- presets archives --sample 10`. Linux; an hour.
     """

@@ -252,3 +252,31 @@ def test_a_pipe_named_parquet_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "t.parquet")
     with pytest.raises(DataError, match="no regular file"):
         list(parts(tmp_path / "t.parquet"))
+
+
+def test_a_parquet_table_of_long_cells_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for kind in (pa.string(), pa.large_string()):
+        pq.write_table(pa.table({"gender": pa.array(["x" * 3_000_000] * 30, kind)}), tmp_path / "t.parquet")
+        with pytest.raises(DataError, match="cells of more than 65,536 bytes"):
+            list(parts(tmp_path / "t.parquet"))
+        one = pa.DictionaryArray.from_arrays(pa.array([0] * 90_000, "int32"), pa.array(["x" * 100_000], kind))
+        pq.write_table(pa.table({"gender": one}), tmp_path / "t.parquet", store_schema=False)  # 9 GB, written out
+        with pytest.raises(DataError, match="cells of more than 65,536 bytes"):
+            list(parts(tmp_path / "t.parquet"))
+        words = pa.array(["a", "b", None] * 5, kind)
+        pq.write_table(pa.table({"gender": words, "age": pa.array(range(15))}), tmp_path / "t.parquet")
+        (found,) = parts(tmp_path / "t.parquet")
+        assert found["gender"].tolist()[:2] == ["a", "b"] and found["age"].sum() == 105
+
+
+def test_a_parquet_table_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_arrays([pa.array(["a", "b"])] * 2, names=["gender", "gender"])
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="more than one column named 'gender'"):
+        list(parts(tmp_path / "t.parquet"))

@@ -15,7 +15,7 @@ from hostile.case import Case, Verdict, attempt, rng
 
 CLASSES = ("pictures", "names", "presets", "archives", "tables", "recipes", "batches", "visitors", "plugins")
 SEED = 20261128
-MORE = {"pictures": "formats", "presets": "graphs", "tables": "sheets", "visitors": "events", "batches": "outputs"}
+MORE = {"pictures": "formats", "presets": "graphs", "tables": "sheets"}
 """Class -> the module of its second half."""
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PART = 100_000
 """Rows that are in memory as text at a time."""
+MAX_CELL = 65_536
+"""Bytes of a cell of a Parquet table; one text may stand for any number of rows there."""
 PARQUET = (".parquet", ".pq")
 NUMBERS = 0.95
 """Share of a column's values that must be numbers, for it to be one of numbers."""
@@ -102,15 +104,53 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
         ) from None
     try:
         open_regular(path).close()  # a pipe would be waited for
-        with pq.ParquetFile(path) as file:
-            # Latents and pictures are no use here, and large.
-            flat = [f.name for f in file.schema_arrow if not pa.types.is_nested(f.type) and not _is_binary(f.type)]
+        schema = pq.read_schema(path)
+        twice = sorted(n for n in set(schema.names) if schema.names.count(n) > 1)
+        if twice:
+            raise DataError(f"{str(path)!r} has more than one column named {', '.join(map(repr, twice[:5]))}")
+        # Latents and pictures are no use here, and large.
+        flat = [f.name for f in schema if not pa.types.is_nested(f.type) and not _is_binary(f.type)]
+        texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            _check_cells(file.metadata, flat, path)
             for batch in file.iter_batches(batch_size=PART, columns=flat):
-                yield batch.to_pandas()
+                yield _plain(batch, path).to_pandas()
     except OSError as e:
         raise DataError(f"cannot read {str(path)!r}: {e.strerror or str(e).splitlines()[0]}") from None
     except pa.ArrowException as e:
         raise DataError(f"{str(path)!r} is not a Parquet table: {str(e).splitlines()[0]}") from None
+
+
+def _check_cells(about: Any, columns: Collection[str], path: Path) -> None:
+    """Raises DataError where the cells of a column are long on average, by what a Parquet file says of itself."""
+    for group in (about.row_group(i) for i in range(about.num_row_groups)):
+        for column in (group.column(j) for j in range(group.num_columns)):
+            if column.path_in_schema in columns and column.total_uncompressed_size > MAX_CELL * (group.num_rows + 16):
+                raise _long_cells(path)
+
+
+def _plain(batch: Any, path: Path) -> Any:
+    """A batch without dictionaries. Raises DataError before a long text is written out for each of its rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = []
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            kind = column.type.value_type
+            if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+                longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+                if longest > MAX_CELL:
+                    raise _long_cells(path)
+            column = column.dictionary_decode()
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _long_cells(path: Path) -> DataError:
+    return DataError(
+        f"{str(path)!r} has cells of more than {MAX_CELL:,} bytes. Valid: labels, predictions and numbers."
+    )
 
 
 def _is_binary(kind: Any) -> bool:
