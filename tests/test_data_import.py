@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import sys
 import tarfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from facefeat.cli import cli
 from facefeat.data import Import, load_dataset, read_raw
 from facefeat.data.imported import check_pictures
 from facefeat.data.splitting import merged, near_duplicates, picture_hash
@@ -398,3 +401,12 @@ def test_a_truncated_archive_loses_its_last_pictures_at_most(tmp_path: Path) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert 0 < len(ds.crops(8, cache_dir=tmp_path / "c")) < len(UTK)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_an_output_that_is_a_link_to_itself_gets_a_sentence(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("file,age,gender,race\na.png,3,Male,White\n", "utf-8")
+    (tmp_path / "o").symlink_to("o")
+    done = CliRunner().invoke(cli, ["data", "import", str(tmp_path / "t.csv"), "-o", str(tmp_path / "o")])
+    assert done.exit_code != 0 and not isinstance(done.exception, RuntimeError), done.exception

@@ -176,7 +176,7 @@ def _write(found: Import, temporary: Path, folder: Path) -> None:
 
 def _relative_to(path: Path, folder: Path) -> str | None:
     try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+        return Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder))).as_posix()
     except ValueError:  # another drive, on Windows
         return None
 
