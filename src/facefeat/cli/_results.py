@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from facefeat.networks.postprocess import no_faces
 from facefeat.plugins.kinds import say
+from facefeat.utils.json_text import finite
 from facefeat.utils.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -44,17 +45,6 @@ def quality_lines(face: FaceResult) -> list[str]:
     if face.quality is None:
         return []
     return [f"quality {face.quality.value:.2f}", *([", ".join(face.quality.reasons)] if face.quality.reasons else [])]
-
-
-def finite(value: Any) -> Any:
-    """The same JSON-able value with None in place of NaN and infinity, which JSON does not have."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return value
 
 
 class JsonWriter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 from facefeat.cli._inputs import Finite
 from facefeat.cli._show import rows, say, warn
 from facefeat.errors import InputError
+from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
     from facefeat.evaluation.audit import Audit
@@ -156,7 +156,7 @@ def _saved(found: Audit | Comparison, folder: Path | None, page: str, as_json: b
         found.save(folder)
         say(f"Page: {folder / page}", err=True)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=1))
+        say(json_text(found.to_dict()))
     return as_json
 
 

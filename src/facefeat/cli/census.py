@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, warn
 from facefeat.cli.audit import show_section
 from facefeat.errors import DataError, InputError
+from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
     from facefeat.evaluation.census import Census, Collection
@@ -69,7 +69,7 @@ def census(
         found.save(folder, shlex.join(["facefeat", "census", source.name, "--report", folder.name]))
         say(f"Page: {folder / 'census.html'}", err=True)
     if as_json:
-        say(json.dumps(found.to_dict(), indent=1))
+        say(json_text(found.to_dict()))
     else:
         _show(found)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, terminal, warn
 from facefeat.errors import InputError
+from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def evaluate(
         console.print(f"Page: {folder / 'report.html'}")
     if as_json:
         found = report.to_dict() | ({} if poor is None else {"robustness": poor.to_dict()})
-        say(json.dumps(found, indent=1))
+        say(json_text(found))
         return
     _show(report, split)
     if poor is not None:

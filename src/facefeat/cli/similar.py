@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
 from facefeat.utils.files import open_regular
+from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
     from facefeat.index import FaceIndex
@@ -63,7 +63,7 @@ def similar(
 
         write_frames(neighbour_sheet(crop, found, index.metric)[None], output)
     if as_json:
-        say(json.dumps([n.to_dict() for n in found], indent=1))
+        say(json_text([n.to_dict() for n in found]))
         return
     headers = ["", index.metric, "file", *(["face"] if any(n.box for n in found) else []), *index.attributes]
     rows(

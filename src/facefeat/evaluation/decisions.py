@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from facefeat.evaluation.doctor import Diagnosis
 from facefeat.evaluation.page import template
 from facefeat.evaluation.sections import csv_of
 from facefeat.utils.atomic import atomic_folder
+from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
@@ -41,7 +41,7 @@ def save_diagnosis(found: Diagnosis, crops: UInt8Array | CropView, folder: Path,
     )
     with atomic_folder(folder, "a diagnosis", OURS.__contains__) as new:
         (new / "doctor.html").write_text(page, "utf-8")
-        (new / "doctor.json").write_text(json.dumps(found.to_dict(), indent=1) + "\n", "utf-8")
+        (new / "doctor.json").write_text(json_text(found.to_dict()) + "\n", "utf-8")
         (new / "issues.csv").write_text(csv_of(found.issues), "utf-8")
     return folder
 

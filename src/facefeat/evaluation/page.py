@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,7 @@ from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.evaluation.sections import csv_link, csv_of
 from facefeat.evaluation.summary import charts, labelled, sentences
 from facefeat.utils.atomic import atomic_folder
+from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
     from facefeat.evaluation.audit import Audit
@@ -43,7 +43,7 @@ def save_audit(audit: Audit, folder: Path) -> Path:
         figures = list(draw_all(audit))
         for figure in figures:
             (new / "figures" / f"{figure.name}.png").write_bytes(figure.png)
-        (new / "report.json").write_text(json.dumps(audit.to_dict(), indent=1) + "\n", "utf-8")
+        (new / "report.json").write_text(json_text(audit.to_dict()) + "\n", "utf-8")
         (new / "by_group.csv").write_text(csv_of(audit.report.by_group), "utf-8")
         (new / "report.html").write_text(render(audit, figures), "utf-8")
     return folder
@@ -110,7 +110,7 @@ def save_sections(
     )  # fmt: skip
     with atomic_folder(folder, f"a {what}", lambda n: n in names or n.endswith(".csv")) as new:
         (new / f"{what}.html").write_text(page, "utf-8")
-        (new / f"{what}.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+        (new / f"{what}.json").write_text(json_text(data) + "\n", "utf-8")
         for s in sections:
             (new / f"{s.key}.csv").write_text(csv_of(s.table), "utf-8")
     return folder

@@ -15,6 +15,7 @@ from facefeat.evaluation.metrics import weighted_scores
 from facefeat.evaluation.sections import csv_of
 from facefeat.types import FaceBatch
 from facefeat.utils.atomic import write_text
+from facefeat.utils.json_text import json_text
 from facefeat.utils.statistics import interval, resamples
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Report:
     def save(self, folder: str | Path) -> Path:
         """Write `report.json` and `by_group.csv`; returns the folder. Raises InputError where it cannot be written."""
         out = Path(folder)
-        write_text(out / "report.json", json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(out / "report.json", json_text(self.to_dict()) + "\n")
         write_text(out / "by_group.csv", csv_of(self.by_group))
         return out
 

@@ -6,7 +6,6 @@ corruptions and perturbations", ICLR 2019, measure classifiers of objects so; he
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from facefeat.evaluation.sections import Section, csv_of, records
 from facefeat.image.corrupt import CORRUPTIONS, corrupt_crops, get_corruption
 from facefeat.types import Answers, FaceBatch
 from facefeat.utils.atomic import write_text
+from facefeat.utils.json_text import json_text
 from facefeat.utils.statistics import interval, resamples
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Robustness:
     def save(self, folder: str | Path) -> Path:
         """Write `robustness.json` and `robustness.csv`; returns the folder. Raises InputError."""
         out = Path(folder)
-        write_text(out / "robustness.json", json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(out / "robustness.json", json_text(self.to_dict()) + "\n")
         write_text(out / "robustness.csv", csv_of(self.table))
         return out
 
