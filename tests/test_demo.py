@@ -133,7 +133,9 @@ def test_only_files_of_the_upload_folder_are_read(tmp_path: Path) -> None:
     assert photos.uploaded(None, cache) is None and photos.uploaded({"path": None}, cache) is None
 
 
-def test_a_sessions_files_go_with_it_and_a_shared_one_with_the_last(tmp_path: Path) -> None:
+def test_a_sessions_files_go_with_it_and_a_shared_one_with_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "x").mkdir()
     mine, ours = tmp_path / "x" / "mine.jpg", tmp_path / "ours.jpg"
     for path in (mine, ours):
@@ -142,8 +144,10 @@ def test_a_sessions_files_go_with_it_and_a_shared_one_with_the_last(tmp_path: Pa
     for session, path in (("a", mine), ("a", ours), ("b", ours), (None, ours), ("a", None)):
         kept.remember(session, path, tmp_path)
     kept.forget("a")
-    assert not mine.exists() and not mine.parent.exists() and ours.exists()
+    assert not mine.exists() and mine.parent.exists() and ours.exists()
+    monkeypatch.setattr(photos, "EMPTY_AFTER", 0.0)
     kept.forget("b")
+    assert not mine.parent.exists()
     kept.forget("never seen")
     assert not ours.exists()
 

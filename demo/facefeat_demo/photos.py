@@ -8,6 +8,7 @@ import io
 import shutil
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ PORTRAITS, SEVERAL = ("lauren", "astronaut", "grace", "hakeem", "don", "norma", 
 """Examples with one face, and with more. The first is read when the page opens."""
 
 _LEFT = 4096  # visits that are remembered to be over
+EMPTY_AFTER = 60.0
+"""Seconds after which an emptied folder is deleted; the cleaner finds what is left when nobody comes."""
 
 
 def open_photo(data: bytes) -> UInt8Array | str:
@@ -128,6 +131,7 @@ class Kept:
         self.most = most
         self._of: dict[str, set[Path]] = {}
         self._left: OrderedDict[str, None] = OrderedDict()
+        self._emptied: dict[Path, float] = {}
         self._lock = threading.Lock()
 
     def check_room(self, cache: str | Path) -> None:
@@ -162,5 +166,13 @@ class Kept:
             others = set().union(*self._of.values()) if self._of else set()
             for path in mine - others:
                 path.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
-                    path.parent.rmdir()
+                self._emptied[path.parent] = time.monotonic()
+            self._delete_emptied()
+
+    def _delete_emptied(self) -> None:
+        """Delete folders some time after their last file: the same photo of another visitor may be on its way."""
+        now = time.monotonic()
+        for folder in [f for f, since in self._emptied.items() if now - since >= EMPTY_AFTER]:
+            del self._emptied[folder]
+            with contextlib.suppress(OSError):  # not empty, or gone
+                folder.rmdir()
