@@ -39,7 +39,12 @@ def figures(model, rows: list[dict[str, str]], faces: list, bootstrap: int = 100
         low, high = np.percentile(means, [2.5, 97.5])
         out.append((f"{what} ({kept.sum()})", form.format(values[kept].mean()), f"{form} to {form}".format(low, high)))
 
-    says = np.array([f.attributes["gender"].label for f in faces])
+    def most(name):
+        """The most probable class, also where the answer is "unsure"."""
+        found = [f.attributes[name].probabilities for f in faces]
+        return [max(p, key=p.get) for p in found]
+
+    says = np.array(most("gender"))
     is_ = np.array([r["gender"] for r in rows])
     add("gender", says == is_)
     for g in ("Male", "Female"):
@@ -49,7 +54,7 @@ def figures(model, rows: list[dict[str, str]], faces: list, bootstrap: int = 100
     if "age" in rows[0]:
         age = model.schema["age"]
         wanted = np.array([age.index(r["age"]) for r in rows])
-        got = np.array([age.index(f.attributes["age"].label) for f in faces])
+        got = np.array([age.index(label) for label in most("age")])
         add("age class", got == wanted)
         add("age class, one off", abs(got - wanted) <= 1)
     if "born" in rows[0]:
