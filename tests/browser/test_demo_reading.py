@@ -220,8 +220,12 @@ def test_real_photos(visit: Go, served: str, shared_data: Path) -> None:
         pytest.skip("no photos in the shared data")
     v = visit(served)
     for photo in photos:
+        v.page.locator("#classify-result .ff-answer").first.wait_for()
+        # The answer before is marked, so that it is not taken for the next one.
+        v.page.evaluate("document.querySelectorAll('#classify-result .ff-answer').forEach(e => e.dataset.before = '')")
         v.upload(photo)
-        v.page.get_by_role("heading", name=re.compile(r"\d+ faces? found")).wait_for()
+        v.page.locator("#classify-result .ff-answer:not([data-before])").first.wait_for()
+        assert v.page.get_by_role("heading", name=re.compile(r"\d+ faces? found")).is_visible()
         v.shot(f"photo-{photo.stem}")
 
 
