@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image
 from facefeat import FaceFeatureModel, InputError, PresetError
 from facefeat.cli import cli
 from facefeat.errors import DataError
-from facefeat.presets.latent_directions import read_directions
+from facefeat.latent import fit_directions
+from facefeat.presets.latent_directions import as_stored, read_directions
 from facefeat.presets.store import sha256
 from facefeat.testing import toy_crops
 from facefeat.training import DecoderRecipe
@@ -88,6 +90,29 @@ def test_an_older_preset_loads_and_says_which_command_fits_them(folder: Path, tm
     done = ask("fit-directions", "--preset", tmp_path / "old", "--data", folder / "faces" / "faces.csv")
     assert done.exit_code == 0 and "directions of age, gender, race, from 36 faces" in done.stdout, done.output
     assert FaceFeatureModel.from_preset(tmp_path / "old").directions.faces == 36
+
+
+def test_of_many_faces_the_least_sharp_quarter_is_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = FaceFeatureModel.from_preset(folder / "run" / "preset")
+    faces = dataset(tmp_path / "d", 24)
+    assert fit_directions.fit_directions(model, faces).faces == 24
+    monkeypatch.setattr(fit_directions, "FEW", 24)
+    assert fit_directions.fit_directions(model, faces).faces == 18
+
+
+@pytest.mark.parametrize(("largest", "stored"), [(1.0, "float16"), (1e6, "float32")])
+def test_components_are_stored_in_half_of_the_bytes_where_they_fit(
+    model: FaceFeatureModel, tmp_path: Path, largest: float, stored: str
+) -> None:
+    components = model.directions.components
+    d = replace(model.directions, components=as_stored(components * np.float32(largest / np.abs(components).max())))
+    d.write(tmp_path / "directions.npz")
+    with np.load(tmp_path / "directions.npz") as arrays:
+        assert arrays["components"].dtype == stored
+    again = read_directions(tmp_path / "directions.npz", model.schema, d.feature_dim, d.latent_dim)
+    assert (again.components == d.components).all()
 
 
 def test_a_plain_preset_says_what_to_train(folder: Path, repo: Path, tmp_path: Path) -> None:

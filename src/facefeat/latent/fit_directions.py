@@ -10,7 +10,7 @@ import numpy as np
 from facefeat.errors import DataError
 from facefeat.image.quality import SIGNALS, signals_of
 from facefeat.latent.analyze import latents_of
-from facefeat.presets.latent_directions import LatentDirections, Name
+from facefeat.presets.latent_directions import LatentDirections, Name, as_stored
 from facefeat.utils.linear_models import fit_classes, fit_value, scale_of
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ LEAST = 10
 """Faces at least."""
 COMPONENTS = 256
 """Of the bundled decoder's latents they hold 94 % of the variance; what `compose` draws lacks the rest."""
-
-
 BLURRED = 0.25
 """The share of the faces that is left out, the least sharp: else synthetic faces are as blurred as old photos."""
 FEW = 1000
@@ -115,7 +113,7 @@ def directions_of(
         "offsets": np.array([o for _, o in planes]), "follow": follow, "group_means": np.stack(group_means),
     }  # fmt: skip
     kept: dict[str, Any] = {k: np.asarray(v, "float32") for k, v in arrays.items()}
-    kept["components"] = kept["components"].astype("float16").astype("float32")  # as they are stored
+    kept["components"] = as_stored(kept["components"])
     return LatentDirections(probes=tuple(probes), groups=tuple(groups), faces=len(z), **kept)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FILE = "directions.npz"
 MAX_BYTES = 64_000_000
+HALF_MAX = 65504.0
+"""The largest float16."""
 METHODS = ("means", "least", "orthogonal")
 Name = tuple[str, str]
 """(attribute, class); the class is "" where the attribute is ordered."""
@@ -194,11 +196,17 @@ class LatentDirections:
     def write(self, path: Path) -> None:
         """Write the file: numbers and names only."""
         arrays: dict[str, Any] = {_key(f.name): np.asarray(getattr(self, f.name)) for f in fields(self)}
-        # The largest array. `fit_directions` rounds it, so that half of the bytes are enough; an older one may not fit.
-        half = self.components.astype("float16")
-        if (half.astype("float32") == self.components).all():
-            arrays["components"] = half
+        # The largest array. `fit_directions` rounds it, so that half of the bytes do; older ones are not rounded.
+        if (as_stored(self.components) == self.components).all() and np.abs(self.components).max(initial=0) <= HALF_MAX:
+            arrays["components"] = self.components.astype("float16")
         np.savez(path, **arrays)
+
+
+def as_stored(components: np.ndarray) -> np.ndarray:
+    """(P, L) float32 rounded to float16, in which the file has them; as they are where one is too large for it."""
+    if np.abs(components).max(initial=0) > HALF_MAX:
+        return components
+    return components.astype("float16").astype("float32")
 
 
 def check_method(method: str) -> None:
