@@ -468,9 +468,13 @@ class FaceBatch:
         return _joined(a.columns(n) for n, a in self.answers.items()) | _quality_columns(values, why)
 
     def to_frame(self) -> pd.DataFrame:
-        """A table with a row for each crop: age_years, age_low, age_high, gender, gender_probability, gender:Male..."""
-        import pandas as pd
+        """A table with a row for each crop: age_years, age_low, age_high, gender, gender_probability, gender:Male...
 
+        Raises MissingExtraError without pandas (extra `tables`).
+        """
+        from facefeat.utils.frames import import_pandas
+
+        pd = import_pandas()
         return pd.DataFrame(self.columns())
 
     @classmethod

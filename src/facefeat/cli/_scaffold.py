@@ -83,6 +83,7 @@ def write(names: Names, folder: Path) -> Path:
         "summary": f"the {kind} {names.component}: say here in one line what it does",
         "version": ".".join(__version__.split(".")[:2]),
         "options": _OPTIONS.get(kind, ""),
+        "extra": "[tables]" if kind == "analyzer" else "",
     }
     values["more"] = Template(_MORE.get(kind, "")).substitute(values)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

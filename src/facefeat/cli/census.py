@@ -12,6 +12,7 @@ from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, warn
 from facefeat.cli.audit import show_section
 from facefeat.errors import DataError, InputError
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def _table(path: Path, attributes: dict[str, Attribute]) -> Collection:
 
 
 def _photos(folder: Path, preset: str | None, attributes: dict[str, Attribute]) -> Collection:
-    import pandas as pd
-
+    pd = import_pandas()
     from facefeat.cli._inputs import expand
     from facefeat.evaluation.census import read_collection
 

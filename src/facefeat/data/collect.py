@@ -14,6 +14,7 @@ from facefeat.data.labels import SOFT, LabelReader, Renamed, class_columns, soft
 from facefeat.data.tables import Table
 from facefeat.errors import DataError, LabelError
 from facefeat.schema import Schema
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,8 +185,8 @@ class Collector:
     def frame(self) -> pd.DataFrame:
         """The table: file, split, and the columns of each attribute; see FaceDataset."""
         import numpy as np
-        import pandas as pd
 
+        pd = import_pandas()
         rows = self._rows.values()
         columns = {
             "file": pd.Series(list(self._rows), dtype="str"),

@@ -19,6 +19,7 @@ from facefeat.data.importers import NONE_RENAMED
 from facefeat.data.labels import SOFT, Renamed
 from facefeat.data.sources import Source
 from facefeat.errors import DataError, ImageError
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,8 +116,7 @@ def join(
 
     Raises DataError where a data set does not fit the schema (`fitted`), or has no label of it.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     check_schema(schema)
     tables, skipped, open_parts = [], [], {}
     for dataset, part, reading in zip(datasets, parts, readings or [PLAIN] * len(parts), strict=True):

@@ -14,6 +14,7 @@ from facefeat.data.sources import open_source
 from facefeat.data.splitting import near_duplicates, picture_hash
 from facefeat.errors import DataError, ImageError
 from facefeat.utils.atomic import replace_folder, temporary_folder, unwritable
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     from facefeat.data.dataset import FaceDataset
@@ -38,8 +39,7 @@ def merge_datasets(
     Raises DataError where many of them are none of it, a data set has none of the attributes, or the pictures cannot be
     copied.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     target = schema or datasets[0].schema
     fits = [fitted(d, target) for d in datasets]
     tables = [table for table, _ in fits]

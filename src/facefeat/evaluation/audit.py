@@ -27,6 +27,7 @@ from facefeat.evaluation.minors import measure_minors
 from facefeat.evaluation.report import Report, predict_dataset, report_on, require_labels
 from facefeat.evaluation.sections import records
 from facefeat.plugins.kinds import say
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import interval, tsne
 from facefeat.utils.weighted import ECE_BINS, calibration_error, perfect_calibration_error
 
@@ -275,8 +276,7 @@ def measure_groups(
     measured: Sequence[Quantity], groups: Mapping[str, Groups], bootstrap: int, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables of groups and of disparities of an Audit."""
-    import pandas as pd
-
+    pd = import_pandas()
     tables, disparities = [], []
     for by in groupings(groups):
         table, draws = group_table(measured, groups, by, bootstrap, seed)
@@ -288,8 +288,7 @@ def measure_groups(
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     """Bins of confidence: low, high, faces, confidence and accuracy (means); empty bins are left out."""
-    import pandas as pd
-
+    pd = import_pandas()
     place = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     rows = [
         {
@@ -309,8 +308,7 @@ def answered(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
 
     One row for each of 100 steps of the share answered, and for the round thresholds; NaN where none is answered.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     steps = np.quantile(confidence, np.linspace(0, 1, 101), method="higher")
     rows = []
     for threshold in np.unique(np.round(np.concatenate([[0.0], steps, THRESHOLDS]), 6)):
@@ -346,8 +344,7 @@ def errors_of(true: np.ndarray, error: np.ndarray, span: float, bootstrap: int, 
     true, error: (N,), NaN where unknown. span: of the scale. In bins of five units, or of more where there would be
     more than PARTS.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     place, bins, step = _number_bins(np.where(np.isfinite(error), true, np.nan), span)
     groups = Groups.of_codes([f"{b:g}" for b in bins], np.where(np.isfinite(place), np.searchsorted(bins, place), -1))
     low, high = interval(group_means(np.abs(error), groups, bootstrap, seed))
@@ -382,15 +379,13 @@ def class_tables(
     confusion: Mapping[str, tuple[tuple[str, ...], np.ndarray]], bootstrap: int, seed: int
 ) -> pd.DataFrame:
     """Precision, recall and F1 of each class of each attribute, each with _low and _high."""
-    import pandas as pd
-
+    pd = import_pandas()
     tables = [_class_table(n, *c, bootstrap, seed) for n, c in confusion.items()]
     return pd.concat(tables or [pd.DataFrame()], ignore_index=True)
 
 
 def _class_table(name: str, classes: tuple[str, ...], confusion: np.ndarray, bootstrap: int, seed: int) -> pd.DataFrame:
-    import pandas as pd
-
+    pd = import_pandas()
     k = len(classes)
     out: dict[str, Any] = {"attribute": name, "class": classes, "faces": confusion.sum(axis=1)}
     out["predicted"] = confusion.sum(axis=0)

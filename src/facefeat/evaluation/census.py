@@ -27,6 +27,7 @@ from facefeat.evaluation.columns import names_of_pictures
 from facefeat.evaluation.predictions import Predictions, Scored, impossible, row_hashes
 from facefeat.evaluation.sections import Section, sentence_list
 from facefeat.evaluation.table import NumberColumn, TextColumn, parts
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import interval, proportion_interval
 
 if TYPE_CHECKING:
@@ -216,8 +217,7 @@ def census(
         bootstrap: resamples for the intervals.
         seed: of the resamples.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     scored = {n: s for n, s in labelled.scored.items() if n in collection.answers and s.attribute.classes}
     if not scored:
         raise DataError(f"the confusion table has none of {', '.join(collection.answers)}.")

@@ -11,6 +11,7 @@ from facefeat.errors import InputError, did_you_mean
 from facefeat.evaluation.mapping import VALID, pairs_of
 from facefeat.evaluation.table import MISSING, NUMBERS
 from facefeat.schema import get_schema
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,8 +201,7 @@ def _completed(
 
 def _probabilities(sample: pd.DataFrame, name: str, a: AttributeColumns, plain: Iterable[str]) -> dict[str, str]:
     """Class, as it stands in the table -> the column of its probability."""
-    import pandas as pd
-
+    pd = import_pandas()
     found_values = pd.concat([sample[a.truth], sample[a.prediction]]).dropna().astype(str).str.strip().unique()
     values = [] if len(found_values) > GUESSED_GROUPS else list(found_values)
     values += get_schema("utkface")["age"].classes if name == "age" else ()
@@ -221,8 +221,7 @@ _PROBABLE = ((), ("prob",), ("probability",), ("p",), ("score",), ("confidence",
 
 def is_number(column: pd.Series) -> bool:
     """Whether nearly all values that are there are numbers."""
-    import pandas as pd
-
+    pd = import_pandas()
     known = column.dropna()
     if pd.api.types.is_numeric_dtype(known):
         return len(known) > 0

@@ -12,6 +12,7 @@ from facefeat.evaluation.groups import Groups, group_means, groupings, means
 from facefeat.evaluation.predictions import Predictions, Scored
 from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.evaluation.sections import Section, sentence_list
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import interval
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def compare(a: Predictions, b: Predictions, bootstrap: int = 500, seed: int = 0)
 
     Raises InputError where the tables have not the same faces, or no attribute in common.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     rows_a, rows_b = _joined(a, b)
     names = [n for n in a.scored if n in b.scored]
     if not names:

@@ -17,6 +17,7 @@ from facefeat.errors import InputError
 from facefeat.evaluation.groups import Groups, group_means
 from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.evaluation.sections import Section
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import interval
 
 if TYPE_CHECKING:
@@ -129,8 +130,7 @@ def movements(
         A table: change, answer, faces, confirmed (share of those asked), before and after (share or number), move with
         its paired 95 % interval, flipped (share of faces whose answer changed), and drop: the accuracy that is lost.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     lines: list[dict[str, Any]] = []
     # With the crops themselves: of an array that is gone, another may have the id.
     known: dict[int, tuple[UInt8Array, FaceBatch]] = {}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import DataError, MissingExtraError
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.linear_models import fit_classes
 from facefeat.utils.neighbors import nearest
 from facefeat.utils.statistics import folds
@@ -87,8 +88,7 @@ def diagnose(dataset: FaceDataset, latents: np.ndarray, crops: UInt8Array | Crop
 
     Raises DataError where no attribute has two classes of enough faces.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     require_extra()
     nothing = f"no attribute of {dataset.name!r} has two classes of {FEWEST} faces: there is nothing to check."
     if len(latents) < 2 * FEWEST:
@@ -183,8 +183,7 @@ def _conflicts(twins: Mapping[int, list[int]], labels: np.ndarray, p: np.ndarray
 
 def _merged(found: pd.DataFrame) -> pd.DataFrame:
     """One row for each label, its signs together, the most doubtful first."""
-    import pandas as pd
-
+    pd = import_pandas()
     if not len(found):
         return found.assign(score=pd.Series(dtype="float64"))
     # The first sign of a label says what to put in its place.

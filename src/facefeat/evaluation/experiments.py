@@ -11,6 +11,7 @@ from facefeat.errors import InputError
 from facefeat.evaluation.report import SOURCE
 from facefeat.schema import BUILTIN_SCHEMAS
 from facefeat.utils.files import read_json
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +101,7 @@ def compare(runs: Sequence[RunSummary]) -> pd.DataFrame:
 
     Where the runs are of FairFace or UTKFace, the original's published figures are the last column.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     keys = [k for k in dict.fromkeys(k for run in runs for k in run.metrics) if k != UNSHOWN]
     columns: dict[str, list[Any]] = {}
     for run in runs:

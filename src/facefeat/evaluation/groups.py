@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.evaluation.report import SMALL_GROUP
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import ENDS, interval
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ def group_table(
     Columns: by, group, faces, small (fewer than SMALL_GROUP), one per attribute of `by` with its group, and for each
     quantity NAME, NAME_n (its labelled faces), NAME_low, NAME_high (95 %), NaN without one.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     here = groups[by[0]]
     for name in by[1:]:
         here = here.cross(groups[name])

@@ -17,6 +17,7 @@ import numpy as np
 from facefeat.evaluation.groups import Groups
 from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.evaluation.sections import Section
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import proportion_interval
 
 if TYPE_CHECKING:
@@ -152,8 +153,7 @@ def _coverage(
 
 
 def _coverage_section(key: str, title: str, text: tuple[str, ...], lines: list[dict[str, Any]], size: str) -> Section:
-    import pandas as pd
-
+    pd = import_pandas()
     shown = {"by": "By", "group": "Group", "faces": "Fresh faces", "one": "Held, one threshold",
              "own": "Held, one for each group", "one_size": size, "own_size": f"{size}, for each group"}  # fmt: skip
     return Section(key, title, text, pd.DataFrame(lines), shown, ("one", "own"))
@@ -170,8 +170,7 @@ def least_confidence(confidence: np.ndarray, right: np.ndarray, accuracy: float)
 
 def _equal_accuracy(name: str, s: Scored, more: Mapping[str, Groups], fit: np.ndarray, level: float) -> Section:
     """Groups are the predicted classes, and the table's own: those are known when predicting."""
-    import pandas as pd
-
+    pd = import_pandas()
     assert s.confidence is not None
     ok = (s.truth >= 0) & (s.answer >= 0) & np.isfinite(s.confidence)
     right, n = s.truth == s.answer, len(ok)

@@ -14,6 +14,7 @@ from facefeat.evaluation.groups import Groups
 from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.evaluation.sections import Section, records
 from facefeat.types import YEARS
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import proportion_interval
 
 if TYPE_CHECKING:
@@ -148,8 +149,7 @@ def measure_minors(
         probabilities: (N, K) of its classes.
         groups: of the faces; those of the attribute itself are left out.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     if attribute.axis is None or attribute.axis.unit != YEARS or true is None:
         return None
     by_probability = probabilities is not None and bool(attribute.years)

@@ -18,6 +18,7 @@ from facefeat.evaluation.groups import Groups, Quantity
 from facefeat.evaluation.mapping import check_labels
 from facefeat.evaluation.table import MISSING, NumberColumn, TextColumn, parts
 from facefeat.schema import BUILTIN_SCHEMAS, Attribute, Schema, fold, get_schema, number_attribute
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -174,8 +175,7 @@ def prediction_frame(batch: FaceBatch, dataset: FaceDataset) -> pd.DataFrame:
 
     Columns: file, ATTRIBUTE_true (the most exact label), then those of `FaceBatch.to_frame`.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     table = dataset.table
     true = {f"{n}_true": table[a.strategy.stored(a)[-1]] for n, a in dataset.schema.attributes.items()}
     return pd.concat([pd.DataFrame({"file": table["file"], **true}), batch.to_frame()], axis=1)
@@ -211,8 +211,7 @@ def _add(part: pd.DataFrame, stores: Mapping[str, TextColumn | NumberColumn], ti
 
 def row_hashes(part: pd.DataFrame) -> np.ndarray:
     """(N,) uint64, alike for rows that are copies of each other."""
-    import pandas as pd
-
+    pd = import_pandas()
     return np.asarray(pd.util.hash_pandas_object(part, index=False).to_numpy())
 
 

@@ -15,6 +15,7 @@ from facefeat.evaluation.metrics import weighted_scores
 from facefeat.evaluation.sections import csv_of
 from facefeat.types import FaceBatch
 from facefeat.utils.atomic import write_text
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.json_text import json_text
 from facefeat.utils.statistics import interval, resamples
 
@@ -103,8 +104,7 @@ def report_on(
     parts: name -> (N,) bool, which faces are of which data set, where they are several: rows of SOURCE in `by_group`.
     Raises DataError where no face has any label.
     """
-    import pandas as pd
-
+    pd = import_pandas()
     members = require_labels(name, schema, targets)
     n = len(batch)
     groups = [(a, g, m) for a, every in members.items() for g, m in zip(schema[a].groups, every.T, strict=True)]

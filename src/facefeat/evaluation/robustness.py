@@ -21,6 +21,7 @@ from facefeat.evaluation.sections import Section, csv_of, records
 from facefeat.image.corrupt import CORRUPTIONS, corrupt_crops, get_corruption
 from facefeat.types import Answers, FaceBatch
 from facefeat.utils.atomic import write_text
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.json_text import json_text
 from facefeat.utils.statistics import interval, resamples
 
@@ -106,8 +107,7 @@ def measure_robustness(
     Example:
         >>> measure_robustness(model.predict_faces, model.schema, dataset, model.image_size).save("robustness")
     """
-    import pandas as pd
-
+    pd = import_pandas()
     names = [get_corruption(c) for c in corruptions]
     for severity in severities:
         if isinstance(severity, bool) or not isinstance(severity, int | float) or not 0 < severity <= 1:
@@ -194,8 +194,7 @@ def _row(attribute: str, measure: str, by: str, groups: str, value: float, low: 
 
 
 def _section(found: Robustness, attribute: str) -> Section:
-    import pandas as pd
-
+    pd = import_pandas()
     t = found.table
     at = min(set(t["severity"]) - {0.0}, key=lambda s: abs(s - MIDDLE), default=0.0)
     mine = t[(t["attribute"] == attribute) & t["severity"].isin((0.0, at))]

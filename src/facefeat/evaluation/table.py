@@ -11,6 +11,7 @@ import numpy as np
 
 from facefeat.errors import DataError, MissingExtraError
 from facefeat.utils.files import open_regular
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,7 @@ MISSING = {"", "nan", "null", "n/a", "#n/a", "<na>", "nat", "unknown"}
 
 def parts(source: Any) -> Iterator[pd.DataFrame]:
     """A DataFrame, or the table at a path, in parts of PART rows. Raises DataError, MissingExtraError."""
-    import pandas as pd
-
+    pd = import_pandas()
     if isinstance(source, pd.DataFrame):
         yield from (source.iloc[i : i + PART] for i in range(0, max(len(source), 1), PART))
         return
@@ -38,8 +38,7 @@ def parts(source: Any) -> Iterator[pd.DataFrame]:
 
 
 def _csv(path: Path) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-
+    pd = import_pandas()
     from facefeat.data.tables import sniff
 
     try:
@@ -172,8 +171,7 @@ class TextColumn:
 
     def add(self, column: pd.Series) -> None:
         """The next rows."""
-        import pandas as pd
-
+        pd = import_pandas()
         codes, found = pd.factorize(column)
         texts = [_text(v) for v in found]
         place = [-1 if t.casefold() in self._missing else self._known.setdefault(t, len(self._known)) for t in texts]
@@ -199,8 +197,7 @@ class NumberColumn:
 
     def add(self, column: pd.Series) -> None:
         """The next rows."""
-        import pandas as pd
-
+        pd = import_pandas()
         found = pd.to_numeric(column, errors="coerce").to_numpy("float32", na_value=np.nan)
         self.bad += int((~np.isfinite(found) & column.notna().to_numpy()).sum())
         self._parts.append(np.where(np.isfinite(found), found, np.float32(np.nan)))

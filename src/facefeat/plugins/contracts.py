@@ -76,7 +76,9 @@ class Detector(Protocol):
     """Finds faces.
 
     One that scales large images down itself may have an attribute `seen_side`: the longer side in pixels that it
-    scales to. Large JPEGs are then decoded at a half, a quarter or an eighth of their size, never below twice that.
+    scales to. Large JPEGs are then decoded at a half, a quarter or an eighth of their size, never below 1.5 times that.
+    One with `concurrent = True` may be called by several threads at once: a batch run then reads pictures side by side,
+    and gives it one at a time.
     """
 
     def detect(self, image: UInt8Array) -> list[Face]:

@@ -16,6 +16,7 @@ from facefeat.testing import contract
 from facefeat.testing.contract import CheckOptions, Findings
 from facefeat.testing.toys import toy_crops, toy_image, toy_labels, toy_latents, toy_preset
 from facefeat.types import Analysis, Face, FaceSet
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     from facefeat.types import UInt8Array
@@ -193,8 +194,7 @@ def _near(a: Any, b: Any) -> bool:
 
 
 def _look_at_analysis(found: Findings, analysis: Any, dim: int, *, empty: bool = False) -> None:
-    import pandas as pd
-
+    pd = import_pandas()
     if not found.expect(
         isinstance(analysis, Analysis), "analyze must give a facefeat.Analysis", type(analysis).__name__
     ):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from facefeat.plugins.contracts import Component
 from facefeat.schema import Attribute, Schema
 from facefeat.types import Analysis, Face
+from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
     import keras
@@ -162,8 +163,8 @@ class ToyAnalyzer:
     def analyze(self, latents: FloatArray, labels: Mapping[str, np.ndarray], model: Any = None) -> Analysis:
         """latents (N, D), labels attribute -> (N,): a row for each class with its count and mean length."""
         import numpy as np
-        import pandas as pd
 
+        pd = import_pandas()
         rows, directions = [], {}
         for name, values in labels.items():
             means = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from typing import Any
 
 from facefeat.errors import MissingExtraError
@@ -31,6 +32,7 @@ def import_onnxruntime() -> Any:
 
 
 _threads = 0
+_mine = threading.local()
 
 
 def set_threads(threads: int) -> None:
@@ -39,11 +41,19 @@ def set_threads(threads: int) -> None:
     _threads = threads
 
 
+def one_thread() -> None:
+    """From now on sessions that the calling thread asks for have one thread, where no number is given.
+
+    For a thread that works next to others of its kind.
+    """
+    _mine.threads = 1
+
+
 def threads_of(threads: int = 0) -> int:
-    """Threads of a session on the CPU: those given, else the process's default, else one a usable core."""
+    """Threads of a session on the CPU: those given, else the thread's, else the process's, else one a usable core."""
     from facefeat.utils.machine import cores
 
-    return threads or _threads or cores()
+    return threads or getattr(_mine, "threads", 0) or _threads or cores()
 
 
 def session_options(threads: int = 0) -> Any:

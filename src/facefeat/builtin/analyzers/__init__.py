@@ -125,7 +125,7 @@ def _background(
     )
 
 
-_NEEDS: dict[str, Any] = {"requires": ("matplotlib",), "extra": "facefeat[plots]"}
+_NEEDS: dict[str, Any] = {"requires": ("matplotlib", "pandas"), "extra": "facefeat[plots]"}
 
 COMPONENTS = [
     Component("pca", _pca, "the directions in which latents vary most, and what they explain", **_NEEDS),

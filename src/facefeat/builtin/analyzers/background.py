@@ -21,6 +21,7 @@ from facefeat.builtin.analyzers.masks import blanked, folder_masks, landmark_mas
 from facefeat.builtin.analyzers.statistics import bootstrap_mean, holm, sign_flips, two_sided
 from facefeat.errors import InputError
 from facefeat.types import Analysis
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import interval, resampled_means
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ class Background:
         of the draws.
         Raises InputError without model and faces, or for fewer than 8 faces.
         """
-        import pandas as pd
-
+        pd = import_pandas()
         z = check_latents("background", latents, labels, LEAST)
         if model is None or faces is None:
             raise InputError(
@@ -119,8 +119,7 @@ class Background:
 
     def _coordinates(self, parts: Parts, half: np.ndarray) -> pd.DataFrame:
         """One row for each coordinate, from the faces of the first half."""
-        import pandas as pd
-
+        pd = import_pandas()
         from facefeat.builtin.analyzers.statistics import correlation
 
         whole, face, around = (z[half] for z in parts.latents)
@@ -159,8 +158,7 @@ class Background:
 
         seen: how many coordinates the head sees, the first ones: `chosen` and the random ones are among them.
         """
-        import pandas as pd
-
+        pd = import_pandas()
         rest = ~half
         read = {n: v for n, v in read_labels(labels, model, faces).items() if n in model.schema.attributes}
         if not len(chosen) or not read:

@@ -17,6 +17,7 @@ from facefeat.builtin.analyzers.pca import explained
 from facefeat.builtin.analyzers.statistics import correlation, holm
 from facefeat.errors import FacefeatError
 from facefeat.types import Analysis
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ class Coordinates:
         `least`, the faces that excite it most and least: file names where known, else rows, separated by spaces.
         Raises InputError for latents that are too few or not finite.
         """
-        import pandas as pd
-
+        pd = import_pandas()
         z = check_latents("coordinates", latents, labels, 5)
         read = {n: v for n, v in read_labels(labels, model, faces).items() if len(v.classes) > 1}
         found = {n: associated(z, v) for n, v in read.items()}

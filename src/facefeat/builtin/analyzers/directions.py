@@ -19,6 +19,7 @@ import numpy as np
 
 from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds_of, read_labels, target_name
 from facefeat.types import Analysis
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.linear_models import Plane, fit_classes, fit_value
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
@@ -75,8 +76,7 @@ class Directions:
         `cosine` between them.
         Raises InputError for latents that are too few or not finite.
         """
-        import pandas as pd
-
+        pd = import_pandas()
         whole = check_latents("directions", latents, labels, 10)
         decodes = bool(getattr(model, "has_decoder", False))
         width = model.decoder.feature_dim if model is not None and decodes else whole.shape[1]

@@ -9,6 +9,7 @@ import numpy as np
 
 from facefeat.builtin.analyzers.common import Labelling, check_latents, face_grid, read_labels
 from facefeat.types import Analysis
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.neighbors import nearest
 from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
@@ -33,8 +34,7 @@ class Neighbours:
         names where known, and for each attribute `same_...`: whether the classes are the same (NaN where unknown).
         Raises InputError for latents that are too few or not finite.
         """
-        import pandas as pd
-
+        pd = import_pandas()
         z = check_latents("neighbours", latents, labels, 2)
         near, far = nearest(z, min(self.k, len(z) - 1), self.metric)
         n, k = near.shape

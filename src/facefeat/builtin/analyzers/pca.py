@@ -9,6 +9,7 @@ import numpy as np
 
 from facefeat.builtin.analyzers.common import Labelling, check_latents, read_labels, scatter
 from facefeat.types import Analysis
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.plotting import COLOURS, empty_figure, plain
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Pca:
         much of the component the classes explain (eta squared, 0 to 1). Directions: pc1, pc2, ...
         Raises InputError for latents that are too few or not finite.
         """
-        import pandas as pd
+        pd = import_pandas()
         from sklearn.decomposition import PCA
 
         z = check_latents("pca", latents, labels, 3)

@@ -15,6 +15,7 @@ import numpy as np
 from facefeat.builtin.analyzers.common import FOLDS, Labelling, check_latents, folds_of, read_labels
 from facefeat.builtin.analyzers.statistics import bootstrap_mean
 from facefeat.types import Analysis
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.linear_models import choose, fit_classes, fit_value, scale_of
 from facefeat.utils.plotting import COLOURS, GREY, empty_figure, plain
 
@@ -41,8 +42,7 @@ class Probe:
         intervals over the faces (`low`, `high`). `read_from` a coordinate's number: balanced accuracy from it alone.
         `chance`: what is had without looking at the face. Raises InputError for latents too few or not finite.
         """
-        import pandas as pd
-
+        pd = import_pandas()
         z = check_latents("probe", latents, labels, 10)
         read = {n: v for n, v in read_labels(labels, model, faces).items() if len(v.classes) > 1}
         rows, curves = [], {}

@@ -12,6 +12,7 @@ import numpy as np
 
 from facefeat.builtin.analyzers.common import check_latents, label_columns, read_labels, scatter
 from facefeat.types import Analysis
+from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import tsne
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Tsne:
         class of each attribute. One figure for each attribute. Raises InputError for latents that are too few or not
         finite.
         """
-        import pandas as pd
-
+        pd = import_pandas()
         z = check_latents("tsne", latents, labels, 4)
         n = len(z)
         rows = np.sort(np.random.default_rng(self.seed).permutation(n)[: self.limit])

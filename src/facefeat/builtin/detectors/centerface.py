@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -70,6 +70,7 @@ class CenterFace:
     turned: bool = True
     refine: bool = True
     threads: int = 0
+    concurrent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_pixels("centerface", "side", self.side, 64)

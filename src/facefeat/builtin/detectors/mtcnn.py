@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -48,6 +48,7 @@ class Mtcnn:
     min_face: int = 20
     score: float = 0.9
     threads: int = 0
+    concurrent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         common.check_pixels("mtcnn", "max_side", self.max_side, _CELL)

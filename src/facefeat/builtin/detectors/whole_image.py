@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from facefeat.types import Face
 
@@ -19,6 +19,8 @@ class WholeImage:
     Aligning such a face resizes the image's largest central square and does nothing else (`image.align_face`), so a
     square crop comes out just as in training.
     """
+
+    concurrent: ClassVar[bool] = True
 
     def detect(self, image: UInt8Array) -> list[Face]:
         """One face of score 1 whose box is the whole (H, W, 3) uint8 image."""
