@@ -25,6 +25,8 @@ from facefeat.batch import chunks as chunks_room
 from facefeat.batch import parts as parts_room
 from facefeat.batch import run as run_room
 from facefeat.batch.table import NO_FACE, column
+from facefeat.utils import ort
+from facefeat.utils.ort import threads_of
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -132,6 +134,34 @@ def test_a_summary_counts_pictures_and_faces(photos: Path, tmp_path: Path) -> No
 def test_threads_change_no_bit(threads: int, photos: Path, whole: Path, tmp_path: Path) -> None:
     run_batch(photos, tmp_path / "f.parquet", latent=True, threads=threads)
     assert (tmp_path / "f.parquet").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("ahead", [24_000_000, 100])
+def test_pictures_read_side_by_side_give_the_same_rows(
+    ahead: int, model: list[StandIn], photos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_standin.Detector, "concurrent", True, raising=False)
+    monkeypatch.setattr(chunks_room, "_AHEAD_PIXELS", ahead)  # the second: each is too large to be read ahead
+    run_batch(photos, tmp_path / "f.parquet", latent=True, threads=3)
+    assert (tmp_path / "f.parquet").read_bytes() == whole.read_bytes()
+    assert set(model[0].detector.groups) == {1} and len(model[0].detector.groups) == 23
+
+
+def test_a_network_has_one_thread_where_pictures_are_read_side_by_side(
+    model: list[StandIn], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+    detect = batch_standin.Detector.detect_batch
+
+    def detecting(self: Any, images: Any) -> Any:
+        seen.add(threads_of())
+        return detect(self, images)
+
+    monkeypatch.setattr(batch_standin.Detector, "concurrent", True, raising=False)
+    monkeypatch.setattr(batch_standin.Detector, "detect_batch", detecting)
+    monkeypatch.setattr(ort, "_threads", 7)
+    run_batch(photos, tmp_path / "f.parquet", threads=3)
+    assert seen == {1} and threads_of() == 7
 
 
 def test_a_detector_that_fails_on_a_picture_costs_that_picture(tmp_path: Path) -> None:
