@@ -51,13 +51,13 @@ class FakeModel:
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """(N, 10) -> (N, 8, 8, 3) uint8."""
         self.rounds += 1
-        out = np.zeros((len(latents), SIZE * SIZE * 3), "uint8")
-        out[:, :LATENT] = np.rint(np.clip(128 + _STEP * latents, 0, 255))
+        out = np.zeros((len(latents), SIZE * SIZE, 3), "uint8")
+        out[:, :LATENT] = np.rint(np.clip(128 + _STEP * latents, 0, 255))[..., None]  # grey: edits hold colours
         return out.reshape(-1, SIZE, SIZE, 3)
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
         """The inverse, but for rounding."""
-        written = crops.reshape(len(crops), SIZE * SIZE * 3)[:, :LATENT].astype("float32")
+        written = crops.reshape(len(crops), SIZE * SIZE, 3)[:, :LATENT, 0].astype("float32")
         return (written - 128) / np.float32(_STEP)
 
     def predict_faces(self, crops: np.ndarray) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from facefeat.errors import InputError
 from facefeat.image.align import check_crops, resize_crops
 from facefeat.image.video import enlarge
+from facefeat.latent.colours import hold_colours
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
@@ -78,7 +79,7 @@ class Portraits:
     def restore(self, decoded: UInt8Array, rows: Rows, *, large: bool = False) -> UInt8Array:
         """Faces decoded from changed latents, with the residual: less of it where much changed.
 
-        A face that is decoded as before is its crop again.
+        A face that is decoded as before is its crop again. The change takes no new colours (`hold_colours`).
 
         Args:
             decoded: (M, F, F, 3) uint8.
@@ -86,9 +87,10 @@ class Portraits:
             large: whether the result is (M, T, T, 3), as sharp as `large`: only the change is enlarged then.
         """
         crops = self.large if large else self.crops
-        drawn = enlarge(decoded, crops.shape[1])
         if not self.residual or not len(decoded):
-            return drawn
+            return enlarge(decoded, crops.shape[1])
+        decoded = hold_colours(decoded, self.reconstructions[rows])
+        drawn = enlarge(decoded, crops.shape[1])
         return _rounded(drawn + _residual(decoded, self.reconstructions[rows], crops[rows]))
 
     def blend(self, decoded: UInt8Array, weights: FloatArray, *, large: bool = False) -> UInt8Array:
