@@ -56,7 +56,7 @@ def demo(seconds: float, visitors: int) -> None:
     from hostile.visitors import photo, running
 
     data = PORTRAIT.read_bytes()
-    with running() as page:
+    with running(every=5, after=60) as page:  # uploads wait a few seconds where so many come at once
         page.classify(photo(page.upload(data, "a.jpg")))
         until, done, failed = time.monotonic() + seconds, [0] * visitors, [0] * visitors
 

@@ -29,6 +29,7 @@ from facefeat_demo.face_view import lacking
 from facefeat_demo.host import Host
 from facefeat_demo.photos import PORTRAITS
 from facefeat_demo.tabs import about, edit, explore, models, morph
+from facefeat_demo.visits import UNREAD, Visits, forget_names
 from made import squares
 from witness import witness
 
@@ -143,6 +144,26 @@ def test_no_history_of_what_was_asked_is_kept(client: Client, page: Any, photo: 
         classify(client, photo)
     queue = page._queue
     assert len(queue.event_analytics) <= 1 and queue.cached_event_analytics_summary == {"functions": {}}
+
+
+def test_nothing_of_a_visit_stays(page: Any, photo: Path) -> None:
+    """What Gradio keeps of sessions lies where `visits` looks for it."""
+    with photo.open("rb") as file:
+        (path,) = httpx.post(f"{page.local_url}gradio_api/upload", files={"files": ("a.jpg", file)}).json()
+    sent = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    event = httpx.post(f"{page.local_url}gradio_api/call/classify", json={"data": [sent]}).json()["event_id"]
+    url = f"{page.local_url}gradio_api/call/classify/{event}"
+    assert "complete" in httpx.get(url, timeout=120).text
+    kept = page._queue.pending_messages_per_session, page._queue.pending_event_ids_session
+    assert event in kept[0] and event in kept[1] and event in page.state_holder.session_data
+    made = Visits(page.app, lambda: page)
+    made.sweep(0)
+    made.sweep(UNREAD)
+    assert event not in kept[0] and event not in kept[1] and event not in page.state_holder.session_data
+    assert path in page.upload_file_set
+    Path(path).unlink()
+    forget_names(page)
+    assert path not in page.upload_file_set
 
 
 def test_all_that_ask_the_model_wait_in_one_line(page: Any) -> None:
@@ -453,8 +474,8 @@ def test_real_faces_and_the_visitor_are_put_on_the_map_of_means(host: Host) -> N
     x, y = atlas.place(atlas.latents[means], "pca")
     assert np.allclose((x, y), atlas.places("pca")[means], atol=1e-4)
     point = explore.at_point(mine, means, atlas.stamp)
-    assert "The face of Lauren" in point and "nearest means: age " in point
-    assert "Nearest means: age " in explore.near_you(mine, crop)
+    assert "The face of Lauren" in point and "The averages nearest to it: age " in point
+    assert "The averages nearest to you: age " in explore.near_you(mine, crop)
 
 
 def test_two_models_answer_side_by_side(presets: Path, photo: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_face_that_was_begun_with_another_model_is_not_moved(presets: Path) ->
     assert face_picker.crop_of(state, mine).shape == (32, 32, 3)
     assert face_picker.crop_of(state, mine, "large").shape == (256, 256, 3)
     point = mine.atlas.stamp if mine.atlas else ""
-    assert "The mean of" in explore.at_point(mine, 0, point)
+    assert "The average of" in explore.at_point(mine, 0, point)
 
     mine.use("drawing")
     age, gender, _ = editing.controls(mine.model)

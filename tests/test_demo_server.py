@@ -279,7 +279,7 @@ def test_uploads_to_a_page_are_held_to_the_limits(tmp_path: Path) -> None:
 
     with server.environment(GRADIO_TEMP_DIR=str(tmp_path), **server.past_proxies("127.0.0.1")):
         page = a_page(tmp_path)
-        options = gate(tmp_path, 3 * MEGABYTE, MEGABYTE) | launch_options()
+        options = gate(page, tmp_path, 3 * MEGABYTE, MEGABYTE) | launch_options()
         page.launch(server_name="127.0.0.1", server_port=server.free_port("127.0.0.1", None), prevent_thread_lock=True,
                     **options)  # fmt: skip
         try:

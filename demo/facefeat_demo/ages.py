@@ -44,9 +44,9 @@ def ages_of(start: editing.Start, host: Host, values: Sequence[Any]) -> str:
         faces += (
             f'<figure{" class=ff-beyond" if beyond else ""}><img src="{data_uri(picture)}" width="160" height="160" '
             f'alt="At {asked:.0f}: the model reads {escape(reads)}">'
-            f"<figcaption><b>{asked:.0f}</b> reads {escape(short)}</figcaption></figure>"
+            f"<figcaption><b>{asked:.0f}</b> I say {escape(short)}</figcaption></figure>"
         )
-    says = "The pale ones lie beyond what the model follows on this face. " if pale else ""
+    says = "At the pale ones I no longer see the change. " if pale else ""
     return (
         '<div class="ff-ages-head"><h2 class="ff-count">The same face, 10 to 80</h2>'
         '<button type="button" class="ff-play" data-play-ages aria-pressed="false">▶ Play</button></div>'

@@ -14,6 +14,7 @@ from facefeat_demo.inputs import fresh, only_files, own_bounds
 from facefeat_demo.limits import MEGABYTE, Gate
 from facefeat_demo.photos import Kept
 from facefeat_demo.tabs import about, classify, edit, explore, models, morph
+from facefeat_demo.visits import Visits
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
@@ -22,7 +23,8 @@ TABS: tuple[ModuleType, ...] = (classify, morph, edit, explore, models, about)
 """In the order of the page."""
 STATIC = Path(__file__).resolve().parent / "static"
 SESSIONS = 256
-"""Visits whose faces are kept in memory; the oldest go first. A morph takes up to 6 MB at 128 pixels."""
+"""Visits that are kept in memory, the oldest go first; how long, and how much of it, `facefeat_demo.visits` says."""
+_PATIENCE = 20.0  # seconds for which a page waits for its small morph
 # On a narrow screen a second row of tabs, not a menu that hides them; an older Gradio has the menu only.
 _WRAP: dict[str, Any] = (
     {"overflow_behavior": "wrap"} if "overflow_behavior" in inspect.signature(gr.Tabs).parameters else {}
@@ -43,7 +45,7 @@ def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
     """The page of a host's model, ready for `launch(**launch_options())`. most: bytes of all visitors' files."""
     kept = Kept(most)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
-        fresh(lambda: HEADER + host.moving_picture(), elem_classes="ff-top")  # the morph is made a little later
+        _header(host)
         with gr.Tabs(elem_id="tabs", **_WRAP):
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.__name__.rpartition(".")[2]):
@@ -57,6 +59,19 @@ def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
     own_bounds()
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
+
+
+def _header(host: Host) -> None:
+    """The top of the page. Its small morph is made once somebody has opened the page, and comes when it is there."""
+    top = fresh(lambda: HEADER + host.moving_picture(), elem_classes="ff-top")
+
+    def moving() -> Any:
+        host.opened()
+        there = host.moving_picture()
+        later = "" if there else host.moving_picture(wait=_PATIENCE)
+        return HEADER + later if later else gr.skip()
+
+    gr.on(None, moving, None, top, queue=False, show_progress="hidden", api_visibility="private")
 
 
 def launch_options() -> dict[str, Any]:
@@ -78,12 +93,15 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def gate(folder: Path, most: int, largest: int) -> dict[str, Any]:
-    """The part of `launch` that holds visitors to what fits, and has its first style in the page; all as of `Gate`."""
+def gate(page: gr.Blocks, folder: Path, most: int, largest: int) -> dict[str, Any]:
+    """The part of `launch` that holds visitors to what fits, forgets who is gone, and has its first style in the page.
+
+    folder, most, largest: as of `Gate`.
+    """
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
 
-    made = [Middleware(Gate, folder=folder, most=most, largest=largest)]
+    made = [Middleware(Visits, page=lambda: page), Middleware(Gate, folder=folder, most=most, largest=largest)]
     # The page itself is text: a quarter of its size over the line. Pictures and streams of events are left alone.
     made += [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=5), Middleware(Early)]
     return {"max_file_size": largest, "app_kwargs": {"middleware": made}}

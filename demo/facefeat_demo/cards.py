@@ -19,14 +19,8 @@ UNSURE = 0.6
 _WIDE = 0.3  # of the scale
 _SMALL = 40  # pixels
 _DOUBTFUL = 0.9
+_CROWD = 4  # faces from which the cards lie under the photo, not beside it
 _POOR, _BLOB = 0.7, 0.5  # quality below which a card says why a face is hard to read, and its box has no numbers
-
-WELCOME = """
-<div class="ff-empty">
-  <p class="ff-empty-title">Choose a photo, or try one of the faces above</p>
-  <p>I will tell you an age, a gender and a race for every face, how sure I am, and where I looked.</p>
-</div>
-"""
 
 
 def page(result: PhotoResult, example: bool = False) -> str:
@@ -50,12 +44,13 @@ def page(result: PhotoResult, example: bool = False) -> str:
         more += f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
     says = f"{found}. " + " ".join(f"Face {i}: {spoken(f)}." for i, f in enumerate(result.faces[:MAX_CARDS], 1))
     share = "" if example else _share(result)
-    several = " ff-several" if count > 1 else ""
+    took = "" if example else f"Read in {result.seconds:.1f} s on {escape(result.device)}. "
+    several = " ff-several" if 1 < count < _CROWD else " ff-crowd" if count >= _CROWD else ""
     return (
         f'<div class="ff-answer{several}" data-says="{escape("" if example else says)}">{_photo(result)}'
         f'<div class="ff-answer-text"><h2 class="ff-count">{title}</h2>{more}<div class="ff-cards">{cards}</div>'
-        f'<p class="ff-quiet">Read in {result.seconds:.1f} s on {escape(result.device)}. '
-        f"A guess of how a face looks to others, not a fact about a person. {share}</p></div></div>"
+        f'<p class="ff-quiet">{took}A guess of how a face looks to others, not a fact about a person. '
+        f"{share}</p></div></div>"
     )
 
 
@@ -71,7 +66,7 @@ def spoken(face: FaceResult) -> str:
 
 def short_label(face: FaceResult) -> str:
     """What a box says of its face: "32, Female"; a question mark where it may be none, or can hardly be seen."""
-    if face.score < _DOUBTFUL or _side(face) < _SMALL or (face.quality is not None and face.quality.value < _BLOB):
+    if _doubtful(face):
         return "?"
     numbers = [f"{p.value:.0f}" for p in face.attributes.values() if p.value is not None]
     classes = [p for p in face.attributes.values() if p.value is None and p.probabilities]
@@ -83,6 +78,12 @@ def short_label(face: FaceResult) -> str:
             *([] if first is None else [f"{first.label}{'' if (first.probability or 0) >= UNSURE else '?'}"]),
         ]
     )
+
+
+def _doubtful(face: FaceResult) -> bool:
+    """Whether it may be no face, or can hardly be seen."""
+    poor = face.quality is not None and face.quality.value < _BLOB
+    return face.score < _DOUBTFUL or _side(face) < _SMALL or poor
 
 
 def _side(face: FaceResult) -> float:
@@ -111,7 +112,8 @@ def _photo(result: PhotoResult) -> str:
     assert result.pixels is not None
     width, height = result.size
     alone = len(result.faces) == 1
-    boxes = "".join(_box(i, face, width, height, alone) for i, face in enumerate(result.faces, 1))
+    crowd = len(result.faces) >= _CROWD
+    boxes = "".join(_box(i, face, width, height, alone, crowd) for i, face in enumerate(result.faces, 1))
     shown_height, shown_width = result.pixels.shape[:2]
     return (
         f'<div class="ff-photo" style="--ratio:{shown_width / shown_height:.4f}">'
@@ -120,7 +122,7 @@ def _photo(result: PhotoResult) -> str:
     )
 
 
-def _box(number: int, face: FaceResult, width: int, height: int, alone: bool) -> str:
+def _box(number: int, face: FaceResult, width: int, height: int, alone: bool, crowd: bool = False) -> str:
     left, top, right, bottom = face.box
     left, top = max(0.0, left), max(0.0, top)
     wide, high = min(right, width) - left, min(bottom, height) - top
@@ -128,7 +130,7 @@ def _box(number: int, face: FaceResult, width: int, height: int, alone: bool) ->
         f"left:{100 * left / width:.2f}%;top:{100 * top / height:.2f}%;"
         f"width:{100 * wide / width:.2f}%;height:{100 * high / height:.2f}%"
     )
-    small = wide / width < 0.07
+    small = wide / width < (0.14 if crowd else 0.07)  # the words of neighbours must not overlap
     label = short_label(face)
     text = escape(label) if alone else f"{number}" if small or label == "?" else f"{number}: {escape(label)}"
     low = " ff-box-low" if top / height < 0.08 else ""
@@ -147,11 +149,18 @@ def card(number: int, face: FaceResult, look: Mapping[str, UInt8Array], alone: b
     others = "".join(bars(name, p) for name, p in face.attributes.items() if p.value is None)
     doubts = "".join(f"<li>{escape(d)}</li>" for d in doubts_of(face))
     doubts = f'<ul class="ff-doubts" aria-label="Doubts">{doubts}</ul>' if doubts else ""
+    title = "My guess" if alone else f"Face {number}"
+    if _doubtful(face):  # the doubts come first, and no number stands out
+        numbers, others, doubts = "", f"{doubts}{_all_the_same(numbers + others)}", ""
     return (
         f'<section class="ff-card{" ff-wide" if alone else ""}" aria-label="Face {number}"><div><header>{picture}'
-        f'<div><p class="ff-number">Face {number}</p>{numbers}</div></header>{others}</div>'
+        f'<div><p class="ff-number">{title}</p>{numbers}</div></header>{others}</div>'
         f"<div>{doubts}{_look(number, face, look, alone)}</div></section>"
     )
+
+
+def _all_the_same(answers: str) -> str:
+    return f'<details class="ff-look ff-all-same"><summary>What I would guess all the same</summary>{answers}</details>'
 
 
 def value(name: str, read: AttributePrediction) -> str:
@@ -223,6 +232,6 @@ def _look(number: int, face: FaceResult, look: Mapping[str, UInt8Array], is_open
     return (
         f'<details class="ff-look"{" open" if is_open else ""}><summary>Where the model looked</summary>'
         f'<div class="ff-looks">{figures}</div>'
-        '<p class="ff-quiet"><b class="ff-for">Orange</b> spoke for the class, <b class="ff-against">blue</b> against '
+        '<p class="ff-quiet"><b class="ff-for">Orange</b> made me say it, <b class="ff-against">blue</b> spoke against '
         "it.</p></details>"
     )

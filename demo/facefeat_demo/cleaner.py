@@ -1,4 +1,4 @@
-"""Deletes what visitors left, as long as the page runs, whatever it meets. No Gradio.
+"""Deletes what visitors left, as long as the page runs, whatever it meets, and returns free memory. No Gradio.
 
 Gradio has a task of its own for that, which ends for ever with the first file that cannot be deleted.
 """
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
+
+from facefeat_demo.visits import return_memory
 
 DELETE_EVERY, DELETE_AFTER = 300.0, 3600.0
 """Seconds: how often old files are looked for, and how old they may be. A session's files go when it ends."""
@@ -59,6 +61,7 @@ def cleaned(
         while not over.wait(every):
             try:
                 delete_old(folder, age, keep())
+                return_memory()
             except Exception as e:  # noqa: BLE001 - photos of visitors must go, whatever went wrong this time
                 say(f"old files could not be looked for, and will be in {every:g} s: {type(e).__name__}: {e}")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SEARCHED, SHOWN = 2000, 500
 """Faces of a data set, drawn at random: how many are searched for near ones, and how many of them are on the map."""
 PROJECTIONS = {
-    "pca": "Straight: the two directions in which the latents vary most",
+    "pca": "Straight: the two directions in which faces differ most",
     "tsne": "Grouped: near ones stay near",
     "umap": "Grouped by UMAP: near ones stay near, and groups keep their places",
 }

@@ -37,7 +37,7 @@ NO_FACE = "It may need to be turned: faces are found upright. That was tried, to
 MORPHED = ("astronaut", "hakeem", "grace")
 """The examples that the tab Morph opens with."""
 _LOOK_SIZE = 160
-_LATER = 4.0  # seconds, in which the first page comes
+_SOON, _LATER = 1.0, 20.0  # seconds: after somebody has opened the page, and in any case
 _EXAMPLE_STEPS = 42  # fewer than a visitor's own morph has: it comes with the page
 _HERO, _HERO_EVERY = 96, 2  # side of the small morph at the top of the page, and which of the frames it has
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
@@ -114,6 +114,8 @@ class Host:
         self._detector, self._data, self._say = detector, data, say
         self._dataset: FaceDataset | None = None
         self._later: threading.Timer | None = None
+        self._asked = threading.Lock()
+        self._begun, self._ready = False, threading.Event()
         self._over = False
         self._load(preset)
 
@@ -160,10 +162,20 @@ class Host:
         return f"{cores()} processor core{'s' * (cores() > 1)}"
 
     def warm_up(self) -> None:
-        """Make what the page opens with, and in a thread, a little later, what the other tabs do: the first page is not
-        to wait for those."""
+        """Make what the page opens with, and in a thread, later, what the other tabs do: no answer waits for that."""
         self.example(PORTRAITS[0])
-        self._later = threading.Timer(_LATER, self.prepare)
+        self._prepare_in(_LATER)
+
+    def opened(self) -> None:
+        """Somebody has opened the page: what the other tabs open with is made soon."""
+        with self._asked:
+            if self._later is not None and not self._begun and not self._over:
+                self._begun = True
+                self._later.cancel()
+                self._prepare_in(_SOON)
+
+    def _prepare_in(self, seconds: float) -> None:
+        self._later = threading.Timer(seconds, self.prepare)
         self._later.daemon = True
         self._later.start()
 
@@ -176,10 +188,18 @@ class Host:
 
     def prepare(self) -> None:
         """Let visitors not wait for what is made once. Ends where the model was changed meanwhile."""
+        with self._asked:
+            self._begun = True
+        try:
+            self._prepare()
+        finally:
+            self._ready.set()
+
+    def _prepare(self) -> None:
         model = self.model
-        steps: list[Callable[[], Any]] = [lambda name=name: self.example(name) for name in (*PORTRAITS, *SEVERAL)]  # type: ignore[misc]
+        steps: list[Callable[[], Any]] = [self.example_morph, self._ready.set] if model.has_decoder else []
+        steps += [lambda name=name: self.example(name) for name in (*PORTRAITS, *SEVERAL)]  # type: ignore[misc]
         steps += [self.put_portraits]
-        steps += [self.example_morph] if model.has_decoder else []
         steps += [lambda: [editing.move(model, face, editing.Request()) for face in [self.example_face()] if face]]
         for step in steps:
             if self.model is not model or self._over:
@@ -213,8 +233,13 @@ class Host:
             self._example_morph = viewer(made, f"An example: {names}. Choose two faces of your own above.")
         return self._example_morph
 
-    def moving_picture(self) -> str:
-        """The HTML of the small morph at the top of the page; empty where the model cannot draw."""
+    def moving_picture(self, wait: float = 0) -> str:
+        """The HTML of the small morph at the top of the page; empty where the model cannot draw.
+
+        wait: seconds, at most, until it is made.
+        """
+        if wait and self._later is not None:
+            self._ready.wait(wait)
         return hero(self._hero, _HERO) if len(self._hero) else ""
 
     def example_face(self) -> editing.Start | None:

@@ -55,7 +55,8 @@ def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Imag
         height=height,
         buttons=["fullscreen"],
         elem_id=elem_id,
-        placeholder="Drop a photo\n- or -\nclick to choose",
+        placeholder="Drop a photo here, or click to choose one",
+        elem_classes="ff-photo-field",
         alt_text=label,
         webcam_options=gr.WebcamOptions(mirror=False),
     )

@@ -80,9 +80,9 @@ def _means(atlas: Atlas, projection: str, you: tuple[float, float] | None) -> st
     legend = _legend({n.capitalize(): c for n, c in colours.items()})
     faces = f" and {len(atlas.pictures)} real faces" if atlas.pictures else ""
     across, down = atlas.axes()
-    carried = f" From left to right it carries mostly {escape(across)}; downward, {escape(down)}." if across else ""
+    carried = f" From left to right mostly {escape(across)}; from top to bottom {escape(down)}." if across else ""
     letters = max((len(p.name) for i, p in enumerate(atlas.points) if i not in atlas.pictures), default=1)
-    return _map(atlas, dots + _you(you), f"the mean face of every class{faces}", legend, letters, carried)
+    return _map(atlas, dots + _you(you), f"the average face of every group{faces}", legend, letters, carried)
 
 
 def _legend(colours: Mapping[str, str]) -> str:
@@ -107,6 +107,6 @@ def _map(atlas: Atlas, dots: str, what: str, legend: str, letters: int = 1, carr
         f'<div class="ff-map" data-of="{atlas.stamp}"><div class="ff-legend">{legend}</div>'
         f'<div class="ff-map-area" style="--letters:{letters}" role="group" '
         f'aria-label="Map of {what}: arrow keys go from point to point">{dots}</div>'
-        f'<p class="ff-quiet">{what[0].upper()}{what[1:]}. Near points are alike to the model.{carried} Click one to '
-        "see its face, or go from point to point by the arrow keys and press Enter.</p></div>"
+        f'<p class="ff-quiet">{what[0].upper()}{what[1:]}. What lies close together looks alike to the model.{carried} '
+        "Click a point to see its face; arrow keys and Enter do it, too.</p></div>"
     )

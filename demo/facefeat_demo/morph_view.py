@@ -69,7 +69,7 @@ def hero(frames: UInt8Array, size: int) -> str:
     return (
         f'<div class="ff-hero"><a href="?tab=morph" data-tab="morph" aria-label="One face turns into another: see how">'
         f'<span style="--count:{count};--side:{size}px;background-image:url({data_uri(sheet, "webp", 78)})"></span></a>'
-        '<label><input type="checkbox"> <span>Stop</span></label></div>'
+        '<label><input type="checkbox"><span>❚❚ Stop</span><span>▶ Play</span></label></div>'
     )
 
 

@@ -22,6 +22,7 @@ from facefeat_demo.cleaner import cleaned
 from facefeat_demo.gradio_import import without_stubs
 from facefeat_demo.limits import MEGABYTE
 from facefeat_demo.session_dir import session_folder
+from facefeat_demo.visits import few_arenas
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
@@ -53,6 +54,7 @@ class Settings:
 
 def serve(settings: Settings, say: Callable[[str], Any] = print) -> None:
     """Start the page, print its addresses by `say`, and wait until it is interrupted. Raises as `running`."""
+    few_arenas()
     with _cleaned_up(), running(settings, say=say) as page:
         for line in addresses(settings, page.local_url, page.share_url):
             say(line)
@@ -102,7 +104,7 @@ def running(
         most = settings.max_total * MEGABYTE
         page = build(host, most)
         check_photos(page)
-        options = gate(folder, most, settings.max_upload * MEGABYTE) | launch_options()
+        options = gate(page, folder, most, settings.max_upload * MEGABYTE) | launch_options()
         with cleaned(folder, partial(_own_files, page), say):
             try:
                 _launch(page, settings, port, options)

@@ -80,8 +80,8 @@ def sliders(found: Sequence[Control]) -> tuple[list[Any], list[Any]]:
             groups.append(group)
     with gr.Accordion("Directions without a name", open=False, elem_id="edit-directions"):
         gr.HTML(
-            '<p class="ff-quiet">What varies most among faces, whatever it is: light, pose, hair. In standard '
-            "deviations.</p>",
+            '<p class="ff-quiet">What differs most from face to face, whatever it is: light, pose, hair. '
+            "3 is as far as faces go.</p>",
             js_on_load=None,
         )
         with gr.Row(elem_classes="ff-sliders"):
@@ -120,15 +120,15 @@ def _number(control: Control | None, start: Start | None) -> dict[str, Any]:
         "towards": f"{name}: how far",
     }[control.kind]
     ends: dict[str, Any] = {"minimum": control.low, "maximum": control.high, "step": control.step}
-    info = "Ends where the model no longer follows."
+    info = "It ends where I no longer see a change."
     if control.high - control.low < control.step:  # this face cannot be moved: the model reads the same all along
         ends = {"minimum": 0, "maximum": control.step, "step": control.step}
-        info = "The model reads the same of this face, however it is moved."
+        info = "I say the same of this face, however it is changed."
     elif start is not None and control.kind == "steps" and control.name in start.paths:
         now = start.paths[control.name].origin
-        info = f"The model follows this face from {now + control.low:.0f} to {now + control.high:.0f}."
+        info = f"I can follow this face from {now + control.low:.0f} to {now + control.high:.0f}."
     elif control.kind == "towards":
-        info = "In standard deviations."
+        info = "0 is not at all, 2 is a clear change."
     # Log-odds tell a visitor nothing: the slider alone is shown.
     ends["elem_classes"] = "ff-no-number" if control.kind == "between" else ""
     return {**ends, "value": _FAR if control.kind == "towards" else 0, "label": label, "info": info, "visible": True}

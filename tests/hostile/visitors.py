@@ -21,7 +21,7 @@ from hostile.pictures import encoded, flipped, png
 
 _SERVER = """
 import facefeat_demo.cleaner as cleaner
-cleaner.DELETE_EVERY, cleaner.DELETE_AFTER = 1, 3
+cleaner.DELETE_EVERY, cleaner.DELETE_AFTER = {every}, {after}
 from facefeat_demo.server import Settings, serve
 serve(Settings(port={port}, max_upload=5, max_total=60))
 """
@@ -77,8 +77,11 @@ def photo(path: str, **more: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Page]:
-    """A page of its own process."""
+def running(every: float = 1, after: float = 3) -> Iterator[Page]:
+    """A page of its own process. every, after: seconds, how often and after how long it deletes files.
+
+    With the short ones a busy machine may find an upload gone that is only a few seconds old.
+    """
     import httpx
 
     with socket.socket() as free:
@@ -86,7 +89,7 @@ def running() -> Iterator[Page]:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         env = {**os.environ, "TMPDIR": folder, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", _SERVER.format(port=port)]
+        command = [sys.executable, "-c", _SERVER.format(port=port, every=every, after=after)]
         log = Path(folder) / "log"
         with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=env) as process:
             try:

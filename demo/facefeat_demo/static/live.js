@@ -28,7 +28,7 @@ async function start() {
     const rate = times.length > 1 ? 1000 * (times.length - 1) / (times.at(-1) - times[0]) : 0;
     const sure = tracks.all.filter((track) => track.frames >= SETTLED).length;
     part('.ff-live-says').textContent = !tracks.all.length ? 'No face in view. Come closer, or turn on a light.'
-      : `${sure || '…'} face${sure === 1 ? '' : 's'}, ${rate.toFixed(0)} pictures a second`;
+      : `${sure || '…'} face${sure === 1 ? '' : 's'}, ${rate.toFixed(0)} pictures a second.`;
     element.dataset.rate = rate.toFixed(1);
     await new Promise((next) => setTimeout(next, 30));
   }

@@ -113,22 +113,34 @@
       pen.fillStyle = '#111827'; pen.fillRect(x + l * w, y + t * h, wide, 28);
       pen.fillStyle = '#fff'; pen.fillText(text, x + l * w + 7, y + t * h + 20);
     });
-    let at = 76;
-    const line = (text, font, colour, step) => { pen.font = font; pen.fillStyle = colour; pen.fillText(text, 640, at, 520); at += step; };
-    line('A computer’s guess', '700 38px system-ui, sans-serif', '#0f172a', 56);
-    const cards = [...answer.querySelectorAll('.ff-card')];
-    for (const card of cards.slice(0, cards.length > 1 ? 5 : 1)) {
-      if (cards.length > 1) line(card.getAttribute('aria-label'), '600 20px system-ui, sans-serif', '#475569', 30);
+    const cards = [...answer.querySelectorAll('.ff-card')], alone = cards.length === 1;
+    let at = alone ? 84 : 76;
+    const font = (weight, size) => `${weight} ${size}px system-ui, sans-serif`;
+    const line = (text, how, colour, step) => { pen.font = how; pen.fillStyle = colour; pen.fillText(text, 640, at, 520); at += step; };
+    const words = (from) => from.textContent.replace(/\s+/g, ' ').trim();
+    line('A computer’s guess', font(700, alone ? 30 : 38), alone ? '#4338ca' : '#0f172a', alone ? 78 : 56);
+    for (const card of cards.slice(0, alone ? 1 : 5)) {
+      if (!alone) line(card.getAttribute('aria-label'), font(600, 20), '#475569', 30);
       const age = card.querySelector('.ff-age'), between = card.querySelector('.ff-interval');
-      if (age) line(age.textContent.replace(/\s+/g, ' ').trim(), `700 ${cards.length > 1 ? 26 : 44}px system-ui, sans-serif`, '#0f172a', cards.length > 1 ? 32 : 44);
-      if (between && cards.length === 1) line(between.textContent, '400 24px system-ui, sans-serif', '#475569', 50);
-      const best = [...card.querySelectorAll('.ff-best')].map((row) => [...row.cells].map((c) => c.textContent.trim()).filter(Boolean).join(' '));
-      if (cards.length > 1) line(best.join(', '), '400 20px system-ui, sans-serif', '#334155', 34);
-      else best.forEach((text) => line(text, '600 30px system-ui, sans-serif', '#334155', 42));
+      const best = [...card.querySelectorAll('.ff-best')].map((row) => [...row.cells].map((c) => c.textContent.trim()).filter(Boolean));
+      if (age) line(words(age), font(700, alone ? 50 : 26), '#0f172a', alone ? 46 : 32);
+      if (!alone) { line(best.map((one) => one.join(' ')).join(', '), font(400, 20), '#334155', 34); continue; }
+      if (between) line(between.textContent, font(400, 26), '#475569', 76);
+      best.forEach((one, i) => {  // each with its bar, as on the page
+        line(one[0], font(650, 32), '#0f172a', 0);
+        pen.textAlign = 'right'; pen.fillText(one[1], 1160, at); pen.textAlign = 'left';
+        const share = parseFloat(card.querySelectorAll('.ff-best .ff-bar i')[i].style.width) / 100;
+        for (const [width, colour] of [[520, '#e2e8f0'], [520 * share, '#4f46e5']]) {
+          pen.fillStyle = colour; pen.beginPath(); pen.roundRect(640, at + 16, Math.max(width, 12), 12, 6); pen.fill();
+        }
+        at += 78;
+      });
+      const doubt = card.querySelector('.ff-doubts li');
+      if (doubt) line(doubt.textContent, font(500, 22), '#713f12', 0);
     }
-    at = 580;
-    line('How a face looks to a model, often wrong, never a fact about a person.', '400 18px system-ui, sans-serif', '#475569', 24);
-    line('facefeat', '700 18px system-ui, sans-serif', '#4338ca', 0);
+    at = 578;
+    line('How a face looks to a model: often wrong, never a fact about a person.', font(400, 18), '#475569', 26);
+    line('facefeat', font(700, 18), '#4338ca', 0);
     return canvas.toDataURL('image/png');
   }
 

@@ -58,8 +58,8 @@ def _errors(card: str) -> str:
     charts = "".join(_chart(title, rows, 2 + k) for k, title in enumerate(header[2:]))
     return (
         "<h2>For whom it is wrong, and how often</h2><p>Measured on faces that were labelled by people. A long bar is "
-        "bad. The thin line says between which values the error really lies, 19 times of 20: few faces, a long line. "
-        f'The labels themselves are guesses, too.</p><div class="ff-charts">{charts}</div>'
+        "bad. The thin line says between which values the error really lies, in 19 of 20 cases: few faces, a long "
+        f'line. The labels themselves are guesses, too.</p><div class="ff-charts">{charts}</div>'
     )
 
 
@@ -83,10 +83,14 @@ def _chart(title: str, rows: list[list[str]], column: int) -> str:
                 text = f"{text} <small>({100 * ends[0]:.0f} to {100 * ends[1]:.0f})</small>"
         few = " class=ff-few" if (_number(faces) or 0) < _FEW else ""
         body += (
-            f'<tr{few}><th scope="row">{escape(group)} <small>{escape(faces)} faces</small></th>'
+            f'<tr{few}><th scope="row">{escape(group)} <small>{escape(_thousands(faces))} faces</small></th>'
             f'<td><div class="ff-error">{bar}{line}</div></td><td>{text}</td></tr>'
         )
     return f'<table class="ff-errors"><caption>{escape(title)}</caption><tbody>{body}</tbody></table>'
+
+
+def _thousands(cell: str) -> str:
+    return f"{int(cell):,}" if cell.isdecimal() else cell
 
 
 def _number(cell: str) -> float | None:

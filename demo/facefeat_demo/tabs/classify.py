@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from facefeat_demo.cards import WELCOME, page
+from facefeat_demo.cards import page
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import example_buttons, photo_bytes, photo_input
 from facefeat_demo.live import live_camera
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
 
 TITLE = "Classify"
+_FREE = """(value) => {
+  if (!value) return null;  // a camera that is being opened
+  setTimeout(() => {
+    const field = document.querySelector('#classify-photo');
+    const camera = field.querySelector('[data-testid="webcam-video"]');
+    if (camera) field.querySelector('[data-testid="source-select"] button').click();
+  }, 100);
+  return null;
+}"""
 AT_ONCE = 4
 """Photos of several visitors that are read together."""
 
@@ -34,9 +43,11 @@ def build(host: Host, kept: Kept) -> None:
     how_bad(host)
     numbers = gr.JSON(visible=False)
 
-    def classify(values: list[Any]) -> tuple[list[str], list[dict[str, Any] | None]]:
+    def classify(values: list[Any]) -> tuple[list[Any], list[dict[str, Any] | None]]:
         """Age, gender and race of every face of a photo: the HTML of the page, and the numbers."""
-        return read([photo_bytes(value, photo) for value in values], host)
+        pages, numbers = read([photo_bytes(value, photo) for value in values], host)
+        # Whoever opens the camera or takes a photo away keeps the answer before.
+        return [page or gr.skip() for page in pages], numbers
 
     done = photo.input(
         classify,
@@ -51,8 +62,8 @@ def build(host: Host, kept: Kept) -> None:
         api_name="classify",
         **QUEUE,
     )
-    # The answer shows the photo: the field is free for the next one.
-    done.then(None, None, photo, js="() => null", show_progress="hidden", api_visibility="private")
+    # The answer shows the photo: the field is free for the next one, and a camera is closed.
+    done.then(None, photo, photo, js=_FREE, show_progress="hidden", api_visibility="private")
     for name, button in buttons.items():
         button.click(
             lambda name=name: page(host.example(name)),
@@ -73,12 +84,12 @@ def opening(host: Host) -> str:
 
 
 def read(photos: list[bytes | None], host: Host) -> tuple[list[str], list[dict[str, Any] | None]]:
-    """For each photo the HTML of its page and its numbers; None is a photo that was taken away."""
+    """For each photo the HTML of its page and its numbers; None, a photo that was taken away, has neither."""
     results = iter(host.predict([p for p in photos if p is not None]))
     pages: list[str] = []
     numbers: list[dict[str, Any] | None] = []
     for photo in photos:
         result = None if photo is None else next(results)
-        pages.append(WELCOME if result is None else page(result))
+        pages.append("" if result is None else page(result))
         numbers.append(None if result is None else result.to_dict())
     return pages, numbers

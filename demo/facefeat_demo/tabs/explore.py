@@ -173,7 +173,8 @@ def near_you(host: Host, crop: UInt8Array) -> str:
     latent = host.model.encode(crop[None])[0]
     picture = f'<div class="ff-faces">{figure(crop, "You", "Your face")}</div>'
     if atlas.crops is None:
-        return f'<div class="ff-point">{picture}{sentence(f"Nearest means: {nearest_means(atlas, latent)}.")}</div>'
+        says = sentence(f"The averages nearest to you: {nearest_means(atlas, latent)}.")
+        return f'<div class="ff-point">{picture}{says}</div>'
     near = _real(atlas, atlas.nearest(latent, NEAREST))
     title = f"Nearest of the {len(atlas.points):,} faces"
     return f'<div class="ff-point">{picture}<p class="ff-number">{title}</p><div class="ff-near">{near}</div></div>'
@@ -194,18 +195,18 @@ def at_point(host: Host, index: Any, of: Any = None) -> str:
     if index in atlas.pictures:
         crops = atlas.pictures[index][None]
         pictures = figure(crops[0], point.name, f"The face of {point.name}")
-        pictures += figure(model.reconstruct(crops)[0], "Reconstruction")
-        says = f"A real face; nearest means: {nearest_means(atlas, atlas.latents[index])}."
+        pictures += figure(model.reconstruct(crops)[0], "Redrawn by the model")
+        says = f"A real face. The averages nearest to it: {nearest_means(atlas, atlas.latents[index])}."
     elif atlas.crops is None:
         name = mean_name(point)
         crops = model.decode(atlas.latents[index : index + 1])
-        pictures = figure(crops[0], f"The mean of {name}", f"The face of the mean latent of {name}")
-        says = "A synthetic face: the mean latent of the class, drawn by the decoder."
+        pictures = figure(crops[0], f"The average of {name}", f"The average face of {name}")
+        says = "Nobody's face: the average of all faces of this group, as the model draws it."
     else:
         crops = atlas.crops[index : index + 1]
         pictures = figure(crops[0], "Face", f"The face at this point, labelled {point.name}")
         if model.has_decoder:
-            pictures += figure(model.reconstruct(crops)[0], "Reconstruction")
+            pictures += figure(model.reconstruct(crops)[0], "Redrawn by the model")
         says = f"Labelled: {point.name}."
         alike = [i for i in atlas.nearest(atlas.latents[index], NEAREST + 1) if i != index][:NEAREST]
         if alike:
@@ -263,7 +264,9 @@ def _composer(host: Host) -> list[Any]:
                     gr.Slider(-5, 5, value=0, step=0.1, label=f"Coordinate {i + 1}: held at", min_width=200, scale=3)
                 )
     with gr.Row(elem_classes="ff-changer"):
-        count = gr.Slider(1, 6, value=3, step=1, label="Faces", info="They differ in what is not asked.", min_width=200)
+        count = gr.Slider(
+            1, 6, value=3, step=1, label="Faces", info="They differ in all that you left open.", min_width=200
+        )
         button = gr.Button("Make faces", variant="primary", elem_id="compose-button", min_width=160)
     shown = gr.HTML("", js_on_load=None, elem_id="composed-faces")
 

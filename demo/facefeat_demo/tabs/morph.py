@@ -57,18 +57,22 @@ def build(host: Host, kept: Kept) -> None:
 def _content(host: Host, kept: Kept) -> None:
     picked = []
     with gr.Row(equal_height=False):
-        for number, label in enumerate(FACES):
+        for number, label in enumerate(FACES[:2], 1):
             with gr.Column(min_width=240):
-                picked.append(pick_face(host, kept, label, f"morph-{number + 1}", height=132, try_these=number < 2))
-    with gr.Accordion("Options", open=False), gr.Row():
-        steps = gr.Slider(12, 120, value=60, step=12, label="Pictures", info="More are smoother, and take longer.")
-        path = gr.Radio(
-            [("Straight", "linear"), ("Around", "spherical")],
-            value="linear",
-            label="Path",
-            info="Straight fades from face to face; around keeps more character between them.",
-        )
-    button = gr.Button("Morph", variant="primary", elem_id="morph-button")
+                picked.append(pick_face(host, kept, label, f"morph-{number}", height=132))
+        with gr.Column(min_width=240, elem_classes="ff-morph-ask"):
+            button = gr.Button("Morph", variant="primary", elem_id="morph-button")
+            with gr.Accordion("A third face, and options", open=False, elem_id="morph-options"):
+                picked.append(pick_face(host, kept, FACES[2], "morph-3", height=132, try_these=False))
+                steps = gr.Slider(
+                    12, 120, value=60, step=12, label="Pictures", info="More are smoother, and take longer."
+                )
+                path = gr.Radio(
+                    [("Straight", "linear"), ("Around", "spherical")],
+                    value="linear",
+                    label="Path",
+                    info="Straight fades from face to face; around keeps more character between them.",
+                )
     shown = gr.HTML(_EMPTY, elem_id="morph-result", js_on_load=_SCRIPT.read_text("utf-8"), min_height=440)
     made = gr.State(None, time_to_live=3600)
     with gr.Row(visible=False, elem_classes="ff-downloads") as downloads:
