@@ -455,7 +455,7 @@ def test_the_map_of_a_model_alone_has_its_class_means(host: Host) -> None:
     assert host.atlas is not None and host.atlas.projections == ("pca",)
     shown = explore.the_map(host, "gender", "tsne")
     assert shown.count("ff-named") == len(host.model.directions.groups) and 'aria-label="gender Female"' in shown
-    assert "The mean of " in explore.at_point(host, 0) and "The model predicts" in explore.at_point(host, 0)
+    assert "The average of " in explore.at_point(host, 0) and "The model predicts" in explore.at_point(host, 0)
     for index in (-1, 10_000, None, "0", 1.5):
         assert "Choose a point" in explore.at_point(host, index)
 
@@ -470,7 +470,7 @@ def test_real_faces_and_the_visitor_are_put_on_the_map_of_means(host: Host) -> N
     crop = toy_crops(1, 32)[0]
     shown = explore.the_map(mine, "age", "pca", crop)
     assert shown.count("ff-pictured") == len(PORTRAITS) and shown.count('class="ff-you"') == 1
-    assert "From left to right it carries mostly " in shown
+    assert "From left to right mostly " in shown
     x, y = atlas.place(atlas.latents[means], "pca")
     assert np.allclose((x, y), atlas.places("pca")[means], atol=1e-4)
     point = explore.at_point(mine, means, atlas.stamp)

@@ -47,6 +47,30 @@ def here(presets: Path) -> Host:
     return Host(str(presets / "drawing"), presets, "whole-image")
 
 
+def test_other_tabs_are_prepared_once_somebody_has_opened_the_page(
+    presets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    class Timer:
+        def __init__(self, seconds: float, call: Any) -> None:
+            asked.append(seconds)
+            self.daemon, self.call = False, call
+
+        def start(self) -> None: ...
+
+        def cancel(self) -> None: ...
+
+    monkeypatch.setattr(host.threading, "Timer", Timer)
+    mine = Host(str(presets / "drawing"), presets, "whole-image")
+    mine.opened()
+    assert asked == [] and mine.moving_picture(wait=5) == ""  # a host that makes nothing ahead keeps nobody waiting
+    mine.warm_up()
+    mine.opened()
+    mine.opened()
+    assert asked == [20.0, 1.0]
+
+
 # ---------------------------------------------------------------- photos that lie on their side
 
 

@@ -133,6 +133,18 @@ def test_the_camera_is_read_live(playwright: Any, served: str, tmp_path: Path, r
         v.check()
         v.page.get_by_role("button", name="Stop the camera").click()
         v.page.get_by_role("button", name="Use my camera, live").wait_for()
+        # A single picture: the answer before stays until it is taken, and then the camera is closed.
+        field = v.page.locator("#classify-photo")
+        field.locator("[data-testid=source-select] button").nth(1).click()
+        assert v.page.locator("#classify-result .ff-card").is_visible()
+        v.page.wait_for_timeout(500)
+        field.get_by_text("Click to Access Webcam").click()
+        view = field.locator("video")
+        view.wait_for()
+        v.page.wait_for_function("document.querySelector('#classify-photo video').clientHeight > 250")
+        field.get_by_role("button", name="capture photo").click()
+        v.page.get_by_role("heading", name="2 faces found").wait_for()
+        view.wait_for(state="hidden")
 
 
 def test_a_video_is_read(visit: Go, served: str, tmp_path: Path, repo: Path) -> None:
@@ -192,6 +204,9 @@ def test_photos_of_every_sort_are_answered_in_the_page(visit: Go, served: str, t
     boxes = v.page.locator("#classify-result .ff-box")
     assert boxes.count() == 2 and [t[0] for t in boxes.all_inner_texts()] == ["1", "2"]
     assert boxes.nth(0).bounding_box()["x"] < boxes.nth(1).bounding_box()["x"]
+    whole = v.page.locator("#classify-result .ff-photo").bounding_box()
+    for box in (boxes.nth(i).bounding_box() for i in range(2)):  # on the photo, on a phone, too
+        assert whole["y"] <= box["y"] and box["y"] + box["height"] <= whole["y"] + whole["height"]
     assert v.page.get_by_role("region", name="Face 2").is_visible()
     v.shot("two-faces")
     v.check()
@@ -208,6 +223,7 @@ def test_photos_of_every_sort_are_answered_in_the_page(visit: Go, served: str, t
     noise = np.random.default_rng(0).integers(90, 110, (300, 400, 3)).astype("uint8")
     Image.fromarray(noise).save(tmp_path / "grey.png")
     again(tmp_path / "grey.png", "No face was found in this photo")
+    assert not v.page.locator("#classify-worse").is_visible()  # there is nothing to make worse
     Image.new("1", (9000, 8000)).save(tmp_path / "huge.png")
     again(tmp_path / "huge.png", "This photo is too large")
     (tmp_path / "text.jpg").write_text("not a photo at all")
