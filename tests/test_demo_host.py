@@ -68,7 +68,7 @@ def test_other_tabs_are_prepared_once_somebody_has_opened_the_page(
     mine.warm_up()
     mine.opened()
     mine.opened()
-    assert asked == [20.0, 1.0]
+    assert asked == [60.0, 1.0]
 
 
 # ---------------------------------------------------------------- photos that lie on their side

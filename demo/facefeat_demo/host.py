@@ -37,7 +37,7 @@ NO_FACE = "It may need to be turned: faces are found upright. That was tried, to
 MORPHED = ("astronaut", "hakeem", "grace")
 """The examples that the tab Morph opens with."""
 _LOOK_SIZE = 160
-_SOON, _LATER = 1.0, 20.0  # seconds: after somebody has opened the page, and in any case
+_SOON, _LATER = 1.0, 60.0  # seconds: after somebody has opened the page, and in any case
 _EXAMPLE_STEPS = 42  # fewer than a visitor's own morph has: it comes with the page
 _HERO, _HERO_EVERY = 96, 2  # side of the small morph at the top of the page, and which of the frames it has
 _FRAME = 160  # side of a morph's pictures, in pixels: all of them are sent as one
