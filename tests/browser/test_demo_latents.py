@@ -123,7 +123,7 @@ def test_the_map_of_class_means(visit: Go, served: str) -> None:
     v = visit(served)
     v.tab("Explore")
     v.page.get_by_role("button", name="gender Female").click()
-    v.page.get_by_alt_text("The face of the mean latent of gender Female").wait_for()
+    v.page.get_by_alt_text("The average face of gender Female").wait_for()
     assert v.page.get_by_role("button", name="gender Female").get_attribute("aria-pressed") == "true"
     v.page.get_by_role("button", name="Make faces").click()
     v.page.get_by_alt_text("Face 3, synthetic").wait_for()
