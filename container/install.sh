@@ -8,7 +8,7 @@ if [ $# -lt 2 ]; then
 fi
 target=$1 source=$2 gpu=${3:-0}
 # What every command needs; not `jax` and `torch` (other backends) and `scale` (Ray), for several machines.
-extras=audit,batch,demo,doctor,export,heic,plots,search,tune,video
+extras=audit,batch,demo,doctor,export,heic,plots,quantize,search,tune,video
 
 python3 -m venv "$target"
 "$target/bin/pip" install --no-cache-dir --quiet "$source[$extras]"

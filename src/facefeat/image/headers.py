@@ -22,7 +22,8 @@ def endless(file: IO[bytes]) -> str:
     try:
         head = file.read(3)
         if head == b"\xff\xd8\xff":
-            return _many_scans(head + file.read())
+            file.seek(0)  # adding the rest to the head would copy it
+            return _many_scans(file.read())
         if head[:1] == b"P" and head[1:2] in b"0123456fy":
             return _long_comment(head + file.read(_PNM_HEAD))
         return ""

@@ -136,6 +136,8 @@ def suppress(boxes: Floats, scores: Floats, over: float, inside: float = 1.0) ->
     the smaller of the two.
     """
     alive = np.argsort(-scores, kind="stable")
+    if len(alive) < 2:
+        return alive
     sides = boxes.astype("float64")
     kept = [alive[:0]]
     while len(alive):

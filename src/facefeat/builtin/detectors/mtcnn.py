@@ -151,28 +151,32 @@ def _patches(image: UInt8Array, boxes: Floats, side: int) -> Floats:
     height, width = image.shape[:2]
     above, below, part_y, in_y = _samples(boxes[:, 1], boxes[:, 3], height, side)
     left, right, part_x, in_x = _samples(boxes[:, 0], boxes[:, 2], width, side)
-    top, start = above.min(), left.min()
-    used = image[top : below.max() + 1, start : right.max() + 1]  # what all boxes together see
-    planes = used.transpose(2, 0, 1).reshape(3, -1).astype("float32")  # (3, pixels)
-    planes -= np.float32(127.5)
-    planes *= np.float32(1 / 128)
+    pixels = np.ascontiguousarray(image).reshape(-1, 3)
 
     def row(y: Indices) -> Floats:
-        """(3, n, side, side): interpolated between columns."""
-        at = ((y - top) * used.shape[1] - start)[:, :, None]
-        out = planes.take(at + left[:, None, :], axis=1)
-        after = planes.take(at + right[:, None, :], axis=1)
+        """(n, side, side, 3): interpolated between columns. What is looked at becomes a float, not the whole image."""
+        at = (y * width)[:, :, None]
+        out = _scaled(pixels.take(at + left[:, None, :], axis=0))
+        after = _scaled(pixels.take(at + right[:, None, :], axis=0))
         after -= out
-        after *= part_x[:, None, :]
+        after *= part_x[:, None, :, None]
         out += after
         return out
 
     patches, after = row(above), row(below)
     after -= patches
-    after *= part_y[:, :, None]
+    after *= part_y[:, :, None, None]
     patches += after
-    patches *= in_y[:, :, None] & in_x[:, None, :]
-    return np.ascontiguousarray(patches.transpose(1, 0, 2, 3))
+    patches *= (in_y[:, :, None] & in_x[:, None, :])[..., None]
+    return np.ascontiguousarray(patches.transpose(0, 3, 1, 2))
+
+
+def _scaled(pixels: UInt8Array) -> Floats:
+    """uint8 -> float32 from -1 to 1."""
+    out: Floats = pixels.astype("float32")
+    out -= np.float32(127.5)
+    out *= np.float32(1 / 128)
+    return out
 
 
 def _samples(low: Floats, high: Floats, size: int, side: int) -> tuple[Indices, Indices, Any, NDArray[np.bool_]]:
