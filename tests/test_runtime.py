@@ -17,6 +17,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from facefeat import FaceFeatureModel, InputError, MissingExtraError, PluginError, PresetError
+from facefeat.cli import _model
 from facefeat.networks import keras_backend, onnx_graph
 from facefeat.networks.linear_head import linear_head
 from facefeat.networks.onnx_graph import check_graph, fold_channel_reversal
@@ -98,6 +99,19 @@ print(sorted({{"keras", "tensorflow", "jax", "torch"}} & set(sys.modules)))
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
     again, before = store.read_config(tmp_path / "again"), store.read_config(folder)
     assert again["weights_sha256"] == before["weights_sha256"] and not again["no_graphs"]
+
+
+def test_a_lost_graph_is_reported_before_a_missing_backend(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise AssertionError("Keras was started")
+
+    monkeypatch.setattr(_model, "start_keras", refuse)
+    shutil.copytree(folder, tmp_path / "lost")
+    (tmp_path / "lost" / "head.onnx").unlink()
+    with pytest.raises(PresetError, match=r"the file 'head.onnx' is missing"):
+        _model.load_model(str(tmp_path / "lost"))
 
 
 def test_new_weights_are_seen(folder: Path) -> None:

@@ -46,9 +46,11 @@ def _set(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
 def load_model(preset: str | None, detector: str | None = None) -> FaceFeatureModel:
     """The model of a preset. Where Keras is to run it, its start-up log is held back. Raises as `from_preset`."""
     from facefeat.networks.runtime import default_options
-    from facefeat.presets.store import find_preset, has_graphs
+    from facefeat.presets.store import find_preset, has_graphs, read_config
 
-    if default_options().runtime == "keras" or not has_graphs(find_preset(preset)):
+    folder = find_preset(preset)
+    if default_options().runtime == "keras" or not has_graphs(folder):
+        read_config(folder)  # a broken preset is reported before a missing backend
         start_keras()
     from facefeat.model import FaceFeatureModel
 
