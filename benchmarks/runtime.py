@@ -79,10 +79,35 @@ from facefeat import FaceFeatureModel
 model = FaceFeatureModel.from_preset(detector="mtcnn")
 rows = []
 for result in model.predict(json.load(open(sys.argv[1]))):
-    rows.append([[list(map(float, f.face.box)), {n: [a.label, {k: float(v) for k, v in a.probabilities.items()}]
-                  for n, a in f.attributes.items()}] for f in result.faces])
+    rows.append([[[list(map(float, f.face.box)), float(f.face.score), f.face.landmarks.tolist()],
+                  {n: [a.label, {k: float(v) for k, v in a.probabilities.items()}]
+                   for n, a in f.attributes.items()}] for f in result.faces])
 print(json.dumps(rows))
 """
+AGAIN_AT = """
+import json, sys
+from importlib.util import find_spec
+import numpy as np
+from facefeat import FaceFeatureModel
+from facefeat.image.align import align_face, open_image
+from facefeat.networks.postprocess import face_result
+from facefeat.networks.runtime import RuntimeOptions
+from facefeat.types import Face
+model = FaceFeatureModel.from_preset(runtime=RuntimeOptions("keras" if find_spec("tensorflow") else "auto"))
+rows = []
+for photo, found in zip(*json.load(open(sys.argv[1]))):
+    image, faces = open_image(photo), [Face(tuple(b), s, np.float32(m)) for (b, s, m), _ in found]
+    crops = [align_face(image, f, model.alignment, model.image_size) for f in faces]
+    batch = model.predict_faces(np.stack(crops), faces) if crops else None
+    rows.append([])
+    for (where, _), row in zip(found, range(len(faces))):
+        read = face_result(faces[row], batch, row).attributes
+        rows[-1].append([where, {n: [a.label, {k: float(v) for k, v in a.probabilities.items()}]
+                                 for n, a in read.items()}])
+print(json.dumps(rows))
+"""
+# The weights of the preset have changed since: so today's read what the version before found, in the whole photo, on
+# TensorFlow where it is installed.
 ASK = """
 import sys
 from gradio_client import Client, handle_file
@@ -203,7 +228,7 @@ def memory(side: Side, photos: list[str], count: int, folder: Path) -> Iterator[
 
 
 def labels(sides: dict[str, Side], photos: list[str], folder: Path) -> Iterator[str]:
-    """Whether both say the same of the same faces, found by the detector `mtcnn`."""
+    """Whether today's weights say the same of faces found and cut as before, by the detector `mtcnn`, and as now."""
     listed = folder / "labelled.json"
     listed.write_text(json.dumps(photos), "utf-8")
     read = {s: json.loads(side.run(READ, str(listed)).splitlines()[-1]) for s, side in sides.items()}
@@ -211,7 +236,9 @@ def labels(sides: dict[str, Side], photos: list[str], folder: Path) -> Iterator[
     yield f"faces found by `mtcnn` in {len(photos)} photos | {faces['now']} | {faces.get('before', '')} |"
     if "before" not in read:
         return
-    pairs = [(a, b) for x, y in zip(read["now"], read["before"], strict=True) for a, b in zip(x, y, strict=False)]
+    listed.write_text(json.dumps([photos, read["before"]]), "utf-8")
+    before = json.loads(sides["now"].run(AGAIN_AT, str(listed)).splitlines()[-1])
+    pairs = [(a, b) for x, y in zip(read["now"], before, strict=True) for a, b in zip(x, y, strict=False)]
     said = [(ours[n], its[n]) for (_, ours), (_, its) in pairs for n in ours]
     equal = sum(a[0] == b[0] for a, b in said)
     most = max((abs(a[1][k] - b[1][k]) for a, b in said for k in a[1]), default=0.0)
