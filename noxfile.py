@@ -245,11 +245,11 @@ def search(session: nox.Session) -> None:
 
 @nox.session
 def hostile(session: nox.Session) -> None:
-    """Files, names and requests of strangers: 1,600 cases in nine classes, each with limits.
+    """Files, names and requests of strangers: 3,800 cases in nine classes, each with limits.
 
     Some classes, or a few cases of each: `nox -s hostile -- presets archives --sample 10`. Linux; an hour.
     """
-    session.install(".[test]")
+    session.install(".[test,search]")
     session.chdir("tests")
     session.run("python", "-m", "hostile", *session.posargs, env=QUIET)
 

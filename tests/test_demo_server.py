@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -137,6 +137,8 @@ def test_a_page_that_does_not_start_is_one_sentence(temporary: Path, monkeypatch
     closed = []
 
     class Page:
+        fns: ClassVar[dict[int, Any]] = {}
+
         def launch(self, **options: Any) -> None:
             raise Exception("Couldn't start the app because of a proxy\nand more")
 
@@ -238,6 +240,53 @@ def test_no_other_request_is_large_and_none_writes(tmp_path: Path) -> None:
     assert sent(gate, "/gradio_api/queue/join", {"content-length": "50000000"})[0] == 413
     assert sent(gate, "/gradio_api/deep_link", {}, method="GET")[0] == 404
     assert sent(gate, "/config", {}, method="GET") == (200, "in")
+
+
+BODIES = {
+    "no event": (b'{"data": [], "fn_index": 3}', 404),
+    "negative": (b'{"data": [1], "fn_index": -1}', 404),
+    "text": (b'{"data": [1], "fn_index": "0"}', 404),
+    "list": (b'{"data": [1], "fn_index": [0]}', 404),
+    "too few values": (b'{"data": [], "fn_index": 0}', 404),
+    "a batch": (b'{"data": [[1]], "fn_index": 0, "batched": true}', 404),
+    "its values": (b'{"data": [1], "fn_index": 0}', 200),
+    "no event named": (b'{"data": []}', 200),
+    "no JSON": (b"[" * 5000, 200),
+    "half a pair": (b'{"data": ["\\ud83d"], "fn_index": 0}', 400),
+    "a pair": (b'{"data": ["\\ud83d\\ude00"], "fn_index": 0}', 200),
+    "half a pair as bytes": (b'{"data": ["\xed\xa0\x80"], "fn_index": 0}', 400),
+    "UTF-16": ('{"data": [1], "fn_index": 0}'.encode("utf-16-le"), 400),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), BODIES.values(), ids=BODIES)
+def test_events_are_the_pages_and_of_text(body: bytes, status: int, tmp_path: Path) -> None:
+    gate = Gate(lets_in, tmp_path, most=1, largest=MEGABYTE, events={0: 1, "classify": 1})
+    assert sent(gate, "/gradio_api/queue/join", {"content-length": str(len(body))}, body)[0] == status
+
+
+def test_events_by_name_have_their_values(tmp_path: Path) -> None:
+    gate = Gate(lets_in, tmp_path, most=1, largest=MEGABYTE, events={0: 1, "classify": 1})
+    for body, status in ((b'{"data": []}', 404), (b'{"data": [1]}', 200)):
+        assert sent(gate, "/gradio_api/call/classify", {"content-length": str(len(body))}, body)[0] == status
+
+
+def test_a_listener_of_a_visit_that_is_over_leaves_no_traceback(tmp_path: Path) -> None:
+    from starlette.exceptions import HTTPException
+
+    async def over(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            raise HTTPException(404)
+        except HTTPException as e:
+            raise RuntimeError("the answer has started") from e
+
+    async def defect(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("a defect")
+
+    assert sent(Gate(over, tmp_path, most=1, largest=1), "/gradio_api/queue/data", {}, method="GET") == (200, "")
+    with pytest.raises(RuntimeError, match="a defect"):
+        sent(Gate(defect, tmp_path, most=1, largest=1), "/gradio_api/queue/data", {}, method="GET")
 
 
 def test_what_is_left_of_broken_uploads_goes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,33 @@ def test_damaged_facts_are_another_run(model: FaceFeatureModel, faces: Any, tmp_
         partial(tmp_path / "i").mkdir()
 
 
+def test_a_damaged_index_is_told_as_one(index: FaceIndex, model: FaceFeatureModel, faces: Any, tmp_path: Path) -> None:
+    shutil.copytree(index.folder, tmp_path / "i")
+    (data,) = (tmp_path / "i" / "faces.lance" / "data").iterdir()
+    data.write_bytes(data.read_bytes()[:300])
+    with pytest.raises(InputError, match=r"cannot be read: .*\. Next: facefeat index DATA -o FOLDER"):
+        FaceIndex(tmp_path / "i").nearest(np.zeros((1, index.latent_dim)))
+    facts = json.loads((tmp_path / "i" / "index.json").read_text())
+    for wrong in ({"latent_dim": "8"}, {"metric": "x"}, {"attributes": [7]}, {"latent_dim": 10**9}):
+        (tmp_path / "i" / "index.json").write_text(json.dumps(facts | wrong))
+        with pytest.raises(InputError, match="is no index of faces"):
+            FaceIndex(tmp_path / "i")
+    (tmp_path / "i" / "index.json").write_text(json.dumps(facts | {"complete": False}))
+    (tmp_path / "i").rename(partial(tmp_path / "i"))
+    assert len(build_index(model, DatasetFaces(faces), tmp_path / "i")) == 24  # made anew, where a stopped run left it
+
+
+def test_a_full_disk_is_a_sentence(
+    model: FaceFeatureModel, faces: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(table: Any, metric: str) -> bool:
+        raise RuntimeError("lance error: LanceError(IO): No space left on device (os error 28), /x/y.rs:191:9")
+
+    monkeypatch.setattr("facefeat.index.build.make_searchable", full)
+    with pytest.raises(InputError, match=r"cannot write the index '.*': No space left on device \(os error 28\)$"):
+        build_index(model, DatasetFaces(faces), tmp_path / "i")
+
+
 def test_another_run_does_not_go_on_with_it(model: FaceFeatureModel, faces: Any, tmp_path: Path) -> None:
     def killed(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -200,7 +228,7 @@ def test_a_large_index_is_searched_approximately_and_exactly_on_request(
     )  # fmt: skip
     assert store.make_searchable(table, "euclidean")
     facts = {"version": 1, "complete": True, "encoder": "", "model": "m", "latent_dim": 16, "metric": "euclidean"}
-    (tmp_path / "index.json").write_text(json.dumps({**facts, "attributes": [], "approximate": True}))
+    (tmp_path / "index.json").write_text(json.dumps({**facts, "attributes": [], "preset": "", "approximate": True}))
     made = FaceIndex(tmp_path)
     near, far = nearest(z, 10, queries=z[:20])
     exact, about = made.nearest(z[:20], 10, exact=True), made.nearest(z[:20], 10)

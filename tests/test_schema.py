@@ -186,6 +186,12 @@ def test_a_schema_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         get_schema(bad)
 
 
+def test_a_schema_without_its_ending_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("")
+    with pytest.raises(SchemaError, match=r"Did you mean '.*mine\.toml'\?$"):
+        get_schema(str(tmp_path / "mine"))
+
+
 def test_an_unknown_schema_names_the_nearest() -> None:
     with pytest.raises(SchemaError, match=r"Did you mean 'fairface'.*\.toml file"):
         get_schema("fareface")

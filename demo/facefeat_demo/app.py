@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facefeat_demo.early import TITLE, Early
-from facefeat_demo.inputs import fresh, only_files, own_bounds
+from facefeat_demo.inputs import fresh, only_files, only_values, own_bounds
 from facefeat_demo.limits import MEGABYTE, Gate
 from facefeat_demo.photos import Kept
 from facefeat_demo.tabs import about, classify, edit, explore, models, morph
@@ -56,6 +56,7 @@ def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
 
         demo.unload(forget)
     only_files(demo)
+    only_values(demo)
     own_bounds()
     demo.queue(default_concurrency_limit=4, max_size=64)
     return demo
@@ -101,7 +102,10 @@ def gate(page: gr.Blocks, folder: Path, most: int, largest: int) -> dict[str, An
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
 
-    made = [Middleware(Visits, page=lambda: page), Middleware(Gate, folder=folder, most=most, largest=largest)]
+    events: dict[int | str, int] = {number: len(fn.inputs) for number, fn in page.fns.items()}
+    events |= {fn.api_name: len(fn.inputs) for fn in page.fns.values() if isinstance(fn.api_name, str)}
+    held = {"folder": folder, "most": most, "largest": largest, "events": events}
+    made = [Middleware(Visits, page=lambda: page), Middleware(Gate, **held)]
     # The page itself is text: a quarter of its size over the line. Pictures and streams of events are left alone.
     made += [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=5), Middleware(Early)]
     return {"max_file_size": largest, "app_kwargs": {"middleware": made}}

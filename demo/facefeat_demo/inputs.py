@@ -41,6 +41,13 @@ class NoFile(gr.Error):
         super().__init__("This photo is no longer here. Please choose it again.", print_exception=False)
 
 
+class Unfit(gr.Error):
+    """A visitor sent a value that its field does not take."""
+
+    def __init__(self) -> None:
+        super().__init__("This field does not take what was sent. Please reload the page.", print_exception=False)
+
+
 def photo_input(label: str, kept: Kept, *, height: int, elem_id: str) -> gr.Image:
     """A photo from a file, the clipboard or a camera; its file is deleted with the session.
 
@@ -76,6 +83,26 @@ def only_files(page: gr.Blocks) -> None:
             setattr(block, _MOVE, _checked(move, getattr(block, "GRADIO_CACHE", "")))
         elif isinstance(block, gr.Image):
             raise InputError(_UNKNOWN)
+
+
+def only_values(page: gr.Blocks) -> None:
+    """A value that a field does not take gets a sentence. Gradio writes it into the log, whole, and a traceback.
+
+    After `only_files`, whose errors stay.
+    """
+    preprocess = page.preprocess_data
+
+    async def checked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await preprocess(*args, **kwargs)
+        except gr.Error as e:
+            if e.print_exception:
+                raise Unfit from None
+            raise
+        except Exception:  # noqa: BLE001 - Gradio's own components raise all sorts
+            raise Unfit from None
+
+    page.preprocess_data = checked
 
 
 def own_bounds() -> None:

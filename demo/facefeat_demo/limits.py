@@ -1,15 +1,21 @@
-"""What visitors may send and leave: a visitor must fill neither the disk nor the memory of the machine. No Gradio."""
+"""What visitors may send and leave: a visitor must fill neither the disk, the memory nor the log of the machine.
+
+No Gradio.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from facefeat import InputError
@@ -20,6 +26,7 @@ _BLOCK = 4096  # what the smallest file takes on a disk
 _FORM = MEGABYTE  # all that a page sends besides files is far smaller
 _ENVELOPE = 64 * 1024  # of an upload, around its file
 _ABANDONED = 600  # seconds without a byte
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -57,11 +64,19 @@ def tidy(folder: str | Path) -> None:
 class Gate:
     """ASGI middleware: turns away uploads that are too large or find no room, and other requests of such a size.
 
-    folder: of the uploads. most: bytes of all files in it. largest: bytes of one file.
+    folder: of the uploads. most: bytes of all files in it. largest: bytes of one file. events: the page's, by number
+    and by name, each with how many values it takes.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]], folder: Path, most: int, largest: int) -> None:
-        self._app, self._folder, self._most, self._largest = app, folder, most, largest
+    def __init__(
+        self,
+        app: Callable[..., Awaitable[None]],
+        folder: Path,
+        most: int,
+        largest: int,
+        events: Mapping[int | str, int] | None = None,
+    ) -> None:
+        self._app, self._folder, self._most, self._largest, self._events = app, folder, most, largest, events
         self._coming = 0  # bytes of the uploads that are under way
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -69,6 +84,8 @@ class Gate:
         path = str(scope.get("path", "")).rstrip("/")
         if scope["type"] == "http" and path.endswith("/deep_link"):
             await _answer(send, 404, "Not here.")  # it would write a session into a file, for no use of this page
+        elif scope["type"] == "http" and path.endswith("/queue/data"):
+            await self._listen(scope, receive, send)
         elif scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
         elif (length := _length(scope["headers"])) is None:
@@ -77,8 +94,41 @@ class Gate:
             await self._upload(length, scope, receive, send)
         elif length > _FORM:
             await _answer(send, 413, "This is more than the page takes.")
-        else:
+        elif _header(scope["headers"], b"content-type").startswith(b"multipart/"):
             await self._app(scope, receive, send)
+        else:
+            await self._values(path, scope, receive, send)
+
+    async def _values(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        """A request of JSON. Text that is no Unicode would end the answer, and fill the log with a traceback."""
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = bool(message.get("more_body"))
+        if not _is_unicode(bytes(body)):
+            await _answer(send, 400, "The request is no text in UTF-8.")
+            return
+        if self._events is not None and not _is_event(path, bytes(body), self._events):
+            await _answer(send, 404, "The page has no such event. Please reload it.")
+            return
+        first: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def again() -> Message:
+            return first.pop() if first else await receive()
+
+        await self._app(scope, again, send)
+
+    async def _listen(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The answers of a visit. Gradio tells a listener in its stream that the visit is over, and raises as well."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception as e:
+            if not _is_over(e):
+                raise
+            await send({"type": "http.response.body", "body": b""})
 
     async def _upload(self, length: int, scope: Message, receive: Receive, send: Send) -> None:
         if length > self._largest + _ENVELOPE:
@@ -106,6 +156,50 @@ class Gate:
             self._coming -= length
             if broken:
                 asyncio.get_running_loop().call_later(_ABANDONED + 1, tidy, self._folder)
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    return next((v.strip().lower() for k, v in headers if k.lower() == name), b"")
+
+
+def _is_unicode(body: bytes) -> bool:
+    """Whether a body of JSON is UTF-8, with no half of a surrogate pair in its texts."""
+    try:
+        body.decode("utf-8")
+        if _SURROGATE.search(body):
+            json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8")
+    except UnicodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True  # what is no JSON is refused by who reads it
+    return b"\0" not in body  # UTF-16 and UTF-32, which readers of JSON guess
+
+
+def _is_event(path: str, body: bytes, events: Mapping[int | str, int]) -> bool:
+    """Whether a request that names an event of the page has its values. What it lacks otherwise, Gradio says.
+
+    Gradio gives several visitors' events to one function at once, and too few values of one would fail all of them.
+    """
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return True
+    if not isinstance(said, dict) or not isinstance(said.get("data"), list):
+        return True
+    name = path.rpartition("/")[2]
+    number = said.get("fn_index")
+    if number is None:
+        number = name if name in events else None
+    if number is None:
+        return True
+    known = isinstance(number, int | str) and number in events
+    return known and len(said["data"]) >= events[number] and not said.get("batched")
+
+
+def _is_over(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, HTTPException):
+        error = error.__cause__
+    return error is not None and error.status_code == 404
 
 
 def _length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

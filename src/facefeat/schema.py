@@ -270,6 +270,13 @@ def _builtin(name: str) -> Schema:
     return Schema.from_dict(tomllib.loads((_FOLDER / f"{name}.toml").read_text("utf-8")))
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name of a file
+        return False
+
+
 def get_schema(value: str | Path | Mapping[str, Any] | Schema) -> Schema:
     """A schema from its built-in name ("fairface", "utkface"), a TOML file, a table or a Schema.
 
@@ -283,7 +290,9 @@ def get_schema(value: str | Path | Mapping[str, Any] | Schema) -> Schema:
         return _builtin(str(value))
     path = Path(value)
     if path.suffix != ".toml":
-        raise SchemaError(f"no such schema. {did_you_mean(str(value), BUILTIN_SCHEMAS)} Or the path of a .toml file.")
+        own = path.with_name(f"{path.name}.toml") if path.name else path
+        hint = f"Did you mean {str(own)!r}?" if _is_file(own) else "Or the path of a .toml file."
+        raise SchemaError(f"no such schema. {did_you_mean(str(value), BUILTIN_SCHEMAS)} {hint}")
     try:
         _, table = read_toml(path)
     except OSError as e:

@@ -15,15 +15,24 @@ from hostile.case import Case, Verdict, attempt, rng
 
 CLASSES = ("pictures", "names", "presets", "archives", "tables", "recipes", "batches", "visitors", "plugins")
 SEED = 20261128
-MORE = {"pictures": "formats", "presets": "graphs", "tables": "sheets"}
+MORE = {
+    "pictures": "formats",
+    "names": "texts",
+    "presets": "graphs",
+    "archives": "unpacking",
+    "tables": "sheets",
+    "recipes": "learning",
+    "batches": "places",
+    "visitors": "events",
+    "plugins": "components",
+}
 """Class -> the module of its second half."""
 
 
 def cases(group: str, seed: int = SEED) -> list[Case]:
     """All cases of a class."""
     found: list[Case] = importlib.import_module(f"hostile.{group}").cases(seed)
-    if group in MORE:
-        found = [*found, *importlib.import_module(f"hostile.{MORE[group]}").cases()]
+    found = [*found, *importlib.import_module(f"hostile.{MORE[group]}").cases()]
     names = [c.name for c in found]
     twice = {n for n in names if names.count(n) > 1}
     assert not twice, f"{group}: two cases have one name: {twice}"

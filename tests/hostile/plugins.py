@@ -10,7 +10,7 @@ from typing import Any
 from hostile.case import Case
 from hostile.names import ESCAPES
 
-HEAD = "from facefeat.plugins import Component, hookimpl\n"
+HEAD = "from facefeat import Component, hookimpl\n"
 BUILD = "def build(**config):\n    raise {}\n"
 
 

@@ -66,9 +66,10 @@ class Page:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) // 1024
 
 
-def tracebacks(page: Page) -> list[str]:
-    """Those of our code that the page has printed."""
-    return _ours((page.uploads.parents[1] / "log").read_text("utf-8", "replace"))
+def tracebacks(page: Page, everybody: bool = False) -> list[str]:
+    """Those that the page has printed: of our code, or of everybody's."""
+    log = (page.uploads.parents[1] / "log").read_text("utf-8", "replace")
+    return log.split("Traceback (most recent call last):")[1:] if everybody else _ours(log)
 
 
 def photo(path: str, **more: Any) -> dict[str, Any]:

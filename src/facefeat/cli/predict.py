@@ -155,6 +155,23 @@ def _images(sources: Sequence[str]) -> dict[str, ImageLike | ImageError]:
     return found
 
 
+def _nearest_file(name: str) -> str:
+    """A question after a mistyped file name, or nothing."""
+    import difflib
+
+    folder, base = os.path.split(name)
+    try:
+        there = os.listdir(folder or ".")[:1000]
+    except (OSError, ValueError):
+        return ""
+    near = difflib.get_close_matches(base[:255], there, 1, 0.75)
+    return f" Did you mean {os.path.join(folder, near[0])!r}?" if near else ""
+
+
+def _is_missing(error: str | None) -> bool:
+    return error is not None and error.startswith("no such file")
+
+
 def _read(
     model: FaceFeatureModel | None,
     images: Mapping[str, ImageLike | ImageError],
@@ -167,13 +184,15 @@ def _read(
     from facefeat.types import ImageResult
 
     if model is None:
-        return [ImageResult(f, error=f"no such file: {f!r}.") for f in images]
+        return [ImageResult(f, error=f"no such file: {f!r}.{_nearest_file(f)}") for f in images]
     given = {source: image for source, image in images.items() if not isinstance(image, ImageError)}
     read = dict(zip(given, model.predict(list(given.values())) if given else [], strict=True))
     results = [
         replace(read[source], source=source) if source in read else ImageResult(source, error=str(image))
         for source, image in images.items()
     ]
+    missing = {r.source: f"{r.error}{_nearest_file(r.source)}" for r in results if _is_missing(r.error)}
+    results = [replace(r, error=missing.get(r.source, r.error)) for r in results]
     kept = [replace(r, faces=tuple(f for f in r.faces if f.score >= min_score)) for r in results]
     if not min_confidence and not min_quality:
         return kept

@@ -27,6 +27,7 @@ from facefeat.data.tables import Table, parse_table, read_table
 from facefeat.errors import DataError, InputError, LabelError, did_you_mean
 from facefeat.image.io import is_picture_name
 from facefeat.schema import BUILTIN_SCHEMAS, Schema, get_schema
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -379,7 +380,8 @@ def _csv(
     if not have:
         raise DataError(
             f"{str(path)!r} has no column for any attribute of schema {schema.name!r}. Expected:"
-            f" {', '.join(schema.attributes)}. Found: {', '.join(table.columns)}."
+            f" {', '.join(schema.attributes)}. Found: {one_line(', '.join(table.columns))}. Next: --schema FILE.toml, a"
+            " schema with your columns (docs: Your labels in ten minutes)."
         )
     source = open_source(root or path.parent, outside=True)
     files = [_relative(row["file"], source) for _, row in table.rows]

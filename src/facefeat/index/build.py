@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from facefeat.index.database import (
     connect,
     encoded,
     label_column,
+    lance_errors,
     make_searchable,
     require_lancedb,
     schema_of,
@@ -168,7 +169,8 @@ def _build(
     facts = _facts(model, faces, metric, crops, preset, attributes)
     schema = schema_of(model.latent_dim, attributes)
     try:
-        table, done = _open_partial(partial(target), facts, schema)
+        with lance_errors():
+            table, done = _open_partial(partial(target), facts, schema)
         for start in range(done, total, faces.chunk):
             stop = min(total, start + faces.chunk)
             some = faces.read(model, start, stop)
@@ -176,13 +178,17 @@ def _build(
                 failed(reason)  # type: ignore[misc]
             if len(some.files):
                 columns = _columns(some, model.encode(some.crops), attributes, crops)
-                table.add(pa.table(columns, schema=schema))  # one commit: all of these rows, or none
+                with lance_errors():
+                    table.add(pa.table(columns, schema=schema))  # one commit: all of these rows, or none
             if progress is not None:
                 progress(stop, total)
-        if not table.count_rows():
+        with lance_errors():
+            rows = int(table.count_rows())
+        if not rows:
             shutil.rmtree(partial(target))
             raise DataError(f"no face was found in {faces.name}: there is nothing to index.")
-        facts |= {"rows": int(table.count_rows()), "approximate": make_searchable(table, metric), "complete": True}
+        with lance_errors():
+            facts |= {"rows": rows, "approximate": make_searchable(table, metric), "complete": True}
         _write_facts(partial(target), facts)
         replace_folder(partial(target), target)
     except OSError as e:
@@ -263,10 +269,11 @@ def _open_partial(folder: Path, facts: dict[str, Any], schema: Any) -> tuple[Any
     # A run that was stopped in its last step has its facts already; its rows are all there.
     same = isinstance(before, dict) and {**before, "complete": False} == {**before, **facts}
     if same:
-        table = connect(folder).open_table(TABLE)
-        units = table.search().select(["unit"]).to_arrow()["unit"] if table.count_rows() else []
-        # Photos without a face at the end of what was done have no row, and are read again.
-        return table, 1 + max((int(u) for u in np.asarray(units)), default=-1)
+        with suppress(OSError), lance_errors():  # a damaged one is made anew
+            table = connect(folder).open_table(TABLE)
+            units = table.search().select(["unit"]).to_arrow()["unit"] if table.count_rows() else []
+            # Photos without a face at the end of what was done have no row, and are read again.
+            return table, 1 + max((int(u) for u in np.asarray(units)), default=-1)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     table = connect(folder).create_table(TABLE, schema=schema)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facefeat.errors import InputError, MissingExtraError
+from facefeat.errors import FacefeatError, InputError, MissingExtraError
 from facefeat.networks.decoder import check_latents
 from facefeat.utils.files import read_json
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
@@ -30,6 +33,12 @@ EXACT_UP_TO = 50_000
 """Up to so many rows every latent is looked at; beyond, an approximate index finds candidates."""
 PART, PROBES, REFINE = 4096, 20, 4
 """Of an approximate index: faces in a part, parts searched, and candidates measured exactly for each face asked for."""
+
+_FACTS = {"version": int, "encoder": str, "model": str, "preset": str, "latent_dim": int, "metric": str,
+          "attributes": list, "complete": bool}  # fmt: skip
+_WIDEST = 65_536
+_LANCE = re.compile("lance", re.IGNORECASE)
+_PLACE = re.compile(r",?\s*\S+\.rs:\d+(:\d+)?|^lance error: |LanceError\([^)]*\): ")
 
 
 @dataclass(frozen=True)
@@ -61,13 +70,28 @@ class FaceIndex:
     """An index that `facefeat index` or `build_index` wrote."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Raises InputError for a folder that is no index; MissingExtraError without the extra `search`."""
+        """Raises InputError for a folder that is no index, or a damaged one; MissingExtraError without `search`."""
         self.folder = Path(folder)
         self.facts = read_facts(self.folder)
-        self._table = connect(self.folder).open_table(TABLE)
+        with self._readable():
+            self._table = connect(self.folder).open_table(TABLE)
+            wanted = schema_of(self.latent_dim, self.attributes)
+            if not set(wanted) <= set(self._table.schema):
+                raise OSError("its table has other columns than index.json says")
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Raises InputError where the block finds the index damaged."""
+        try:
+            with lance_errors():
+                yield
+        except OSError as e:
+            why = f"the index {str(self.folder)!r} cannot be read: {one_line(str(e)).rstrip('.')}"
+            raise InputError(f"{why}. Next: facefeat index DATA -o FOLDER") from None
 
     def __len__(self) -> int:
-        return int(self._table.count_rows())
+        with self._readable():
+            return int(self._table.count_rows())
 
     @property
     def latent_dim(self) -> int:
@@ -113,10 +137,11 @@ class FaceIndex:
     def _nearest(self, query: np.ndarray, count: int, exact: bool, crops: bool) -> list[Neighbour]:
         columns = ["file", "face", "box", "age_years", *map(label_column, self.attributes), "_distance"]
         search = self._table.search(query).distance_type(METRICS[self.metric]).limit(count)
-        if self.facts["approximate"]:
+        if self.facts.get("approximate"):
             search = search.bypass_vector_index() if exact else search.nprobes(PROBES).refine_factor(REFINE)
-        found = search.select([*columns, *(["crop"] if crops else [])]).to_list()
-        return [self._neighbour(rank, row) for rank, row in enumerate(found, 1)]
+        with self._readable():
+            found = search.select([*columns, *(["crop"] if crops else [])]).to_list()
+            return [self._neighbour(rank, row) for rank, row in enumerate(found, 1)]
 
     def _neighbour(self, rank: int, row: Mapping[str, Any]) -> Neighbour:
         # LanceDB's "l2" is the squared distance.
@@ -124,16 +149,33 @@ class FaceIndex:
         return Neighbour(
             rank=rank,
             distance=d**0.5 if self.metric == "euclidean" else d,
-            file=row["file"],
-            face=int(row["face"]),
+            file=row["file"] or "",
+            face=int(row["face"] or 1),
             box=None if row["box"] is None else tuple(row["box"]),
-            labels={n: row[label_column(n)] for n in self.attributes},
+            labels={n: row[label_column(n)] or "" for n in self.attributes},
             age_years=float("nan") if row["age_years"] is None else float(row["age_years"]),
             crop=None if row.get("crop") is None else _decoded(row["crop"]),
         )
 
     def __repr__(self) -> str:
         return f"<FaceIndex {str(self.folder)!r}: {len(self):,} faces, {self.metric}, model {self.facts['model']!r}>"
+
+
+@contextmanager
+def lance_errors() -> Iterator[None]:
+    """What LanceDB raises of disks and damaged files is an OSError outside of the block.
+
+    It has no errors of its own but RuntimeError and ValueError, and PanicException, which is no Exception.
+    """
+    try:
+        yield
+    except FacefeatError:
+        raise
+    except BaseException as e:
+        lance = isinstance(e, RuntimeError | ValueError) and _LANCE.search(f"{type(e)} {e}")
+        if not lance and type(e).__name__ != "PanicException":
+            raise
+        raise OSError(one_line(_PLACE.sub("", str(e)))) from e
 
 
 def connect(folder: Path) -> Any:
@@ -154,7 +196,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """`index.json`. Raises InputError for a folder that is no index, one that is not finished, or a newer one."""
     try:
         facts = read_json(folder / FACTS)
-        version, complete, _ = facts["version"], facts["complete"], facts["encoder"]
+        version, complete = facts["version"], facts["complete"]
+        if not all(isinstance(facts[key], kind) for key, kind in _FACTS.items()) or facts["metric"] not in METRICS:
+            raise ValueError
+        if not 0 < facts["latent_dim"] <= _WIDEST or not all(isinstance(n, str) for n in facts["attributes"]):
+            raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{str(folder)!r} is no index of faces. Next: facefeat index DATA -o FOLDER") from None
     if version > VERSION:
@@ -214,6 +260,6 @@ def encoded(crop: UInt8Array) -> bytes:
 
 
 def _decoded(data: bytes) -> UInt8Array:
-    from PIL import Image
+    from facefeat.image.io import open_image
 
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    return open_image(data)
