@@ -146,7 +146,7 @@ def test_a_folder_that_may_not_be_read_is_named(album: Path) -> None:
         (["f.jpg", "--annotate", "notes.txt"], 2, "is a file"),
         (["f.jpg", "--annotate", "notes.txt/x"], 2, "cannot write"),
         (["missing.jpg"], 1, "no such file: 'missing.jpg'"),
-        (["bed.jpg"], 1, "Did you mean 'bad.jpg'?"),
+        (["nune.jpg"], 1, "Did you mean 'none.jpg'?"),
         (["f.jpg", "bad.jpg", "none.jpg"], 1, "'bad.jpg' cannot be read"),
         (["f.jpg", "empty"], 1, "the folder 'empty' has no pictures"),
         (["f.jpg", "none.jpg"], 0, "2 photos, 1 face, 1 without a face"),
