@@ -102,8 +102,12 @@ def gate(page: gr.Blocks, folder: Path, most: int, largest: int) -> dict[str, An
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
 
-    events: dict[int | str, int] = {number: len(fn.inputs) for number, fn in page.fns.items()}
-    events |= {fn.api_name: len(fn.inputs) for fn in page.fns.values() if isinstance(fn.api_name, str)}
+    events: dict[int | str, int] = {}
+    for number, fn in page.fns.items():
+        # Who asks by a program leaves out what the page itself keeps.
+        events[number] = sum(not getattr(block, "stateful", False) for block in fn.inputs)
+        if isinstance(fn.api_name, str):
+            events[fn.api_name] = events[number]
     held = {"folder": folder, "most": most, "largest": largest, "events": events}
     made = [Middleware(Visits, page=lambda: page), Middleware(Gate, **held)]
     # The page itself is text: a quarter of its size over the line. Pictures and streams of events are left alone.
