@@ -149,8 +149,8 @@ from facefeat.batch.run import require_extra as real  # noqa: E402
 @pytest.mark.parametrize(
     ("engine", "missing", "line"),
     [
-        ("local", {"pyarrow"}, "batch needs pyarrow, not installed here. Next: pip install 'facefeat[batch]'"),
-        ("ray", {"ray"}, "batch on a cluster needs ray, not installed here. Next: pip install 'facefeat[scale]'"),
+        ("local", {"pyarrow"}, 'batch needs pyarrow, not installed here. Next: pip install "facefeat[batch]"'),
+        ("ray", {"ray"}, 'batch on a cluster needs ray, not installed here. Next: pip install "facefeat[scale]"'),
     ],
 )
 def test_a_missing_extra_says_what_to_install(

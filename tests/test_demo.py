@@ -410,7 +410,7 @@ def test_without_the_extra_the_line_to_type_is_said(
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "gradio" else found(name, *a))
     assert run(["demo"]) == 1
-    assert "pip install 'facefeat[demo]'" in capsys.readouterr().err
+    assert 'pip install "facefeat[demo]"' in capsys.readouterr().err
 
 
 def test_importing_the_demo_imports_no_gradio() -> None:

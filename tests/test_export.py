@@ -233,7 +233,7 @@ def test_names_and_formats_must_fit(tmp_path: Path) -> None:
 
 def test_a_missing_converter_is_named(model: FaceFeatureModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'facefeat\[export\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "facefeat\[export\]"'):
         model.export(tmp_path / "m.onnx")
 
 

@@ -195,7 +195,7 @@ def test_a_video_without_the_library_names_the_extra(tmp_path: Path, monkeypatch
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'facefeat\[video\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "facefeat\[video\]"'):
         check_output(tmp_path / "a.mp4")
 
 

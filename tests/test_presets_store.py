@@ -107,7 +107,7 @@ def edit_backbone(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (edit_backbone(name="compakt", version="0.0.1"), r"'compakt' of facefeat 0\.0\.1, .*'facefeat==0\.0\.1'"),
         (
             edit_backbone(name="resnext", distribution="facefeat-more", version="1.2"),
-            r"needs the backbone 'resnext' of facefeat-more 1\.2.*pip install 'facefeat-more==1\.2'",
+            r'needs the backbone .resnext. of facefeat-more 1\.2.*pip install "facefeat-more==1\.2"',
         ),
         (edit_backbone(config={"widths": [4]}), r"'blocks' must be equally long|do not fit|does not fit"),
         (edit_backbone(config={**TINY, "widths": [8, 16]}), r"'backbone.weights.h5' does not fit the backbone"),

@@ -406,7 +406,7 @@ def test_a_keras_backend_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(keras_backend, "find_spec", lambda name: None)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     with pytest.raises(
-        MissingExtraError, match=r"training needs a Keras backend.*pip install 'facefeat\[tensorflow\]'"
+        MissingExtraError, match=r'training needs a Keras backend.*pip install "facefeat\[tensorflow\]"'
     ):
         keras_backend.require_keras("training")
 

@@ -23,7 +23,7 @@ _MOVE = "async_move_resource_to_block_cache"
 """An internal of Gradio, by which a file, or whatever is at an address, comes from a visitor into the upload folder."""
 _UNKNOWN = (
     f"this Gradio, {gr.__version__}, fetches the addresses that visitors send by a way that the demo does not know and "
-    "so cannot close. Next: pip install 'gradio~=6.31.0'"
+    'so cannot close. Next: pip install "gradio~=6.31.0"'
 )
 
 

@@ -470,7 +470,7 @@ class FaceBatch:
     def to_frame(self) -> pd.DataFrame:
         """A table with a row for each crop: age_years, age_low, age_high, gender, gender_probability, gender:Male...
 
-        Raises MissingExtraError without pandas (extra `tables`).
+        Raises MissingExtraError without pandas (extras `tables`, `audit`).
         """
         from facefeat.utils.frames import import_pandas
 

@@ -201,7 +201,7 @@ def require_extra(engine: str = "local") -> None:
     if missing:
         raise MissingExtraError(
             f"batch{' on a cluster' * (engine == 'ray')} needs {' and '.join(missing)}, not installed here. "
-            f"Next: pip install 'facefeat[{extra}]'"
+            f'Next: pip install "facefeat[{extra}]"'
         )
 
 

@@ -42,7 +42,7 @@ def demo(
     missing = [m for m in ("facefeat_demo", "gradio", "markdown_it") if importlib.util.find_spec(m) is None]
     if missing:
         raise MissingExtraError(
-            f"the demo needs {missing[0]!r}, not installed here. Next: pip install 'facefeat[demo]'"
+            f'the demo needs {missing[0]!r}, not installed here. Next: pip install "facefeat[demo]"'
         )
     from facefeat_demo.server import Settings, auth_of, free_port, serve
 

@@ -132,7 +132,7 @@ def _stacked(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError("pictures of counts need matplotlib. Next: pip install 'facefeat[plots]'") from None
+        raise MissingExtraError('pictures of counts need matplotlib. Next: pip install "facefeat[plots]"') from None
     width = max(narrowest, left + max(widths) + 0.15)
     height = 0.5 + sum(heights) + above * len(heights) + below
     figure = Figure(figsize=(width, height))

@@ -57,7 +57,7 @@ def check_quantize(folder: Path, target: Path) -> None:
     """
     check_target(target)
     if find_spec("onnx") is None:
-        raise MissingExtraError("quantizing needs onnx, not installed here. Next: pip install 'facefeat[quantize]'")
+        raise MissingExtraError('quantizing needs onnx, not installed here. Next: pip install "facefeat[quantize]"')
     if not has_graphs(folder):
         raise PresetError(f"preset {str(folder)!r} has no ONNX graphs to quantize. Next: save it again")
 

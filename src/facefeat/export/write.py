@@ -104,7 +104,7 @@ def check_export(path: Path, format: str | None) -> str:
     check_writable(path)
     # Not by import: that would start TensorFlow, with its log.
     if kind == "onnx" and not all(importlib.util.find_spec(p) for p in ("onnx", "tf2onnx")):
-        raise MissingExtraError("writing ONNX needs a converter. Next: pip install 'facefeat[export]'")
+        raise MissingExtraError('writing ONNX needs a converter. Next: pip install "facefeat[export]"')
     return kind
 
 

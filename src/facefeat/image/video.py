@@ -45,7 +45,7 @@ def check_output(output: str | Path) -> Path:
             from imageio import v2  # noqa: F401
         except ImportError:
             raise MissingExtraError(
-                ".mp4 needs a video library. Next: pip install 'facefeat[video]'. Or name the output .gif or .webp."
+                '.mp4 needs a video library. Next: pip install "facefeat[video]". Or name the output .gif or .webp.'
             ) from None
     if ending and path.is_dir():
         raise InputError(f"{str(path)!r} is a folder. Give the name of a file.")

@@ -188,7 +188,7 @@ def require_lancedb() -> Any:
     try:
         import lancedb
     except ImportError:
-        raise MissingExtraError("an index of faces needs LanceDB. Next: pip install 'facefeat[search]'") from None
+        raise MissingExtraError('an index of faces needs LanceDB. Next: pip install "facefeat[search]"') from None
     return lancedb
 
 

@@ -46,7 +46,7 @@ def require_keras(what: str) -> None:
     instead = f". Or, with what is installed: KERAS_BACKEND={others[0]}" if others else ""
     raise MissingExtraError(
         f"{what} needs a Keras backend, and {backend} is not installed. "
-        f"Next: pip install 'facefeat[{backend}]'{instead}"
+        f'Next: pip install "facefeat[{backend}]"{instead}'
     )
 
 

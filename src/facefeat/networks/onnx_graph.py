@@ -48,7 +48,7 @@ def can_export() -> str:
     if backend != "tensorflow":
         return f"graphs are exported on the Keras backend tensorflow, and this is {backend}"
     missing = [p for p in ("onnx", "tf2onnx", "onnxruntime") if find_spec(p) is None]
-    return f"{' and '.join(missing)} not installed (Next: pip install 'facefeat[export]')" if missing else ""
+    return f'{" and ".join(missing)} not installed (Next: pip install "facefeat[export]")' if missing else ""
 
 
 def to_onnx(model: keras.Model, *, pixels: bool, what: str) -> bytes:

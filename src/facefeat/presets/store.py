@@ -349,7 +349,7 @@ def _require_component(folder: Path, kind: str, part: Mapping[str, Any]) -> None
             ) from None
         raise PresetError(
             f"preset {str(folder)!r} needs the {kind} {name!r} of {distribution} {version}, which is not installed. "
-            f"Next: pip install '{distribution}=={version}'"
+            f'Next: pip install "{distribution}=={version}"'
         ) from None
 
 

@@ -79,7 +79,7 @@ def join_processes(environment: Mapping[str, str] = os.environ) -> Processes:
     if backend != "jax":
         raise InputError(
             f"training on several processes needs the backend jax. Received: {backend}; TensorFlow's multi-worker "
-            "strategy does not work with Keras 3. Next: KERAS_BACKEND=jax, with pip install 'facefeat[jax]'."
+            'strategy does not work with Keras 3. Next: KERAS_BACKEND=jax, with pip install "facefeat[jax]".'
         )
     import jax
 

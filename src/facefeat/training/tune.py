@@ -132,7 +132,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise MissingExtraError(
-            "tuning needs Optuna, which is not installed. Next: pip install 'facefeat[tune]'"
+            'tuning needs Optuna, which is not installed. Next: pip install "facefeat[tune]"'
         ) from None
     return optuna
 
@@ -243,7 +243,7 @@ def write_recipe(recipe: Recipe, path: Path, comment: str) -> None:
     try:
         import tomli_w
     except ImportError:
-        raise MissingExtraError("writing a recipe needs tomli-w. Next: pip install 'facefeat[tune]'") from None
+        raise MissingExtraError('writing a recipe needs tomli-w. Next: pip install "facefeat[tune]"') from None
 
     table, plain = recipe.to_dict(), Recipe(name="").to_dict()
     none = asdict(DataSource("-"))

@@ -15,6 +15,6 @@ def import_pandas() -> Any:
         if e.name != "pandas":
             raise
         raise MissingExtraError(
-            "tables of labels and predictions need pandas, not installed here. Next: pip install 'facefeat[audit]'"
+            'tables of labels and predictions need pandas, not installed here. Next: pip install "facefeat[audit]"'
         ) from None
     return pandas
