@@ -104,7 +104,7 @@ def edit_backbone(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (lambda c: c.update(image_size="large"), r"'image_size' must be from 1 to 1,024 pixels\. Received: 'large'"),
         (lambda c: c.update(image_size=17), "image_size"),
         (edit_backbone(name="compakt"), r"'compakt' of facefeat .*has no such backbone.*Did you mean 'compact'"),
-        (edit_backbone(name="compakt", version="0.0.1"), r"'compakt' of facefeat 0\.0\.1, .*'facefeat==0\.0\.1'"),
+        (edit_backbone(name="compakt", version="0.0.1"), r'.compakt. of facefeat 0\.0\.1, .*"facefeat==0\.0\.1"'),
         (
             edit_backbone(name="resnext", distribution="facefeat-more", version="1.2"),
             r'needs the backbone .resnext. of facefeat-more 1\.2.*pip install "facefeat-more==1\.2"',
