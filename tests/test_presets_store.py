@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,9 +26,14 @@ def model() -> FaceFeatureModel:
     return FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32, detector="whole-image")
 
 
+@pytest.fixture(scope="module")
+def saved(model: FaceFeatureModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model.save(tmp_path_factory.mktemp("saved") / "preset", name="tiny")
+
+
 @pytest.fixture
-def folder(model: FaceFeatureModel, tmp_path: Path) -> Path:
-    return model.save(tmp_path / "preset", name="tiny")
+def folder(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "preset"))  # a test may spoil its own
 
 
 def sign(folder: Path) -> None:
