@@ -172,10 +172,13 @@ def in_browser(
         page.wait_for_timeout(5000)  # what the other tabs open with is being made
         yield "a photo of 1 megapixel, from the choice of its file to its card", PHOTO_LIMIT, classified(page, photos)
         open_tab(page, "Edit")
+        page.locator("#edit-ages .ff-film").wait_for(state="attached")
+        was = page.locator("#edit-before [data-face]").get_attribute("data-face")
         example(page, "Astronaut")
         page.wait_for_function(
-            "() => { const film = document.querySelector('.ff-film'), face = document.querySelector('[data-face]'); "
-            "return film && JSON.parse(film.dataset.film).face === face.dataset.face; }"
+            "was => { const film = document.querySelector('.ff-film'), face = document.querySelector('[data-face]'); "
+            "return film && face.dataset.face !== was && JSON.parse(film.dataset.film).face === face.dataset.face; }",
+            arg=was,
         )
         page.wait_for_timeout(2000)
         for name, number in (("age", 1), ("gender", 2)):

@@ -317,6 +317,19 @@ def test_movements_of_strangers_get_a_sentence(host: Host, start: Start) -> None
         assert set(edit.moved(host, {"face": start.key, "values": bad})) == {"table"}
 
 
+def test_a_slider_moved_before_its_path_is_known_is_asked_again(host: Host) -> None:
+    early = editing.first(host.model, toy_crops(1, 32)[0])
+    values = slider_values(host, early)
+    assert "after" in edit.moved(host, {"face": early.key, "values": values})
+    values[0] = -10
+    assert edit.moved(host, {"face": early.key, "values": values}) == {"busy": True}
+    known = editing.with_paths(host.model, early)
+    assert known.key == early.key and "after" in edit.moved(host, {"face": early.key, "values": values})
+    # What takes longer anyway finds the path itself.
+    age = Request({"age": ("", -10)})
+    assert np.allclose(editing.moved(host.model, early, [age]), editing.moved(host.model, known, [age]), atol=1e-5)
+
+
 def test_a_face_is_gone_with_the_session_that_held_it(host: Host) -> None:
     key = editing.begin(host.model, toy_crops(1, 32)[0]).key
     gc.collect()

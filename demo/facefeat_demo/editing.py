@@ -215,8 +215,20 @@ def _started(model: FaceFeatureModel, face: Portraits) -> Start:
 def with_paths(model: FaceFeatureModel, start: Start) -> Start:
     """The same face, by the same key, with where it can be moved. Raises InputError for one of another model."""
     check(model, start)
-    names = [] if lacks(model) else [c.name for c in controls(model) if c.kind != "towards"]
-    return replace(start, paths={name: attribute_path(model, start.face, name)[0] for name in names})
+    return replace(start, paths=_paths(model, start, _with_path(model)))
+
+
+def has_paths(model: FaceFeatureModel, start: Start, request: Request) -> bool:
+    """Whether it is known where the face can be moved, for all attributes of a request that have a path."""
+    return all(name in start.paths for name in _with_path(model) if name in request.attributes)
+
+
+def _paths(model: FaceFeatureModel, start: Start, names: Sequence[str]) -> dict[str, AttributePath]:
+    return {n: start.paths.get(n) or attribute_path(model, start.face, n)[0] for n in names}
+
+
+def _with_path(model: FaceFeatureModel) -> list[str]:
+    return [] if lacks(model) else [c.name for c in controls(model) if c.kind != "towards"]
 
 
 def synthetic(model: FaceFeatureModel, seed: int) -> Start:
@@ -273,9 +285,11 @@ def moved(model: FaceFeatureModel, start: Start, requests: Sequence[Request]) ->
     directions = model.directions
     first = np.asarray(start.face.latents[0], "float64")
     out = np.tile(first, (len(requests), 1))
+    asked = {name for request in requests for name in request.attributes}
+    paths = _paths(model, start, [n for n in _with_path(model) if n in asked])
     for z, request in zip(out, requests, strict=True):
         for name, (label, amount) in request.attributes.items():
-            path = start.paths.get(name)
+            path = paths.get(name)
             if path is not None:
                 signed = -amount if label and label == model.schema[name].groups[0] else amount
                 z += path.at(path.origin + signed)[0] - first

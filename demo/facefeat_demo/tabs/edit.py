@@ -194,11 +194,15 @@ def row_of(host: Host, asked: Any) -> dict[str, Any]:
 
 
 def moved(host: Host, asked: Any) -> dict[str, Any]:
-    """{"after": face, "table": predictions}, or {"table": a sentence}. What comes is untrusted."""
+    """{"after": face, "table": predictions}, or {"table": a sentence}; {"busy": True} while it is being found where the
+    face can be moved. What comes is untrusted."""
     key, values = (asked.get(k) if isinstance(asked, dict) else None for k in ("face", "values"))
     try:
         start = editing.begun(key)
-        made = editing.move(host.model, start, request_of(host, start, checked(values)))
+        wanted = request_of(host, start, checked(values))
+        if not editing.has_paths(host.model, start, wanted):
+            return {"busy": True}
+        made = editing.move(host.model, start, wanted)
     except FacefeatError as e:
         return {"table": sentence(host.said(e))}
     after, table = changed(start, replace(made, sentence=waiting(host, start, checked(values))), host)
