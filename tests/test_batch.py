@@ -184,6 +184,8 @@ def test_a_name_that_is_no_unicode_is_written_with_escapes(tmp_path: Path) -> No
     rows = pq.read_table(tmp_path / "f.parquet").to_pylist()
     assert [Path(r["source"]).name for r in rows] == ["bad\\udce9.png", "caf\\udce9.png"]
     assert rows[1]["face"] == 1
+    with pytest.raises(InputError, match=r"the name .* is not UTF-8\. Name another file\."):
+        run_batch(tmp_path, os.fsdecode(os.fsencode(tmp_path / "f") + b"\xe9.parquet"))
 
 
 # ---------------------------------------------------------------- memory

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from facefeat.cli import cli
-from facefeat.data import Import, load_dataset, read_raw
+from facefeat.data import Import, load_dataset, read_raw, write_dataset
 from facefeat.data.imported import check_pictures
 from facefeat.data.splitting import merged, near_duplicates, picture_hash
 from facefeat.errors import DataError, InputError, SchemaError
@@ -342,6 +342,12 @@ def test_a_root_may_be_a_folder_or_an_archive_that_nothing_leaves(tmp_path: Path
     assert (
         load_dataset(path, root=tar(tmp_path / "p.tar", ["all/a.jpg", "../secret.jpg"])).fingerprint == ds.fingerprint
     )
+
+
+def test_a_skipped_name_that_is_no_unicode_is_written_with_escapes(tmp_path: Path) -> None:
+    tar(tmp_path / "p.tar", ["30_0_0_1.jpg", os.fsdecode(b"caf\xe9_0_0_1.jpg")])
+    write_dataset(read_raw(tmp_path / "p.tar"), tmp_path / "data")
+    assert "caf\\udce9_0_0_1.jpg" in (tmp_path / "data" / "skipped.csv").read_text("utf-8")
 
 
 def test_a_link_in_a_tar_is_not_followed(tmp_path: Path) -> None:

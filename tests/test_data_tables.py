@@ -84,6 +84,11 @@ def test_a_missing_column_is_named_with_those_found() -> None:
         parse_table(b"image,age\na,3\n", "x.csv").require(["file", "age"])
 
 
+def test_a_file_whose_first_line_has_no_names_is_not_shown() -> None:
+    with pytest.raises(DataError, match=r"'x.csv' is not a CSV table: its first line has no names of columns\.$"):
+        parse_table(b"root:x:0:0:root:/root:/bin/bash\n", "x.csv").require(["file"])
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_table_or_a_data_error(data: bytes) -> None:
     try:

@@ -367,6 +367,9 @@ def test_a_port_in_use_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
             server.free_port("127.0.0.1", port)
     assert server.free_port("127.0.0.1", port) == port
 
+    with pytest.raises(InputError, match="no such host"):
+        server.free_port("a" * 64, 7860)  # no name of a host is as long
+
     def unknown(*args: object, **options: object) -> None:
         raise socket.gaierror
 

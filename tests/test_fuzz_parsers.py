@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import string
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,14 @@ def test_npz(tmp_path_factory: pytest.TempPathFactory, junk: bytes, flips: list[
         path.write_bytes(content)
         with contextlib.suppress(ValueError):
             assert read_npz(path, 10_000, ["a"])["a"].nbytes <= 10_000
+
+
+def test_npz_with_an_unclosed_header(tmp_path: Path) -> None:
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3,"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("a.npy", b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head + bytes(12))
+    with pytest.raises(ValueError, match="multi-line|was never closed|header"):
+        read_npz(tmp_path / "a.npz", 10_000, ["a"])
 
 
 @FAST

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from facefeat.plugins.loading import PluginProblem
+from facefeat.plugins.registry import warn
+
 GOOD = """
 from facefeat import Component, hookimpl
 
@@ -279,6 +282,11 @@ def test_facefeat_plugins_restricts_what_loads(site: Site) -> None:
         assert seen.problems == [] and seen.builtin > 0
     assert site.report(FACEFEAT_PLUGINS="").components == []
     assert "not installed" in site.report(FACEFEAT_PLUGINS="nope").problems[0]["reason"]
+
+
+def test_no_name_of_a_plugin_reaches_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    warn(PluginProblem("\x1b]0;owned\x07", "", "", "two\nlines."))
+    assert capsys.readouterr().err == "facefeat: plugin ]0;owned : two lines. See: facefeat plugins --problems\n"
 
 
 def test_strict_turns_a_problem_into_an_error(site: Site) -> None:

@@ -288,6 +288,16 @@ def test_networks_that_the_weights_cannot_fill_are_not_built(folder: Path) -> No
         load_classifier(folder, RuntimeOptions("keras"))
 
 
+def test_a_weights_file_that_unpacks_to_more_than_the_network_takes_is_not_read(folder: Path) -> None:
+    import h5py
+
+    with h5py.File(folder / "head.weights.h5", "r+") as file:
+        file.create_dataset("more", (200_000,), "f4", compression="gzip")
+    sign(folder)
+    with pytest.raises(PresetError, match=r"describes networks of [\d,]+ numbers, and the weights files hold 20\d,\d+"):
+        load_classifier(folder, RuntimeOptions("keras"))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e9])
 def test_weights_that_no_training_gives_are_refused(folder: Path, value: float) -> None:
     import h5py

@@ -214,7 +214,7 @@ def free_port(host: str, port: int | None) -> int:
             with socket.socket(family, kind) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # of a name that is none: too long, no letters
             raise InputError(
                 f"no such host: {host!r}. Valid: 127.0.0.1, or 0.0.0.0 for everybody on the network."
             ) from None

@@ -22,7 +22,7 @@ ASSETS = Path(__file__).resolve().parents[2] / "src" / "facefeat" / "assets" / "
 FILES = ("config.json", "SHA256SUMS", "model_card.md", "training.json", "backbone.onnx", "head.onnx", "directions.npz",
          "decoder.onnx", "head.weights.h5")  # fmt: skip
 READ = ("predict", "a.png", "--detector", "whole-image", "--preset", "p")
-EDIT = ("compose", "--preset", "p", "--output", "x.png", "age=30")
+EDIT = ("compose", "--preset", "p", "--output", "x.png", "--age", "30")
 
 
 def preset(folder: Path) -> Path:

@@ -151,6 +151,10 @@ class Run:
 
     def _check(self, resume: bool) -> None:
         note = self.folder / "run.json"
+        try:
+            str(self.output).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"the name {str(self.output)!r} is not UTF-8. Name another file.") from None
         if self.output.is_dir():
             raise InputError(f"{str(self.output)!r} is a folder. Name a file, such as faces.parquet.")
         if self.output.exists():

@@ -16,6 +16,7 @@ from facefeat.cli._annotate import without_copies
 from facefeat.cli._sources import is_file_name
 from facefeat.errors import DataError
 from facefeat.image.io import PICTURE_SUFFIXES, is_picture_name, pictures_below
+from facefeat.utils.files import expanded
 
 
 class Finite(click.FloatRange):
@@ -58,11 +59,11 @@ def check_model(preset: str | None, detector: str | None = None) -> None:
 
 def check_data(data: str | Path, splits: Path | None = None) -> None:
     """Call before `start_keras`. Raises DataError for a data set or a table of splits that is not there."""
-    if not Path(data).expanduser().exists():
+    if not os.path.exists(expanded(data)):
         raise DataError(f"no such file or folder: {str(data)!r}. Valid: an imported folder, tar, zip or CSV.")
     if Path(data).is_dir() and not any(Path(data).iterdir()):
         raise DataError(f"{str(data)!r} is empty. Valid: an imported folder, tar, zip or CSV.")
-    if splits is not None and not splits.expanduser().is_file():
+    if splits is not None and not os.path.isfile(expanded(splits)):
         raise DataError(f"no such file: {str(splits)!r}. Valid: a CSV with the columns file and split.")
 
 

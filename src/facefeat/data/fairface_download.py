@@ -21,6 +21,7 @@ from typing import Any
 
 from facefeat.errors import DownloadError, InputError, did_you_mean
 from facefeat.utils.download import fetch
+from facefeat.utils.files import expanded
 
 DRIVE = "https://drive.usercontent.google.com/download"
 PAGE = "https://github.com/joojs/fairface"
@@ -61,7 +62,7 @@ def download_fairface(margin: str, folder: str | os.PathLike[str], progress: Pro
     """
     if margin not in PICTURES:
         raise InputError(f"FairFace has no such margin. {did_you_mean(str(margin), PICTURES)}")
-    pictures, place = PICTURES[margin], Path(folder).expanduser()
+    pictures, place = PICTURES[margin], expanded(folder)
     try:
         for file in LABELS:
             _get(file, place, _check_table, progress)

@@ -22,7 +22,7 @@ from facefeat.data.tables import read_table
 from facefeat.errors import DataError, ImageError
 from facefeat.schema import Attribute, Schema, get_schema
 from facefeat.utils.atomic import check_writable, temporary_folder, unwritable
-from facefeat.utils.files import read_json
+from facefeat.utils.files import expanded, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ def load_dataset(
     download or CSV file -> the schema's label that it means, or a list of those of which it is one.
     Raises DataError where there is nothing usable; SchemaError or InputError for an argument that is not valid.
     """
-    place = Path(path).expanduser()
+    place = expanded(path)
     chosen = None if schema is None else get_schema(schema)
     if (place / "dataset.json").is_file() or (place.name == "dataset.json" and place.is_file()):
         return _load_imported(place if place.is_dir() else place.parent, chosen, splits is not None or root is not None)
@@ -59,7 +59,7 @@ def load_dataset(
 
 
 def _path(value: str | os.PathLike[str] | None) -> Path | None:
-    return None if value is None else Path(value).expanduser()
+    return None if value is None else expanded(value)
 
 
 def as_dataset(found: Import) -> FaceDataset:
@@ -109,7 +109,7 @@ def check_dataset_output(output: str | os.PathLike[str]) -> Path:
 
     Raises DataError where it is a file, holds other things or, as far as that can be known, cannot be written.
     """
-    folder = Path(output).expanduser()
+    folder = expanded(output)
     try:
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{str(folder)!r} is a file. Choose another --output, a new or empty folder.")
@@ -167,11 +167,14 @@ def _write(found: Import, temporary: Path, folder: Path) -> None:
         "notes": [*found.notes, *([found.repaired] if found.repaired else [])],
     }
     found.table.to_csv(temporary / "faces.csv", index=False, encoding="utf-8", lineterminator="\n")
-    with (temporary / "skipped.csv").open("w", encoding="utf-8", newline="") as f:
+    with (temporary / "skipped.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(("file", "reason"))
         writer.writerows((s.file, s.reason) for s in found.skipped)
-    (temporary / "dataset.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(about, indent=2, ensure_ascii=False)
+    if not text.isascii() and text.encode("utf-8", "replace").decode() != text:  # a folder whose name is not UTF-8
+        text = json.dumps(about, indent=2)
+    (temporary / "dataset.json").write_text(f"{text}\n", "utf-8")
 
 
 def _relative_to(path: Path, folder: Path) -> str | None:

@@ -18,6 +18,7 @@ MAX_TABLE_BYTES = 512 * 1024**2
 MAX_COLUMNS = 10_000
 SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
+_NAME = re.compile(r"[\w .-]{1,60}")
 """The first line of a file that names its separator for Excel, such as `sep=;`."""
 
 
@@ -38,6 +39,8 @@ class Table:
         """Raises DataError where one of the columns is missing."""
         missing = [c for c in columns if c not in self.columns]
         if missing:
+            if len(self.columns) == 1 and not _NAME.fullmatch(self.columns[0]):
+                raise DataError(f"{self.where!r} is not a CSV table: its first line has no names of columns.")
             found = ", ".join(self.columns[:50]) + ", ..." * (len(self.columns) > 50) or "(none)"
             raise DataError(f"{self.where!r} has no column {', '.join(map(repr, missing))}. Columns found: {found}.")
 

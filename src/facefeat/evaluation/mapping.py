@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facefeat.errors import DataError, InputError, did_you_mean
+from facefeat.utils.files import expanded
 
 VALID = (
     "ATTRIBUTE.truth, ATTRIBUTE.prediction, ATTRIBUTE.confidence, ATTRIBUTE.probability.CLASS, ATTRIBUTE.class.LABEL, "
@@ -41,7 +42,7 @@ def pairs_of(mapped: Sequence[str]) -> list[tuple[str, str, str]]:
 def _of_csv(path: Path) -> Iterator[tuple[str, str, str]]:
     from facefeat.data.tables import read_table
 
-    table = read_table(path.expanduser())
+    table = read_table(expanded(path))
     if table.ragged:
         raise DataError(f"{str(path)!r}: {table.ragged[0][1]}.")
     if set(OF_CLASSES) <= set(table.columns):
@@ -62,7 +63,7 @@ def _of_toml(path: Path) -> Iterator[tuple[str, str, str]]:
     from facefeat.utils.files import read_toml
 
     try:
-        table = read_toml(path.expanduser())[1]
+        table = read_toml(expanded(path))[1]
     except (OSError, ValueError) as e:
         raise DataError(f"cannot read {str(path)!r}: {getattr(e, 'strerror', None) or e}. Next: {EXAMPLE}") from None
     yield from _flat(table, "", repr(str(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facefeat.errors import DataError, MissingExtraError
-from facefeat.utils.files import open_regular
+from facefeat.utils.files import expanded, open_regular
 from facefeat.utils.frames import import_pandas
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def parts(source: Any) -> Iterator[pd.DataFrame]:
     if isinstance(source, pd.DataFrame):
         yield from (source.iloc[i : i + PART] for i in range(0, max(len(source), 1), PART))
         return
-    path = Path(os.fspath(source)).expanduser()
+    path = expanded(source)
     yield from _parquet(path) if path.suffix.lower() in PARQUET else _csv(path)
 
 

@@ -24,6 +24,7 @@ from facefeat.errors import (
 from facefeat.plugins import loading as loading
 from facefeat.plugins.contracts import KINDS, Analyzer, AttributeKind, Component, Detector
 from facefeat.plugins.loading import BUILTIN, Plugin, PluginProblem, normalise
+from facefeat.utils.text import one_line
 
 __all__ = ["Plugin", "PluginProblem", "Registered", "Registry", "get_registry", "reset_registry"]
 
@@ -244,7 +245,7 @@ def use(registry: Registry) -> None:
 def warn(problem: PluginProblem) -> None:
     """One line on standard error, where there is one."""
     if sys.stderr is not None:
-        sys.stderr.write(f"facefeat: {problem}. See: facefeat plugins --problems\n")
+        sys.stderr.write(f"facefeat: {one_line(str(problem), 1000).rstrip('.')}. See: facefeat plugins --problems\n")
 
 
 def _load() -> Registry:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MARGIN = 10_000
 """Numbers that networks may have beyond those in their files: states of random generators, counters."""
+_STATES = 4
+"""Times a network's numbers that its file may hold: an optimizer keeps some for each."""
 
 
 def with_weights(folder: Path, make: Callable[[], Any], networks: Iterable[str]) -> Any:
@@ -27,17 +29,25 @@ def with_weights(folder: Path, make: Callable[[], Any], networks: Iterable[str])
     Raises PresetError for weights that are not finite, lead elsewhere, or are of another number than those of what the
     configuration describes.
     """
-    stored = sum(_check_weights(folder, n) for n in networks)
+    stored = {n: _check_weights(folder, n) for n in networks}
     wanted = count_numbers(make)
-    if wanted is not None and wanted > stored + _MARGIN:
+    if wanted is not None:
+        _compare(folder, wanted, sum(stored.values()))
+    built = make()
+    for n, model in built.models.items():
+        # Keras would read all of a file, whatever the network takes of it.
+        _compare(folder, model.count_params(), stored[n])
+        _load_weights(model, folder, n)
+    return built
+
+
+def _compare(folder: Path, wanted: int, stored: int) -> None:
+    """Raises PresetError where networks of so many numbers are not those of files with so many."""
+    if wanted > stored + _MARGIN or stored > _STATES * wanted + _MARGIN:
         raise PresetError(
             f"preset {str(folder)!r}: config.json describes networks of {wanted:,} numbers, and the weights files hold "
             f"{stored:,}."
         )
-    built = make()
-    for n, model in built.models.items():
-        _load_weights(model, folder, n)
-    return built
 
 
 def _check_weights(folder: Path, network: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from facefeat.errors import DataError, RecipeError, SchemaError
 from facefeat.training.recipe import Recipe, load_recipe
 from facefeat.training.source_recipe import SPLITS, TRAIN, VALIDATION, DataSource
+from facefeat.utils.files import expanded
 
 if TYPE_CHECKING:
     import os
@@ -32,8 +33,8 @@ def check_sources(recipe: Recipe, folder: Path) -> None:
     for i, source in enumerate(recipe.sources, 1):
         for key in ("data", "root", "splits"):
             value = getattr(source, key)
-            place = folder / Path(value).expanduser()
-            if value and not place.exists() and not (key == "splits" and value in SPLITS):
+            place = folder / expanded(value)
+            if value and not os.path.exists(place) and not (key == "splits" and value in SPLITS):
                 where = f"sources.{i}.{key}: no such file or folder: {str(place)!r}"
                 raise DataError(f"{where}. Valid: a path from the recipe's folder, or from the one that --data names.")
 
@@ -51,7 +52,7 @@ def load_sources(recipe: str | Path | Recipe, folder: str | os.PathLike[str] | N
     from facefeat.data.joining import Reading, join
 
     read = load_recipe(recipe)
-    start = Path(folder).expanduser() if folder else folder_of("" if isinstance(recipe, Recipe) else recipe)
+    start = expanded(folder) if folder else folder_of("" if isinstance(recipe, Recipe) else recipe)
     if not read.sources:
         raise RecipeError(f"recipe {read.name!r} has no [[sources]]. Next: facefeat.data.load_dataset")
     check_sources(read, start)
@@ -63,7 +64,7 @@ def load_sources(recipe: str | Path | Recipe, folder: str | os.PathLike[str] | N
 
 
 def _imported(folder: Path, source: DataSource) -> bool:
-    place = folder / Path(source.data).expanduser()
+    place = folder / expanded(source.data)
     return (place / "dataset.json").is_file() or place.name == "dataset.json"
 
 
@@ -74,7 +75,7 @@ def _load(source: DataSource, schema: Schema, folder: Path, seed: int) -> FaceDa
     from facefeat.data import load_dataset
     from facefeat.data.imported import as_dataset
 
-    place = folder / Path(source.data).expanduser()
+    place = folder / expanded(source.data)
     table_of_splits = folder / source.splits if source.splits and source.splits not in SPLITS else None
     try:
         if _imported(folder, source):

@@ -66,6 +66,8 @@ def read_npz(
         OSError: as `open_regular`.
         ValueError: one clause, for a file that is no such .npz, or lacks an array.
     """
+    from tokenize import TokenError
+
     from numpy.lib import format as npy
 
     with open_regular(path, inside=inside) as file:
@@ -84,7 +86,7 @@ def read_npz(
                     with archive.open(members[name]) as member:
                         found[name] = npy.read_array(member, allow_pickle=False)
                 return found
-        except (*DAMAGED, SyntaxError, TypeError, MemoryError) as e:
+        except (*DAMAGED, SyntaxError, TokenError, TypeError, MemoryError) as e:
             raise ValueError(" ".join(str(e).split())[:200] or type(e).__name__) from None
 
 

@@ -10,6 +10,7 @@ import stat
 import tomllib
 from collections.abc import Iterator
 from io import BufferedReader
+from pathlib import Path
 from typing import Any
 
 MAX_JSON_BYTES = 256 * 1024**2
@@ -52,6 +53,11 @@ def open_regular(
         file.close()
         raise
     return file
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """With the user's home in place of "~"; "~nobody", of whom the system knows no home, stays as it is."""
+    return Path(os.path.expanduser(path))
 
 
 def read_regular(path: str | os.PathLike[str], max_bytes: int, inside: str | os.PathLike[str] | None = None) -> bytes:

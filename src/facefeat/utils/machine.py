@@ -53,7 +53,7 @@ def _quota(root: Path, own: Path) -> float | None:
 def cache_dir() -> Path:
     """The folder for downloads and decoded crops: $FACEFEAT_CACHE, or the platform's own. Makes nothing."""
     if given := os.environ.get("FACEFEAT_CACHE"):
-        return Path(given).expanduser()
+        return Path(os.path.expanduser(given))
     from platformdirs import user_cache_path
 
     return user_cache_path("facefeat", appauthor=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import InputError
+from facefeat.utils.files import expanded
 
 if TYPE_CHECKING:
     import keras
@@ -28,9 +30,9 @@ def load_into(model: keras.Model, path: str | Path, what: str) -> None:
 
 def existing(path: str | Path, what: str) -> Path:
     """The path of an existing file. Raises InputError."""
-    if not isinstance(path, str | Path) or not Path(path).expanduser().is_file():
+    if not isinstance(path, str | Path) or not os.path.isfile(expanded(path)):
         raise InputError(f"{what}: no such weights file. Received: {path!r}.")
-    return Path(path).expanduser()
+    return expanded(path)
 
 
 def read_convolutions(path: Path, wanted: dict[str, tuple[int, ...]], what: str) -> dict[str, list[np.ndarray]]:
