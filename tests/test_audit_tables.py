@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from facefeat import DataError, InputError
 from facefeat.cli import cli
@@ -49,6 +50,30 @@ truth = "x"
 prediction = "y"
 class = { hombre = "Male", mujer = "Female" }
 """
+
+
+def test_a_measurement_of_few_values_is_no_group() -> None:
+    quality = np.where(np.arange(len(table())) % 2, 0.873, 0.952)
+    read = read_predictions(table().assign(quality=quality, age_years=np.round(quality), wave=quality > 0.9))
+    assert set(read.columns.groups) == {"site", "wave"}
+
+
+def test_labels_of_age_that_are_classes_are_written_beside_the_predictions(tmp_path: Path) -> None:
+    from facefeat.data import load_dataset
+    from facefeat.evaluation.predictions import prediction_frame
+    from facefeat.networks.postprocess import read_logits
+    from facefeat.schema import get_schema
+
+    schema = get_schema("utkface")
+    logits = {n: np.zeros((2, a.outputs), "float32") for n, a in schema.attributes.items()}
+    for ages, written in ((("20-29", "60-69"), ["20-29", "60-69"]), (("25", "60-69"), [25.0, None])):
+        for i, _ in enumerate(ages):
+            Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
+        rows = "".join(f"{i}.png,test,{age},Male\n" for i, age in enumerate(ages))
+        (tmp_path / "faces.csv").write_text(f"file,split,age,gender\n{rows}")
+        frame = prediction_frame(read_logits(schema, logits), load_dataset(tmp_path / "faces.csv", schema=schema))
+        found = [None if a != a else a for a in frame["age_true"]]
+        assert found == written, found
 
 
 def test_a_toml_file_maps_columns_and_classes(tmp_path: Path) -> None:

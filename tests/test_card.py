@@ -36,6 +36,16 @@ def test_a_card_without_limits_ends_with_it() -> None:
     assert "detail code" not in once and section(once, 21.0, code=0) == once
 
 
+def test_limits_name_what_the_model_predicts() -> None:
+    from facefeat.evaluation.card import _limits
+    from facefeat.schema import Schema, get_schema
+
+    own = Schema.from_dict({"name": "own", "attributes": {"mood": {"classes": ["glad", "sad"]}}})
+    assert "*apparent* age, gender and race" in _limits(get_schema("utkface"))
+    assert "two genders" in _limits(get_schema("utkface"))
+    assert "*apparent* mood," in _limits(own) and "gender" not in _limits(own) and "identity" not in _limits(own)
+
+
 def test_the_header_is_yaml_with_the_metrics_and_is_not_shown() -> None:
     import pandas as pd
     import yaml

@@ -129,6 +129,16 @@ def test_rows_without_a_face_are_counted_apart() -> None:
         read_collection(f.iloc[:5], attributes())
 
 
+def test_unsure_counts_as_the_most_probable_class_and_is_unknown_without_probabilities() -> None:
+    f = drawn(200, 0.5, 3)
+    f["gender"] = np.where(f["gender:Male"] > 0.5, "Male", "Female")
+    doubtful = f.assign(gender=f["gender"].where(f.index % 4 > 0, "unsure"))
+    whole, some = (read_collection(t, attributes()).answers["gender"] for t in (f, doubtful))
+    np.testing.assert_array_equal(whole, some)
+    bare = read_collection(doubtful[["gender"]], attributes()).answers["gender"]
+    np.testing.assert_array_equal(bare, np.where(f.index % 4 > 0, whole, -1))
+
+
 def test_the_command_reads_a_table_and_writes_a_page(tmp_path: Path) -> None:
     drawn(600, 0.5, 0).to_csv(tmp_path / "labelled.csv", index=False)
     drawn(500, 0.3, 1).drop(columns="gender_true").to_parquet(tmp_path / "faces.parquet")

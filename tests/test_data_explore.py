@@ -16,6 +16,7 @@ from facefeat.data import FaceDataset, load_dataset
 from facefeat.data.explore import explore, imbalance
 from facefeat.data.pictures import draw_counts, draw_faces, draw_pairs
 from facefeat.errors import DataError
+from facefeat.schema import Schema
 from made_data import fill, jpeg, table
 
 ROWS = """file,split,age,gender,race
@@ -37,6 +38,17 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def dataset(source: Path) -> FaceDataset:
     return load_dataset(source, schema="utkface")
+
+
+def test_a_face_with_several_classes_counts_in_each(tmp_path: Path) -> None:
+    fill(tmp_path / "faces", {f"{i}.jpg": jpeg(50 * i, 32) for i in range(4)})
+    rows = 'file,split,mood,wears\n0.jpg,train,glad,"glasses, hat"\n1.jpg,train,sad,hat\n'
+    rows += "2.jpg,val,sad,none\n3.jpg,val,sad,\n"
+    schema = {"mood": {"classes": ["glad", "sad"]}, "wears": {"kind": "multilabel", "classes": ["glasses", "hat"]}}
+    own = Schema.from_dict({"name": "own", "attributes": schema})
+    found = explore(load_dataset(table(tmp_path / "faces" / "mine.csv", rows), schema=own))
+    assert found.total("wears") == {"glasses": 1, "hat": 2, "none": 1, "": 1}
+    np.testing.assert_array_equal(found.pairs[0].counts, [[1, 1, 0], [0, 1, 1]])
 
 
 def test_counts_by_hand(dataset: FaceDataset) -> None:

@@ -378,6 +378,26 @@ def test_a_port_in_use_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         server.free_port("nowhere.invalid", 7860)
 
 
+def test_a_port_that_is_taken_while_the_model_is_read_is_left_for_the_next() -> None:
+    """Two demos that are started together choose the same port, and the second finds it in use at its start."""
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", 0))
+        first.listen()
+        port = first.getsockname()[1]
+        asked: list[int] = []
+
+        def launch(*, server_port: int, **options: object) -> None:
+            asked.append(server_port)
+            if server_port == port:
+                raise OSError(f"Cannot find empty port in range: {port}-{port}.")
+
+        lines: list[str] = []
+        server._launch(SimpleNamespace(launch=launch), server.Settings(), port, {}, lines.append)
+        assert len(asked) == 2 and asked[1] != port and f"{asked[1]} instead" in lines[0]
+        with pytest.raises(InputError, match=f"port {port} is in use"):
+            server._launch(SimpleNamespace(launch=launch), server.Settings(port=port), port, {}, lines.append)
+
+
 def test_addresses_are_told_and_a_missing_tunnel_is_one_sentence() -> None:
     local = "http://127.0.0.1:7860/"
     (only,) = server.addresses(server.Settings(), local, None)

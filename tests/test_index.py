@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facefeat import DataError, FaceFeatureModel, InputError, MissingExtraError
-from facefeat.cli import cli
+from facefeat.cli import cli, run
 from made import TINY, dataset
 
 pytest.importorskip("lancedb", reason="the index needs LanceDB: pip install 'facefeat[search]'")
@@ -241,6 +241,42 @@ def test_a_large_index_is_searched_approximately_and_exactly_on_request(
 # ---------------------------------------------------------------- the commands
 
 
+def test_a_data_set_keeps_its_own_labels_in_the_index(model: FaceFeatureModel, tmp_path: Path) -> None:
+    for i in range(4):
+        Image.new("RGB", (40, 40), (60 * i, 90, 90)).save(tmp_path / f"{i}.png")
+    (tmp_path / "faces.csv").write_text(
+        'file,mood,wears\n0.png,glad,"glasses, hat"\n1.png,sad,\n2.png,,hat\n3.png,sad,none\n'
+    )
+    wears = '[attributes.wears]\nkind = "multilabel"\nclasses = ["glasses", "hat"]\n'
+    (tmp_path / "own.toml").write_text(f'name = "own"\n[attributes.mood]\nclasses = ["glad", "sad"]\n{wears}')
+    assert (
+        run(
+            [
+                "data",
+                "import",
+                str(tmp_path / "faces.csv"),
+                "--schema",
+                str(tmp_path / "own.toml"),
+                "-o",
+                str(tmp_path / "d"),
+            ]
+        )
+        == 0
+    )
+    preset = model.save(tmp_path / "preset", name="tiny")
+    done = ask("index", tmp_path / "d", "-o", tmp_path / "i", "--preset", preset)
+    assert done.exit_code == 0, f"{done.output}{done.exception}"
+    found = FaceIndex(tmp_path / "i").nearest(np.zeros((1, 8), "float32"), 4)[0]
+    labels = {n.file: (n.labels["mood"], n.labels["wears"]) for n in found}
+    assert labels["0.png"] == ("glad", "glasses, hat") and labels["3.png"] == ("sad", "none")
+    assert labels["1.png"][1] == "" == labels["2.png"][0]
+    for i in range(4):  # photos of which nobody said so
+        (tmp_path / "album").mkdir(exist_ok=True)
+        Image.new("RGB", (40, 40)).save(tmp_path / "album" / f"{i}.png")
+    said = ask("index", tmp_path / "album", "-o", tmp_path / "j", "--preset", preset)
+    assert "the same command with --photos" in str(said.exception)
+
+
 def ask(*args: object) -> Result:
     return CliRunner().invoke(cli, [*map(str, args)])
 
@@ -271,6 +307,13 @@ def test_photos_are_indexed_and_found_from_the_command_line(model: FaceFeatureMo
     assert by_latent.exit_code == 0, by_latent.output
     lines = by_latent.stdout.splitlines()
     assert len(lines) == 4 and "4.png" in lines[1] and lines[0].split()[0] == "euclidean"
+    facts = json.loads((tmp_path / "i" / "index.json").read_text())
+    for address in ("hf://somebody/model", "https://example.com/a", "\\\\server\\share", "//server/share"):
+        (tmp_path / "i" / "index.json").write_text(json.dumps({**facts, "preset": address}))
+        refused = ask("similar", query, "--index", tmp_path / "i", *common)
+        assert isinstance(refused.exception, InputError) and "Next: --preset with that address" in str(
+            refused.exception
+        )
     refused = ask("similar", query, "--index", tmp_path / "i", "--preset", "mobilenet-112-utkface", *common)
     assert isinstance(refused.exception, InputError) and "holds latents of the model 'tiny'" in str(refused.exception)
 
@@ -298,4 +341,4 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setitem(sys.modules, "lancedb", None)
     said = ask("index", "a", "-o", tmp_path / "i")
-    assert isinstance(said.exception, MissingExtraError) and "'facefeat[search]'" in str(said.exception)
+    assert isinstance(said.exception, MissingExtraError) and '"facefeat[search]"' in str(said.exception)

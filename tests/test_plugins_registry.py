@@ -95,6 +95,14 @@ def test_build_hands_the_configuration_on() -> None:
     assert registry.build("backbone", "net", image_size=8, kind=1, name=2) == (8, 1, 2)
 
 
+def test_a_component_that_exits_is_a_plugin_error() -> None:
+    def build() -> None:
+        raise SystemExit(0)
+
+    with pytest.raises(PluginError, match="failed: SystemExit: 0"):
+        Registry([made("exits", "other", build=build)]).build("backbone", "exits")
+
+
 def test_settings_that_a_component_does_not_take_are_named() -> None:
     def build(*, image_size: int, width: int = 3) -> None: ...
 

@@ -6,11 +6,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facefeat import RecipeError
 from facefeat.presets.store import find_preset, read_config
 from facefeat.testing import toys
-from facefeat.training.base_recipe import PRECISIONS, ComponentChoice
+from facefeat.training.base_recipe import PRECISIONS, ComponentChoice, shared_out
 from facefeat.training.origin import origin_of, published
 from facefeat.training.recipe import Recipe, list_recipes, load_recipe
 from made import recipe_of
@@ -81,6 +83,14 @@ def test_epochs_are_shared_out_among_phases(tmp_path: Path) -> None:
     assert [p.epochs for p in recipe.replace(epochs=1).train.plan()] == [1, 1]
 
 
+@given(st.integers(1, 500), st.lists(st.integers(1, 60), min_size=1, max_size=6))
+def test_shares_of_epochs_sum_to_what_was_asked(total: int, weights: list[int]) -> None:
+    shares = shared_out(total, weights)
+    assert min(shares) >= 1 and sum(shares) == max(total, len(weights))
+    if total == sum(weights):
+        assert shares == weights
+
+
 def test_the_page_on_training_says_what_the_code_does(repo: Path) -> None:
     page = (repo / "docs" / "training.md").read_text("utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith("| `mixed_precision`")]
@@ -90,7 +100,7 @@ def test_the_page_on_training_says_what_the_code_does(repo: Path) -> None:
     assert [p.trainable for p in recipe.train.phases] == ["head", "last 7"]
     halved = recipe.replace(learning_rate=5e-4)
     assert [p.learning_rate for p in halved.train.plan()] == pytest.approx([5e-4, 1.5e-5])
-    assert [p.warmup_epochs for p in recipe.replace(epochs=2).train.plan()] == [0.5, 1]
+    assert [p.warmup_epochs for p in recipe.replace(epochs=2).train.plan()] == [0.5, 0.5]
 
 
 # ---------------------------------------------------------------- from a preset, on the data's schema

@@ -102,3 +102,5 @@ def test_evaluate_prints_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixt
     args = ["evaluate", "--data", str(tmp_path / "data"), "--preset", str(preset), "--robustness", "--bootstrap", "5"]
     assert run([*args, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["robustness"]["rows"]) > 100
+    assert run([*args[:5], "--split", "all", "--bootstrap", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["faces"] == len(data) > len(data.split("val"))

@@ -207,6 +207,7 @@ def test_a_run_on_sources_resumes_with_the_same_numbers_and_says_figures_of_each
     assert "age_mae" in log.epochs[0]["sources"]["full"] and "age_mae" not in log.epochs[0]["sources"]["half"]
     own = load_dataset(world / "half").split("val")
     assert part_of_training({"data": log.data}, own) == "validation"
+    assert part_of_training({"data": log.data}, load_dataset(world / "half"))  # the whole has the faces of its splits
 
 
 def test_train_takes_the_sources_from_the_recipe_and_compare_shows_each(

@@ -107,7 +107,7 @@ def running(
         options = gate(page, folder, most, settings.max_upload * MEGABYTE) | launch_options()
         with cleaned(folder, partial(_own_files, page), say):
             try:
-                _launch(page, settings, port, options)
+                _launch(page, settings, port, options, say)
                 yield page
             finally:
                 page.close(verbose=False)
@@ -128,22 +128,33 @@ def _own_files(page: Any) -> set[str]:
     return {str(path) for block in page.blocks.values() for path in getattr(block, "keep_in_cache", ())}
 
 
-def _launch(page: Any, settings: Settings, port: int, options: dict[str, Any]) -> None:
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # Gradio's own words, of which some fill a screen
-            page.launch(
-                server_name=settings.host,
-                server_port=port,
-                share=settings.share,
-                auth=settings.auth,
-                prevent_thread_lock=True,
-                **options,
-            )
-    except FacefeatError:
-        raise
-    except Exception as e:  # Gradio raises all sorts, bare Exception among them
-        why = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise InputError(f"the page could not be started: {why}") from e
+def _launch(page: Any, settings: Settings, port: int, options: dict[str, Any], say: Callable[[str], Any]) -> None:
+    """Start the page on the port, or on the next free one where another program took it since it was chosen.
+
+    Between the choice and the start the model is read: two demos that are started together choose the same port.
+    """
+    for _ in range(PORTS):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # Gradio's own words, of which some fill a screen
+                page.launch(
+                    server_name=settings.host,
+                    server_port=port,
+                    share=settings.share,
+                    auth=settings.auth,
+                    prevent_thread_lock=True,
+                    **options,
+                )
+            return
+        except FacefeatError:
+            raise
+        except Exception as e:  # Gradio raises all sorts, bare Exception among them
+            other = free_port(settings.host, settings.port)  # raises where the port that was asked for is in use
+            if other == port:
+                why = (str(e).strip() or type(e).__name__).splitlines()[0]
+                raise InputError(f"the page could not be started: {why}") from e
+            say(f"port {port} was taken by another program meanwhile: {other} instead")
+            port = other
+    raise InputError(f"every port from {FIRST_PORT} on was taken before the page could start. Give one by --port.")
 
 
 def _variables(folder: Path, host: str) -> dict[str, str]:

@@ -156,7 +156,7 @@ def _detect(images: Sequence[UInt8Array], detector: Detector) -> list[list[Face]
         return list(detector.detect_batch(list(images))) if images else []
     except FacefeatError:
         raise
-    except Exception as e:  # noqa: BLE001 - a detector may be a plugin's; which picture it was is found below
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - it may be a plugin's; which picture it was is found below
         if len(images) == 1:
             return [f"the detector failed: {' '.join(str(e).split())[:200] or type(e).__name__}"]
         return [_detect([image], detector)[0] for image in images]

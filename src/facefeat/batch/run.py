@@ -154,7 +154,10 @@ def _check_output(output: str) -> None:
     other = Path(output).suffix.lower()
     if not Path(output).name or other in _OTHER_FORMATS:
         name = Path(output).with_suffix(".parquet").name if other else "faces.parquet"
-        raise InputError(f"the output is one Parquet file. Received: {output!r}. Give a file's name, such as {name}.")
+        table = "" if other != ".csv" else " A table of not too many photos as CSV: facefeat predict INPUT -o FILE.csv."
+        raise InputError(
+            f"the output is one Parquet file. Received: {output!r}. Give a file's name, such as {name}.{table}"
+        )
 
 
 class _FailureStreak:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,12 @@ from facefeat.cli._sources import is_file_name
 from facefeat.errors import DataError
 from facefeat.image.io import PICTURE_SUFFIXES, is_picture_name, pictures_below
 from facefeat.utils.files import expanded
+
+if TYPE_CHECKING:
+    from facefeat.data import FaceDataset
+
+ALL = "all"
+"""What --split takes for every face."""
 
 
 class Finite(click.FloatRange):
@@ -65,6 +71,11 @@ def check_data(data: str | Path, splits: Path | None = None) -> None:
         raise DataError(f"{str(data)!r} is empty. Valid: an imported folder, tar, zip or CSV.")
     if splits is not None and not os.path.isfile(expanded(splits)):
         raise DataError(f"no such file: {str(splits)!r}. Valid: a CSV with the columns file and split.")
+
+
+def the_split(dataset: FaceDataset, name: str) -> FaceDataset:
+    """The split of this name; the whole data set for "all", where no split has that name. Raises DataError."""
+    return dataset if name == ALL and ALL not in dataset.splits else dataset.split(name)
 
 
 def expand(given: Iterable[str]) -> Inputs:

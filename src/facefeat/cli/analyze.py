@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from facefeat.cli._inputs import check_data, check_model
+from facefeat.cli._inputs import check_data, check_model, the_split
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import rows, say, terminal
@@ -24,7 +24,7 @@ ROWS = 20
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the table, figures "
               "and directions.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--split", default="val", show_default=True, help="The faces to study.")
+@click.option("--split", default="val", show_default=True, help="The faces to study; all for every one.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the analyzer; repeatable.")
 @overwrite_option
@@ -62,7 +62,8 @@ def analyze(
 
         model = load_model(preset)
     with console.status("reading the data"):
-        dataset = load_dataset(data, schema=model.schema, splits=splits).split(split)
+        dataset = load_dataset(data, schema=model.schema, splits=splits)
+        dataset = the_split(dataset, split)
     with console.status(f"{name}: {len(dataset):,} faces"):
         analysis = model.analyze(dataset, name, **config)
         analysis.save(output)

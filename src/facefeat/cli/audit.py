@@ -35,7 +35,7 @@ _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--compare", "comparing", is_flag=True, help="Compare two tables on the same faces.")
 @click.option("--fail-under", "rules", multiple=True, metavar="RULE", help="Exit with 1 unless it holds, such as "
-              "'gender.worst_group.accuracy >= 0.9'; repeatable.")  # fmt: skip
+              "\"gender.worst_group.accuracy >= 0.9\"; repeatable.")  # fmt: skip
 @click.option(
     "--guarantee",
     type=Finite(0, 1, min_open=True, max_open=True),

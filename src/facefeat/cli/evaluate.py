@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from facefeat.cli._detect import warn_of_photos
-from facefeat.cli._inputs import check_data, check_model
+from facefeat.cli._inputs import check_data, check_model, the_split
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, terminal, warn
 from facefeat.errors import InputError
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Imported folder, tar, zip or CSV.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--split", help="The faces to measure on.  [default: test, or val where the data have no test]")
+@click.option("--split", help="The faces to measure on; all for every one.  [default: test, or val "
+              "where the data have no test]")  # fmt: skip
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option(
     "--report", "folder", type=click.Path(path_type=Path), help="Write a page, JSON and pictures to this folder."
@@ -88,7 +89,7 @@ def evaluate(
     with console.status("reading the data"):
         whole = load_dataset(data, schema=model.schema, splits=splits)
         split = split or ("test" if "test" in whole.splits else "val")
-        dataset = whole.split(split)
+        dataset = the_split(whole, split)
     with console.status(f"scoring {len(dataset.table):,} faces"):
         if folder is None:
             report = model.evaluate(dataset, bootstrap=bootstrap)

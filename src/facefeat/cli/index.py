@@ -9,7 +9,7 @@ import click
 from facefeat.cli._inputs import check_data, check_model, expand
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, warn
-from facefeat.errors import InputError
+from facefeat.errors import DataError, InputError
 
 
 @click.command()
@@ -65,7 +65,13 @@ def index(
     if photos:
         faces, units = PhotoFaces(files), len(files)
     else:
-        dataset = load_dataset(data[0], schema=model.schema, splits=splits)
+        own = (Path(data[0]).expanduser() / "dataset.json").is_file()  # its labels are kept, whatever they are
+        try:
+            dataset = load_dataset(data[0], schema=None if own else model.schema, splits=splits)
+        except DataError as e:
+            if own or not Path(data[0]).expanduser().is_dir() or not expand(data).files:
+                raise
+            raise DataError(f"{e} Where these are photos, not a data set: the same command with --photos.") from None
         dataset = dataset if split is None else dataset.split(split)
         faces, units = DatasetFaces(dataset), len(dataset)
     known = str(Path(preset).resolve()) if preset and Path(preset).is_dir() else preset or ""

@@ -14,6 +14,7 @@ from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
 from facefeat.utils.files import open_regular
 from facefeat.utils.json_text import json_text
+from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.index import FaceIndex
@@ -101,11 +102,27 @@ def read_latent(path: str) -> FloatArray:
     return array
 
 
+def own_preset(index: FaceIndex) -> str | None:
+    """The preset that an index names: a registered name or a folder; None where it names none, for the default.
+
+    Raises InputError for an address, also of a shared Windows folder. Whoever wrote the index may not be the one who
+    runs the command, and an address in it would send a request from this machine.
+    """
+    named = str(index.facts["preset"])
+    if "://" in named or named[:2] in ("//", "\\\\"):
+        raise InputError(
+            f"the index {str(index.folder)!r} names its preset by an address, {one_line(named, 200)!r}, and an address "
+            "is not followed because an index says so. Next: --preset with that address, if you trust it, or with a "
+            "name or folder of the same model."
+        )
+    return named or None
+
+
 def encode_photo(
     index: FaceIndex, photo: str, face: int | None, preset: str | None, detector: str | None
 ) -> tuple[UInt8Array, FloatArray]:
     """The (S, S, 3) uint8 crop of a face and its (1, D) latent, by the model of the index."""
-    preset = preset or index.facts["preset"] or None
+    preset = preset or own_preset(index)
     check_model(preset, detector)
     (pixels,) = open_photos(photo)
 

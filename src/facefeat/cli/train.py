@@ -62,6 +62,12 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
         log = model.fit(data.training, data.validation, chosen, reporter=RichReporter(progress, console), **to)
     if not processes.leads:
         return
+    planned = sum(phase.epochs for phase in chosen.train.plan())
+    if len(log.epochs) < planned:
+        console.print(
+            f"ended after {len(log.epochs)} of {planned} epochs: none of the last {chosen.train.patience} scored "
+            f"higher (patience); epoch {log.best_epoch + 1} is kept"
+        )
     measured = data.test or data.validation
     report = model.evaluate(measured)
     say_scores(console, report, data)

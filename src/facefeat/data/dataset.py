@@ -151,9 +151,8 @@ class FaceDataset:
     def counts(self) -> dict[str, dict[str, int]]:
         """Attribute -> group -> number of rows, in the schema's order; "" counts the unknown where there are any."""
         out: dict[str, dict[str, int]] = {}
-        for name, targets in self.targets().items():
+        for name, members in self.members().items():
             attribute = self.schema[name]
-            members = attribute.strategy.members(attribute, targets)
             out[name] = dict(zip(attribute.groups, members.sum(axis=0).tolist(), strict=True))
             unknown = int((~members.any(axis=1)).sum())
             if unknown:
@@ -212,15 +211,21 @@ class FaceDataset:
                 out[name] = np.stack([rows[t] for t in texts])
         return out
 
+    def members(self) -> dict[str, NDArray[np.bool_]]:
+        """Attribute -> (N, groups) bool: the `groups` that each face is in, several of a list of classes, none where
+        unknown."""
+        return {
+            name: self.schema[name].strategy.members(self.schema[name], targets)
+            for name, targets in self.targets().items()
+        }
+
     def labels(self) -> dict[str, NDArray[np.int32]]:
         """Attribute -> (N,) int32 positions in its `groups`, its classes in most cases; -1 where unknown, or where a
         face is in several."""
-        out = {}
-        for name, targets in self.targets().items():
-            attribute = self.schema[name]
-            members = attribute.strategy.members(attribute, targets)
-            out[name] = np.where(members.sum(axis=1) == 1, members.argmax(axis=1), -1).astype("int32")
-        return out
+        return {
+            name: np.where(members.sum(axis=1) == 1, members.argmax(axis=1), -1).astype("int32")
+            for name, members in self.members().items()
+        }
 
     def numbers(self) -> dict[str, FloatArray]:
         """Attribute -> (N,) float32 exact labels, such as ages in years; NaN where unknown or without such."""

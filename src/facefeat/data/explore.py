@@ -50,7 +50,8 @@ class Exploration:
     """Counts of a data set.
 
     splits: split -> faces. classes: attribute -> its classes in the schema's order.
-    counts: attribute -> split -> class -> faces; the class "" counts the unknown, where there are any.
+    counts: attribute -> split -> class -> faces; the class "" counts the unknown, where there are any. A face with
+    several classes ("glasses, hat") counts in each.
     pairs: every two attributes; faces with either unknown are left out. years: year of age -> faces, where known.
     """
 
@@ -120,17 +121,17 @@ def explore(dataset: FaceDataset) -> Exploration:
         raise DataError(f"data set {dataset.name!r} has no faces")
     attributes = dataset.schema.attributes
     splits = dataset.table["split"].to_numpy()
-    indices = dataset.labels()
+    members = dataset.members()
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for name, attribute in attributes.items():
-        gaps = bool((indices[name] < 0).any())
+        gaps = not members[name].any(axis=1).all()
         counts[name] = {}
         for split in dataset.splits:
-            here = indices[name][splits == split]
+            here = members[name][splits == split]
             by_class = _by_class(here, attribute.groups)
-            counts[name][split] = by_class | ({"": int((here < 0).sum())} if gaps else {})
+            counts[name][split] = by_class | ({"": int((~here.any(axis=1)).sum())} if gaps else {})
     pairs = tuple(
-        Pair(a.name, b.name, _together(indices[a.name], indices[b.name], len(a.groups), len(b.groups)))
+        Pair(a.name, b.name, _together(members[a.name], members[b.name]))
         for a, b in combinations(attributes.values(), 2)
     )
     years = dataset.years()
@@ -144,7 +145,7 @@ def explore(dataset: FaceDataset) -> Exploration:
         classes={n: a.groups for n, a in attributes.items()},
         counts=counts,
         pairs=pairs,
-        imbalance={n: imbalance(_by_class(indices[n], a.groups)) for n, a in attributes.items()},
+        imbalance={n: imbalance(_by_class(members[n], a.groups)) for n, a in attributes.items()},
         years={int(k): int(v) for k, v in zip(found, times, strict=True)},
     )
 
@@ -159,14 +160,11 @@ def imbalance(counts: Mapping[str, int]) -> Imbalance:
     return Imbalance(len(counts), largest, smallest, ratio, effective)
 
 
-def _by_class(indices: NDArray[np.int32], classes: tuple[str, ...]) -> dict[str, int]:
-    """Class -> how often its position occurs; -1 is not counted."""
-    times = np.bincount(indices[indices >= 0], minlength=len(classes))
-    return {c: int(n) for c, n in zip(classes, times, strict=True)}
+def _by_class(members: NDArray[np.bool_], classes: tuple[str, ...]) -> dict[str, int]:
+    """Class -> faces, from (N, classes)."""
+    return {c: int(n) for c, n in zip(classes, members.sum(axis=0), strict=True)}
 
 
-def _together(a: NDArray[np.int32], b: NDArray[np.int32], rows: int, columns: int) -> NDArray[np.int64]:
-    """(rows, columns): how often each two occur together, where both are known."""
-    known = (a >= 0) & (b >= 0)
-    flat = np.bincount(a[known].astype("int64") * columns + b[known], minlength=rows * columns)
-    return flat.reshape(rows, columns)  # (rows * columns,) -> (rows, columns)
+def _together(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How often each two groups occur together: (N, A) and (N, B) -> (A, B)."""
+    return a.astype("int64").T @ b.astype("int64")

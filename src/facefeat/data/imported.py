@@ -184,6 +184,12 @@ def _relative_to(path: Path, folder: Path) -> str | None:
         return None
 
 
+def _other_classes(ours: Schema, theirs: Schema) -> str:
+    """A clause on attributes that both have with other classes; "" for none."""
+    names = [n for n, a in ours.attributes.items() if n in theirs.attributes and a.classes != theirs[n].classes]
+    return f" (other classes of {', '.join(names)})" if names else ""
+
+
 def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceDataset:
     about = _about(folder)
     try:
@@ -197,9 +203,9 @@ def _load_imported(folder: Path, schema: Schema | None, other: bool) -> FaceData
     if schema is not None and schema.meaning != own.meaning:
         raise DataError(
             f"{str(folder)!r} has the labels of schema {own.name!r} ({_listed(own)}), but schema {schema.name!r} "
-            f'({_listed(schema)}) is asked for. A recipe with schema = "data" takes the data\'s own, such as '
-            "finetune-head; in a recipe of your own, `schema` may name the file that the data were imported with. "
-            f"Where {schema.name!r} is what you want, import SOURCE with that --schema into another folder."
+            f"({_listed(schema)}) is asked for{_other_classes(own, schema)}. Next: --preset, with a model of schema "
+            f'{own.name!r}; to train one, a recipe with schema = "data", such as finetune-head, or with the schema\'s '
+            f"file. Where {schema.name!r} is what you want, import SOURCE with that --schema into another folder."
         )
     if other:
         raise DataError(f"{str(folder)!r} is imported already: splits and root are for `facefeat data import`.")

@@ -113,7 +113,11 @@ def read_raw(
         found = _csv(path, schema, by, progress, root, labels)
     if schema is not None and found.mismatch:
         own = f" (that of {format} data is {format!r})" if format in {*BUILTIN_SCHEMAS} - {schema.name} else ""
-        raise DataError(f"{str(path)!r}: {found.mismatch} Use a recipe, a preset or a --schema that has them{own}.")
+        raise DataError(
+            f"{str(path)!r}: {found.mismatch} Next: correct them in the table (an empty "
+            "cell is an unknown label), add them to the schema as classes or aliases, or take a schema that has "
+            f"them{own}."
+        )
     if not len(found.table):
         raise DataError(_nothing(path, found))
     return found
@@ -380,8 +384,8 @@ def _csv(
     if not have:
         raise DataError(
             f"{str(path)!r} has no column for any attribute of schema {schema.name!r}. Expected:"
-            f" {', '.join(schema.attributes)}. Found: {one_line(', '.join(table.columns))}. Next: --schema FILE.toml, a"
-            " schema with your columns (docs: Your labels in ten minutes)."
+            f" {', '.join(schema.attributes)}. Found: {one_line(', '.join(table.columns))}. Next: facefeat data"
+            " import with --schema FILE.toml, a schema with your columns (docs: Your labels in ten minutes)."
         )
     source = open_source(root or path.parent, outside=True)
     files = [_relative(row["file"], source) for _, row in table.rows]

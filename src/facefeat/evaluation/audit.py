@@ -217,11 +217,15 @@ def part_of_training(training: Mapping[str, Any] | None, dataset: FaceDataset) -
     training: the log of the model's training (`Metadata.training`); a data set is known by its fingerprint.
     """
     data = (training or {}).get("data") or {}
+    if not data:
+        return ""
+    # A whole data set has the faces of its splits.
+    measured = {dataset.fingerprint, *(dataset.split(name).fingerprint for name in dataset.splits)}
     found = [
         part
         for part in ("train", "validation")
         for about in (data, *(data.get("sources") or {}).values())
-        if (about.get(part) or {}).get("fingerprint") == dataset.fingerprint
+        if (about.get(part) or {}).get("fingerprint") in measured
     ]
     return found[0] if found else ""
 

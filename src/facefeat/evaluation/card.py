@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from facefeat.evaluation.report import Report
     from facefeat.evaluation.robustness import Robustness
     from facefeat.model import FaceFeatureModel
+    from facefeat.schema import Schema
     from facefeat.training.log import TrainingLog
 
 BY_SOURCE = "sources"
 """In a log's data: `training.log`."""
 _LIMITS = """\
-The answers are guesses of *apparent* age, gender and race, in the classes of the data set's annotators, not facts about
-a person: identity is not visible in a face. The classes are coarse and two genders are all that the data set knows.
+The answers are guesses of *apparent* {attributes}, in the classes of the data set's annotators, not facts about
+a person{about}.
 Errors differ by group, as the table shows. Do not use the model to decide about people (hiring, credit, policing,
 access, medicine), to identify anybody, or to single out members of a group. It was trained on frontal faces; profiles,
 masks, heavy make-up, drawings, very small and very dark faces are read worse."""
@@ -100,11 +101,22 @@ def model_card(
         "",
         "## Limits",
         "",
-        _LIMITS,
+        _limits(model.schema),
         *_cannot_say(model),
         "",
     ]
     return "\n".join(lines)
+
+
+def _limits(schema: Schema) -> str:
+    """The section on limits, for what the model predicts."""
+    names = list(map(one_line, schema.attributes))
+    listed = ", ".join(names[:-1]) + (" and " if names[:-1] else "") + names[-1]
+    gender = schema.attributes.get("gender")
+    about = ": identity is not visible in a face. The classes are coarse" if {"gender", "race"} & {*names} else ""
+    if about and gender is not None and len(gender.classes) == 2:
+        about += " and two genders are all that the data set knows"
+    return _LIMITS.format(attributes=listed, about=about)
 
 
 def _header(model: FaceFeatureModel, report: Report, licence: str, split: str = "val") -> list[str]:

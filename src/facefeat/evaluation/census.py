@@ -27,6 +27,7 @@ from facefeat.evaluation.columns import names_of_pictures
 from facefeat.evaluation.predictions import Predictions, Scored, impossible, row_hashes
 from facefeat.evaluation.sections import Section, sentence_list
 from facefeat.evaluation.table import NumberColumn, TextColumn, parts
+from facefeat.networks.postprocess import UNSURE
 from facefeat.utils.frames import import_pandas
 from facefeat.utils.statistics import interval, proportion_interval
 
@@ -144,6 +145,9 @@ def read_labelled(path: Path) -> Predictions:
 def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str = "") -> Collection:
     """The answers in a table as `facefeat batch` and `predict --csv` write it, or a DataFrame of such.
 
+    "unsure" counts as the most probable class, since the confusion was measured with an answer for every face; where
+    there are no probabilities, it is unknown.
+
     Raises DataError where it has no column of any attribute, InputError for a class that is none.
     """
     columns: dict[str, TextColumn] = {}
@@ -179,6 +183,11 @@ def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str 
     answers = {n: _positions(attributes[n], store) for n, store in columns.items()}
     soft = {n: np.stack([v.values for v in stores.values()], axis=1) for n, stores in numbers.items()}
     notes = []
+    for n, store in columns.items():
+        unsure = np.asarray([*(v == UNSURE for v in store.values), False])[store.codes]
+        if n in soft:
+            unsure &= np.isfinite(soft[n]).all(axis=1)
+            answers[n][unsure] = soft[n][unsure].argmax(axis=1)
     for n, p in list(soft.items()):
         if problem := impossible(p[answers[n] >= 0]):
             notes.append(f"{n}: {problem}, so they are not used.")
@@ -194,7 +203,7 @@ def read_collection(source: Any, attributes: Mapping[str, Attribute], name: str 
 
 def _positions(attribute: Attribute, store: TextColumn) -> np.ndarray:
     try:
-        found = [attribute.index(v) for v in store.values]
+        found = [-1 if v == UNSURE else attribute.index(v) for v in store.values]
     except LabelError as e:
         raise InputError(f"the collection and the confusion table have other classes: {e}") from None
     return np.asarray([*found, -1])[store.codes]

@@ -239,4 +239,6 @@ def _is_group(sample: pd.DataFrame, column: str) -> bool:
     values = sample[column].dropna()
     distinct = values.nunique()
     few = 1 < distinct <= min(GUESSED_GROUPS, max(2, len(values) // 2))
+    if few and is_number(values) and (import_pandas().to_numeric(values, errors="coerce") % 1 > 0).any():
+        return False  # a measurement, such as the column `quality` of our own tables
     return few and not FILES & set(tokens) and (distinct <= 20 or not is_number(values))

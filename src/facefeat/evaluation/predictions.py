@@ -173,11 +173,15 @@ def read_predictions(source: Any, mapped: Sequence[str] = (), name: str = "") ->
 def prediction_frame(batch: FaceBatch, dataset: FaceDataset) -> pd.DataFrame:
     """The predictions of a model of ours beside the labels, as `read_predictions` takes them.
 
-    Columns: file, ATTRIBUTE_true (the most exact label), then those of `FaceBatch.to_frame`.
+    Columns: file, ATTRIBUTE_true (the most exact label that there is: years of an age, or its class where no face has
+    years), then those of `FaceBatch.to_frame`.
     """
     pd = import_pandas()
     table = dataset.table
-    true = {f"{n}_true": table[a.strategy.stored(a)[-1]] for n, a in dataset.schema.attributes.items()}
+    true = {}
+    for n, a in dataset.schema.attributes.items():
+        known = [c for c in a.strategy.stored(a) if table[c].notna().any()]
+        true[f"{n}_true"] = table[known[-1] if known else n]
     return pd.concat([pd.DataFrame({"file": table["file"], **true}), batch.to_frame()], axis=1)
 
 

@@ -72,10 +72,13 @@ class DatasetFaces:
         return self.dataset.name
 
     def start(self, model: FaceFeatureModel) -> int:
-        """Decodes the pictures, once. Raises DataError for labels that are not of the model's schema."""
-        self.dataset.check_schema(model.schema)
+        """Decodes the pictures, once."""
         self._crops = self.dataset.crops(model.image_size)
         return len(self._crops)
+
+    def attributes(self, model: FaceFeatureModel) -> tuple[str, ...]:
+        """Those of the data set, which need not be the model's."""
+        return tuple(self.dataset.schema.attributes)
 
     def key(self) -> str:
         """The data set's fingerprint."""
@@ -102,6 +105,10 @@ class PhotoFaces:
     def start(self, model: FaceFeatureModel) -> int:
         """How many photos there are."""
         return len(self.files)
+
+    def attributes(self, model: FaceFeatureModel) -> tuple[str, ...]:
+        """Those that the model predicts."""
+        return tuple(model.schema.attributes)
 
     def key(self) -> str:
         """Of the paths, in order."""
@@ -165,7 +172,7 @@ def _build(
     import pyarrow as pa
 
     total = faces.start(model)
-    attributes = tuple(model.schema.attributes)
+    attributes = faces.attributes(model)
     facts = _facts(model, faces, metric, crops, preset, attributes)
     schema = schema_of(model.latent_dim, attributes)
     try:

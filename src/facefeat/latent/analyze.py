@@ -41,7 +41,7 @@ def run_analyzer(model: FaceFeatureModel, dataset: FaceDataset, name: str, confi
         return analyze(analyzer, latents, labels, model, faces)
     except FacefeatError:
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:  # sys.exit(), too, must not end the program without a word
         if found.distribution == BUILTIN:
             raise
         raise PluginError(f"analyzer {found.qualified!r} {found.version} failed: {describe(e)}") from e

@@ -113,7 +113,7 @@ class Registry:
             made = item.component.build(**config)
         except FacefeatError:
             raise
-        except Exception as e:
+        except (Exception, SystemExit) as e:  # sys.exit() in a plugin's code would end the program without a word
             if item.distribution == BUILTIN:
                 raise  # a defect of facefeat: the traceback is wanted
             raise PluginError(f"{kind} {item.qualified!r} {item.version} failed: {loading.describe(e)}") from e

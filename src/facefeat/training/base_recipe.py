@@ -6,7 +6,7 @@ The tables of a recipe are dataclasses; their fields are its keys, with their de
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -152,12 +152,25 @@ class BaseRecipe:
             for phase in phases:
                 phase["learning_rate"] *= rate / self.train.learning_rate
         if isinstance(epochs, int):
-            total = sum(phase["epochs"] for phase in phases)
-            for phase in phases:
-                phase["epochs"] = max(1, round(phase["epochs"] * epochs / total))
+            for phase, share in zip(phases, shared_out(epochs, [p["epochs"] for p in phases]), strict=True):
+                phase["epochs"] = share
             for part in (table["train"], *phases) if "warmup_epochs" not in changes else ():
                 part["warmup_epochs"] = min(part["warmup_epochs"], max(part["epochs"], 0) / 2)
         return self.from_dict(table)
+
+
+def shared_out(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` in proportion to these weights, each 1 or more: the sum is `total` where that is possible."""
+    if not weights:
+        return []
+    whole = sum(weights)
+    shares = [max(1, w * total // whole) for w in weights]
+    while sum(shares) < total:  # the one that is furthest below its proportion
+        shares[max(range(len(shares)), key=lambda i: weights[i] * total - shares[i] * whole)] += 1
+    while sum(shares) > max(total, len(shares)):
+        above = [i for i, n in enumerate(shares) if n > 1]
+        shares[min(above, key=lambda i: weights[i] * total - shares[i] * whole)] -= 1
+    return shares
 
 
 def read_toml(path: Path, what: str) -> tuple[str, dict[str, Any]]:
