@@ -6,6 +6,7 @@ model.fit(sources.split("train"), sources.split("val"), "world.toml")
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from facefeat.training.source_recipe import SPLITS, TRAIN, VALIDATION, DataSourc
 from facefeat.utils.files import expanded
 
 if TYPE_CHECKING:
-    import os
-
     from facefeat.data import FaceDataset
     from facefeat.data.dataset import Part
     from facefeat.schema import Schema
