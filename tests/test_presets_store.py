@@ -174,6 +174,8 @@ def test_a_list_of_hashes_cannot_point_outside(folder: Path) -> None:
 def test_unknown_names_and_folders(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match=r"no such preset.*Did you mean 'mobilenet-112-utkface'"):
         find_preset("mobilenet-112-utkfase")
+    with pytest.raises(PresetError, match="no such preset"):
+        find_preset("x" * 5000)
     with pytest.raises(PresetError, match=r"the file 'config.json' is missing"):
         load_classifier(tmp_path)
 

@@ -34,6 +34,7 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("seed = 0x" + "f" * 5000, r"seed: is too large\. Received: a number of over 4,300 digits"),
         ("[train]\nepoch = 3\n", r"line 2: train.epoch: unknown key.*Did you mean 'epochs'"),
         ("[train]\nepochs = 'three'\n", r"line 2: train.epochs: must be a whole number. Received: 'three'"),
         ("[train]\n\nlearning_rate = -1\n", r"line 3: train.learning_rate: impossible value. Received: -1.0"),

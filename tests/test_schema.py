@@ -137,6 +137,7 @@ def test_an_attribute_s_name_is_a_lower_case_word(name: str) -> None:
     ("table", "message"),
     [
         ({}, "needs a string 'name'"),
+        ([], r"must be a table\. Received: \[\]"),
         ({"name": "x"}, "attributes"),
         ({"name": "x", "attributes": {}}, "has no attributes"),
         ({"name": "x", "attribute": {}}, "Did you mean 'attributes'"),
@@ -152,7 +153,7 @@ def test_an_attribute_s_name_is_a_lower_case_word(name: str) -> None:
 )
 def test_a_table_that_is_no_schema_says_why(table: dict[str, object], message: str) -> None:
     with pytest.raises(SchemaError, match=message):
-        get_schema(table)
+        Schema.from_dict(table)
 
 
 def test_a_schema_of_one_s_own(tmp_path: Path) -> None:

@@ -256,6 +256,8 @@ class Schema:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Schema:
         """A schema from a TOML or JSON table. Raises SchemaError for unknown keys and wrong types."""
+        if not isinstance(value, Mapping):
+            raise SchemaError(f"schema: must be a table. Received: {value!r:.200}.")
         for key in value:
             if key not in ("name", "attributes"):
                 raise SchemaError(f"schema: unknown key. {did_you_mean(key, ('name', 'attributes'))}")

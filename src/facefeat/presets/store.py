@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -58,9 +59,9 @@ def find_preset(value: str | Path | None) -> Path:
     text = DEFAULT_PRESET if value is None else str(value)
     registry = get_registry()
     names, folder = registry.names("preset"), Path(text)
-    if text in names or (":" in text and not folder.exists()):
+    if text in names or (":" in text and not os.path.exists(folder)):
         return Path(registry.build("preset", text))
-    if folder.is_dir():
+    if os.path.isdir(folder):  # False for what is too long for a name, too
         _check_is_preset(folder)
         return folder
     raise UnknownPresetError(f"no such preset. {did_you_mean(text, names)} Or the path of a preset folder.")

@@ -50,7 +50,10 @@ def impossible(value: object, valid: object) -> str:
 
 def _shown(value: object) -> str:
     """A value for a message: as Python writes it, and not too long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of over 4,300 digits; TOML has them, in hexadecimal
+        return "a number of over 4,300 digits"
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
