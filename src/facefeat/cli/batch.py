@@ -31,7 +31,7 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--column", metavar="NAME", help="The column of a Parquet's pictures. [default: found by its type]")
 @click.option("--allow-remote", metavar="SCHEMES", default="", help="Schemes of addresses that a list of paths may "
               "hold, such as s3,https. [default: none, local files only]")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), help="Threads that decode, in each process; without a "
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads that decode, in each process; without a "
               "cluster the networks have as many. [default: one a core; 8 at most decode]")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="ray: workers on a cluster.")  # fmt: skip
