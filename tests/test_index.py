@@ -128,6 +128,10 @@ def test_a_damaged_index_is_told_as_one(index: FaceIndex, model: FaceFeatureMode
     data.write_bytes(data.read_bytes()[:300])
     with pytest.raises(InputError, match=r"cannot be read: .*\. Next: facefeat index DATA -o FOLDER"):
         FaceIndex(tmp_path / "i").nearest(np.zeros((1, index.latent_dim)))
+    shutil.copytree(index.folder, tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone" / "faces.lance")
+    with pytest.raises(InputError, match=r"cannot be read: Table .* was not found"):
+        FaceIndex(tmp_path / "gone")
     facts = json.loads((tmp_path / "i" / "index.json").read_text())
     for wrong in ({"latent_dim": "8"}, {"metric": "x"}, {"attributes": [7]}, {"latent_dim": 10**9}):
         (tmp_path / "i" / "index.json").write_text(json.dumps(facts | wrong))

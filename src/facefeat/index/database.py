@@ -85,7 +85,9 @@ class FaceIndex:
         try:
             with lance_errors():
                 yield
-        except OSError as e:
+        except FacefeatError:
+            raise
+        except (OSError, ValueError, RuntimeError) as e:  # LanceDB and PyArrow have many words for damage
             why = f"the index {str(self.folder)!r} cannot be read: {one_line(str(e)).rstrip('.')}"
             raise InputError(f"{why}. Next: facefeat index DATA -o FOLDER") from None
 
