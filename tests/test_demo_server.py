@@ -269,6 +269,9 @@ def test_events_by_name_have_their_values(tmp_path: Path) -> None:
     gate = Gate(lets_in, tmp_path, most=1, largest=MEGABYTE, events={0: 1, "classify": 1})
     for body, status in ((b'{"data": []}', 404), (b'{"data": [1]}', 200)):
         assert sent(gate, "/gradio_api/call/classify", {"content-length": str(len(body))}, body)[0] == status
+    for path in ("call/nothing", "call/v2/nothing/", "run/nothing", "api/nothing"):
+        assert sent(gate, f"/gradio_api/{path}", {"content-length": "12"}, b'{"data": []}')[0] == 404
+    assert sent(gate, "/gradio_api/run/predict", {"content-length": "28"}, b'{"data": [1], "fn_index": 0}')[0] == 200
 
 
 def test_a_listener_of_a_visit_that_is_over_leaves_no_traceback(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ _FORM = MEGABYTE  # all that a page sends besides files is far smaller
 _ENVELOPE = 64 * 1024  # of an upload, around its file
 _ABANDONED = 600  # seconds without a byte
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_BY_NAME = re.compile(r"/(run|api|call|call/v2)/[^/]+$")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -180,14 +181,16 @@ def _is_event(path: str, body: bytes, events: Mapping[int | str, int]) -> bool:
 
     Gradio gives several visitors' events to one function at once, and too few values of one would fail all of them.
     """
+    by_name, name = _BY_NAME.search(path), path.rpartition("/")[2]
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
         return True
+    number = said.get("fn_index") if isinstance(said, dict) else None
+    if by_name and number is None and name not in events:
+        return False  # Gradio would answer with an error of its own, and a traceback in the log
     if not isinstance(said, dict) or not isinstance(said.get("data"), list):
         return True
-    name = path.rpartition("/")[2]
-    number = said.get("fn_index")
     if number is None:
         number = name if name in events else None
     if number is None:
