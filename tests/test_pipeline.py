@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,43 @@ def test_the_others_are_read() -> None:
     assert white.error == "the detector failed: float division by zero" and white.faces == ()
     assert black.error is not None and black.error.startswith("the detector gave a face that cannot be aligned: ")
     assert detector.calls == [3, 1, 1, 1], "one by one only after the batch has failed"
+
+
+class Leaves(BaseException):
+    """No Exception, and not Ctrl-C."""
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (None, "not iterable"),
+        ([7], "it gave int where a Face is wanted"),
+        ([Face((1, 2, 3))], "a box has four numbers"),  # type: ignore[arg-type]
+        ([Face(("a", "b", "c", "d"))], "a box has four numbers"),  # type: ignore[arg-type]
+        ([Face((0, 0, 9, 9), "sure")], "a score is one"),  # type: ignore[arg-type]
+        ([Face((0, 0, 9, 9), 1, np.zeros((2, 5)))], "landmarks are five pairs of numbers"),
+        (Leaves("enough"), "enough"),
+    ],
+    ids="none number short text score marks leaves".split(),
+)
+def test_what_is_no_list_of_faces_is_the_detectors_fault(given: Any, why: str) -> None:
+    class Careless(Detector):
+        def detect_batch(self, images: list[np.ndarray]) -> list[list[Face]]:
+            if isinstance(given, BaseException):
+                raise given
+            return [given for _ in images]
+
+    for answer in read_photos([plain(90), plain(80)], Careless(), Reader()):
+        assert answer.error is not None and answer.error.startswith("the detector failed: ") and why in answer.error
+
+
+def test_fewer_lists_than_pictures_are_asked_for_one_by_one() -> None:
+    class Short(Detector):
+        def detect_batch(self, images: list[np.ndarray]) -> list[list[Face]]:
+            return super().detect_batch(images)[:1]
+
+    answers = read_photos([plain(90), plain(80)], Short(), Reader())
+    assert [len(a.faces) for a in answers] == [1, 1]
 
 
 def test_alone_it_is_an_error() -> None:

@@ -355,6 +355,8 @@ def test_a_plugins_commands_run_and_show_in_the_help(site: Site) -> None:
         ("raise OSError('not today')", "OSError: not today"),
         ("raise SystemExit(5)", "SystemExit: 5"),
         ("cli.commands['odd'] = 7", "command 'odd' is no click command"),
+        ("del cli.commands", "AttributeError"),
+        ("cli.command('a\\x1b[2J')(lambda: None)", "a name has letters, digits"),
     ],
 )
 def test_a_broken_commands_hook_costs_only_its_own_commands(site: Site, body: str, says: str) -> None:

@@ -153,13 +153,31 @@ def faces_of(
 
 def _detect(images: Sequence[UInt8Array], detector: Detector) -> list[list[Face] | str]:
     try:
-        return list(detector.detect_batch(list(images))) if images else []
-    except FacefeatError:
+        found = list(detector.detect_batch(list(images))) if images else []
+        if len(found) != len(images):
+            raise TypeError(f"it gave {len(found)} lists of faces for {len(images)} pictures")
+        return [as_faces(faces) for faces in found]
+    except (FacefeatError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as e:  # noqa: BLE001 - it may be a plugin's; which picture it was is found below
+    except BaseException as e:  # noqa: BLE001 - it may be a plugin's; which picture it was is found below
         if len(images) == 1:
             return [f"the detector failed: {' '.join(str(e).split())[:200] or type(e).__name__}"]
         return [_detect([image], detector)[0] for image in images]
+
+
+def as_faces(found: Any) -> list[Face]:
+    """What a detector gave for one picture. Raises TypeError for anything but faces as the contract has them."""
+    faces = list(found)
+    for face in faces:
+        if not isinstance(face, Face):
+            raise TypeError(f"it gave {type(face).__name__} where a Face is wanted")
+        numbers = np.asarray([*face.box, face.score])
+        marks = None if face.landmarks is None else np.asarray(face.landmarks)
+        if numbers.shape != (5,) or numbers.dtype.kind not in "fiu":
+            raise TypeError("a box has four numbers, and a score is one")
+        if marks is not None and (marks.shape != (5, 2) or marks.dtype.kind not in "fiu"):
+            raise TypeError("landmarks are five pairs of numbers")
+    return faces
 
 
 def _aligned(photo: Photo, faces: list[Face] | str, geometry: Geometry) -> list[Face] | str:
@@ -249,7 +267,9 @@ def main_faces(
             if isinstance(photo, ImageError):
                 raise photo
             opened.append(photo.pixels)
-        for image, faces in zip(opened, detector.detect_batch(opened), strict=True):
+        for image, faces in zip(opened, _detect(opened, detector), strict=True):
+            if isinstance(faces, str):
+                raise ImageError(faces)
             height, width = image.shape[:2]
             face = faces[main_face(faces, (width, height))] if faces else Face((0, 0, width, height))
             yield PhotoFace(image, face, alignment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from facefeat.plugins.loading import Plugin, PluginProblem
 
 _PLUGIN = "facefeat.cli.plugin"
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,14 @@ def plugin_commands(
     for plugin in get_registry().plugins:
         # A group of its own: a plugin sees no command of ours, and cannot change one.
         scratch = click.Group("facefeat")
-        _, error = loading.guarded(_call, plugin, scratch)
+        given, error = loading.guarded(_call, plugin, scratch)
         if error is not None:
             problems.append(plugin.problem(f"facefeat_commands: {loading.describe(error)}", error))
             continue
-        for name, command in scratch.commands.items():
-            if name in reserved or name in out:
+        for name, command in (given or {}).items():
+            if not _NAME.fullmatch(str(name)):
+                problems.append(plugin.problem(f"command {name!r}: a name has letters, digits, '-' and '_'"))
+            elif name in reserved or name in out:
                 owner = out[name][1].distribution if name in out else "facefeat"
                 problems.append(plugin.problem(f"command {name!r} is {owner}'s already; it was left out"))
             elif not isinstance(command, click.Command):
@@ -139,5 +143,6 @@ def plugin_commands(
     return out, problems
 
 
-def _call(plugin: Plugin, group: click.Group) -> None:
+def _call(plugin: Plugin, group: click.Group) -> dict[str, Any]:
     plugin.manager.hook.facefeat_commands(cli=group)
+    return dict(group.commands)
