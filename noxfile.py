@@ -245,7 +245,7 @@ def search(session: nox.Session) -> None:
 
 @nox.session
 def hostile(session: nox.Session) -> None:
-    """Files, names and requests of strangers: 3,800 cases in nine classes, each with limits.
+    """Files, names and requests of strangers: 4,100 cases in nine classes, each with limits.
 
     Some classes, or a few cases of each: `nox -s hostile -- presets archives --sample 10`. Linux; an hour.
     """
