@@ -273,7 +273,7 @@ def edit(model: FaceFeatureModel, start: Start, request: Request) -> Changed:
         decoded = model.decode(moved(model, start, [request.only_along()]))
         crops, large = start.restore(decoded), start.restore(decoded, large=True)
     edited = model.edit(crops, changes, large, residual=start.real)
-    return Changed(edited.pictures[0], edited.predictions, edited.sentence(0))
+    return Changed(edited.pictures[0], edited.predictions, edited.sentence(0, steps=False))
 
 
 def moved(model: FaceFeatureModel, start: Start, requests: Sequence[Request]) -> FloatArray:

@@ -107,8 +107,11 @@ class Edit:
             return write_picture(self.strip(strip), Path(output))
         return write_picture(self.pictures[0] if len(self) == 1 else contact_sheet(self.pictures), Path(output))
 
-    def sentence(self, row: int) -> str:
-        """What became of one face, such as "age 31 to 50 (asked 51): reached at +1.9 standard deviations"."""
+    def sentence(self, row: int, *, steps: bool = True) -> str:
+        """What became of one face, such as "age 31 to 50 (asked 51): reached at +1.9 standard deviations".
+
+        steps: say how far the face was moved, too.
+        """
         parts = []
         before, after = self.before, self.predictions
         for name, asked in self.asked.items():
@@ -120,13 +123,14 @@ class Edit:
                 said = f"{was:.0f} to {now:.0f} (asked {float(asked[row]):.0f})"
             parts.append(f"{name} {said}")
         far = ", ".join(f"{float(s[row]):+.1f}" for s in self.steps.values())
+        how = f" at {far} standard deviations" if steps else ""
         end = "reached" if self.reached[row] else "not reached"
         ends = "".join(
             f"; its {name} can be read as {float(low[row]):.0f} to {float(high[row]):.0f} that way"
             for name, (low, high) in self.ranges.items()
             if not self.reached[row]
         )
-        return f"{', '.join(parts)}: {end} at {far} standard deviations{ends}"
+        return f"{', '.join(parts)}: {end}{how}{ends}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; crops and latents are left out."""
