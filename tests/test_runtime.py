@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -39,6 +40,7 @@ CROPS = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype="uint8")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(0)
     model = FaceFeatureModel(backbone_config=TINY, head_config={"trunk": []}, image_size=32, detector="whole-image")
     return model.save(tmp_path_factory.mktemp("presets") / "tiny", name="tiny")
 
@@ -55,6 +57,12 @@ def reseal(preset: Path) -> None:
     (preset / "SHA256SUMS").write_text("".join(sums))
 
 
+def assert_near(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """By a share of the largest number: a graph's kernels are rounded to float16 after, and a file's before, batch
+    normalisation is folded into them."""
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-3 * np.abs(theirs).max())
+
+
 def load(preset: Path, runtime: str = "auto") -> FaceFeatureModel:
     return FaceFeatureModel.from_preset(preset, detector="whole-image", runtime=RuntimeOptions(runtime))
 
@@ -66,8 +74,8 @@ def test_both_runtimes_give_the_same_answers(folder: Path) -> None:
     assert list(ours) == list(theirs) == ["age", "gender", "race"]
     for name in ours:
         assert ours[name].dtype == np.float32 and np.ptp(ours[name]) > 0
-        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(onnx_model.encode(CROPS), keras_model.encode(CROPS), rtol=1e-3, atol=1e-4)
+        assert_near(ours[name], theirs[name])
+    assert_near(onnx_model.encode(CROPS), keras_model.encode(CROPS))
     assert onnx_model.encoder_hash == keras_model.encoder_hash
     assert onnx_model.parameters == keras_model.parameters and onnx_model.latent_dim == keras_model.latent_dim
 
@@ -124,7 +132,7 @@ def test_new_weights_are_seen(folder: Path) -> None:
     after = classifier.logits(CROPS)
     assert old and not classifier.hashes and isinstance(classifier.runtime, KerasRuntime)
     assert not np.allclose(before["race"], after["race"], atol=1e-2)
-    np.testing.assert_allclose(after["race"], other.logits(CROPS)["race"], rtol=1e-3, atol=1e-4)
+    assert_near(after["race"], other.logits(CROPS)["race"])
 
 
 def test_what_was_trained_is_saved_with_new_graphs(folder: Path, tmp_path: Path) -> None:
