@@ -10,6 +10,7 @@ from facefeat.cli._inputs import check_data, check_model, expand
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import progress, say, warn
 from facefeat.errors import DataError, InputError
+from facefeat.utils.files import expanded
 
 
 @click.command()
@@ -65,11 +66,11 @@ def index(
     if photos:
         faces, units = PhotoFaces(files), len(files)
     else:
-        own = (Path(data[0]).expanduser() / "dataset.json").is_file()  # its labels are kept, whatever they are
+        own = (expanded(data[0]) / "dataset.json").is_file()  # its labels are kept, whatever they are
         try:
             dataset = load_dataset(data[0], schema=None if own else model.schema, splits=splits)
         except DataError as e:
-            if own or not Path(data[0]).expanduser().is_dir() or not expand(data).files:
+            if own or not expanded(data[0]).is_dir() or not expand(data).files:
                 raise
             raise DataError(f"{e} Where these are photos, not a data set: the same command with --photos.") from None
         dataset = dataset if split is None else dataset.split(split)

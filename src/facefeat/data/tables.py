@@ -18,8 +18,9 @@ MAX_TABLE_BYTES = 512 * 1024**2
 MAX_COLUMNS = 10_000
 SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
-_NAME = re.compile(r"[\w .-]{1,60}")
 """The first line of a file that names its separator for Excel, such as `sep=;`."""
+_NAME = re.compile(r"[\w .-]{1,60}")
+"""What the only column of a table may be called; a line of other text is no header."""
 
 
 @dataclass(frozen=True)
