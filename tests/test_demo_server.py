@@ -132,7 +132,7 @@ def test_the_own_page_is_asked_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_page_that_does_not_start_is_one_sentence(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facefeat_demo import app, host, inputs
+    from facefeat_demo import app, cards, host, inputs
 
     closed = []
 
@@ -146,6 +146,7 @@ def test_a_page_that_does_not_start_is_one_sentence(temporary: Path, monkeypatch
             closed.append(True)
 
     monkeypatch.setattr(host, "Host", lambda *args: SimpleNamespace(warm_up=lambda: None, stop=lambda: None))
+    monkeypatch.setattr(cards, "opening", lambda host: "<p>32</p>")
     monkeypatch.setattr(app, "build", lambda host, most: Page())
     monkeypatch.setattr(inputs, "check_photos", lambda page: None)
     says = r"could not be started: Couldn't start the app because of a proxy$"

@@ -57,6 +57,26 @@ def test_every_head_and_attribute_has_a_map_of_its_own_answer(head: str, attribu
     assert len(model.explain(crops[:0], attribute).maps) == 0
 
 
+def test_all_attributes_at_once_are_each_as_alone_and_ask_the_backbone_once(
+    linear: FaceFeatureModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = toy_crops(2, 32)
+    alone = {name: linear.explain(crops, name) for name in linear.schema.attributes}
+    asked: list[str] = []
+    run = type(linear.classifier.runtime).run
+
+    def seen(self: Any, network: str, rows: Any) -> Any:
+        asked.append(network)
+        return run(self, network, rows)
+
+    monkeypatch.setattr(type(linear.classifier.runtime), "run", seen)
+    found = linear.explain_all(crops)
+    assert asked.count("backbone") == 1 and list(found) == list(linear.schema.attributes)
+    for name, one in found.items():
+        assert one.labels == alone[name].labels and one.method == "gradient"
+        np.testing.assert_allclose(one.maps, alone[name].maps, atol=1e-6)
+
+
 def test_attention_is_shown_where_the_head_has_it(linear: FaceFeatureModel) -> None:
     model = build("attention")
     found = model.explain(toy_crops(2, 32), "race")

@@ -437,6 +437,17 @@ def test_a_linear_head_is_found_with_its_weights(folder: Path) -> None:
     np.testing.assert_allclose(weights["gender"], np.asarray(dense), atol=2e-3)
 
 
+def test_the_weights_of_a_graph_are_asked_for_once_and_those_of_keras_each_time(folder: Path) -> None:
+    graph, keras = load(folder).classifier, load(folder, "keras").classifier
+    assert linear_head(graph) is linear_head(graph)
+    before = linear_head(keras)
+    assert before is not None
+    keras.head_model.set_weights([2 * w for w in keras.head_model.get_weights()])
+    after = linear_head(keras)
+    assert after is not None
+    np.testing.assert_allclose(after["gender"], 2 * before["gender"], atol=2e-3)
+
+
 def test_a_head_with_a_trunk_is_not_linear() -> None:
     model = FaceFeatureModel(backbone_config=TINY, head_config={"trunk": [{"units": 8}]}, image_size=32)
     assert linear_head(model.classifier) is None

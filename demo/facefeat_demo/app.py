@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from facefeat_demo.early import TITLE, Early
+from facefeat_demo.early import Early
+from facefeat_demo.header import HEADER, TABS, TITLE, label_of
 from facefeat_demo.inputs import fresh, only_files, only_values, own_bounds
 from facefeat_demo.limits import MEGABYTE, Gate
 from facefeat_demo.photos import Kept
-from facefeat_demo.tabs import about, classify, edit, explore, models, morph
 from facefeat_demo.visits import Visits
 
 if TYPE_CHECKING:
     from facefeat_demo.host import Host
 
-TABS: tuple[ModuleType, ...] = (classify, morph, edit, explore, models, about)
-"""In the order of the page."""
 STATIC = Path(__file__).resolve().parent / "static"
 SESSIONS = 256
 """Visits that are kept in memory, the oldest go first; how long, and how much of it, `facefeat_demo.visits` says."""
@@ -30,16 +28,6 @@ _WRAP: dict[str, Any] = (
     {"overflow_behavior": "wrap"} if "overflow_behavior" in inspect.signature(gr.Tabs).parameters else {}
 )
 
-TAGLINE = "Show me a face. I'll guess, and show you how sure I am."
-HEADER = f"""
-<header class="ff-header">
-  <h1>facefeat</h1>
-  <p class="ff-tagline">{TAGLINE}</p>
-  <p class="ff-quiet">Only a guess of how a face looks: often wrong, never a fact.
-  <a href="?tab=about" data-tab="about">Wrong for whom?</a></p>
-</header>
-"""
-
 
 def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
     """The page of a host's model, ready for `launch(**launch_options())`. most: bytes of all visitors' files."""
@@ -48,8 +36,8 @@ def build(host: Host, most: int = 1000 * MEGABYTE) -> gr.Blocks:
         _header(host)
         with gr.Tabs(elem_id="tabs", **_WRAP):
             for tab in TABS:
-                with gr.Tab(tab.TITLE, id=tab.__name__.rpartition(".")[2]):
-                    tab.build(host, kept)
+                with gr.Tab(label_of(tab), id=tab):
+                    import_module(f"facefeat_demo.tabs.{tab}").build(host, kept)
 
         def forget(request: gr.Request) -> None:
             kept.forget(request.session_hash)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from facefeat.utils.text import with_unit
 from facefeat_demo.host import MAX_CARDS, NO_FACE, PhotoResult
-from facefeat_demo.photos import data_uri
+from facefeat_demo.photos import PORTRAITS, data_uri
 
 if TYPE_CHECKING:
     from facefeat import AttributePrediction, FaceResult
     from facefeat.types import UInt8Array
+    from facefeat_demo.host import Host
 
 UNSURE = 0.6
 """Below this probability a card says that it is unsure, and names the runner-up."""
@@ -52,6 +53,11 @@ def page(result: PhotoResult, example: bool = False) -> str:
         f'<p class="ff-quiet">{took}A guess of how a face looks to others, not a fact about a person. '
         f"{share}</p></div></div>"
     )
+
+
+def opening(host: Host) -> str:
+    """What the page opens with: the answer for the first example."""
+    return page(host.example(PORTRAITS[0]), example=True)
 
 
 def spoken(face: FaceResult) -> str:

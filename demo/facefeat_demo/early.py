@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from facefeat_demo.header import TITLE
 from facefeat_demo.limits import Message, Receive, Send
 
 _STATIC = Path(__file__).resolve().parent / "static"
 _OTHERS = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 """What Gradio says about itself where somebody shares a link to the page; its picture lies on another site."""
-TITLE = "facefeat: what does a computer guess from a face?"
 ABOUT = '<meta name="description" content="Show me a face. I will guess, and show you how sure I am.">'
 
 

@@ -304,8 +304,8 @@ class Host:
             return []
         stacked = np.stack(crops)
         out: list[dict[str, UInt8Array]] = [{} for _ in crops]
-        for attribute in self.model.schema.attributes:
-            drawn = self.model.explain(stacked, attribute).draw(_LOOK_SIZE)  # (N, s, 2 s, 3): the crop, then the map
+        for attribute, explanation in self.model.explain_all(stacked).items():
+            drawn = explanation.draw(_LOOK_SIZE)  # (N, s, 2 s, 3): the crop, then the map
             for look, picture in zip(out, drawn[:, :, _LOOK_SIZE:], strict=True):
                 look[attribute] = picture
         return out

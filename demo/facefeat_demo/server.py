@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from facefeat_demo.cleaner import cleaned
 from facefeat_demo.gradio_import import without_stubs
 from facefeat_demo.limits import MEGABYTE
 from facefeat_demo.session_dir import session_folder
+from facefeat_demo.starting import Starting, answered
 from facefeat_demo.visits import few_arenas
 
 if TYPE_CHECKING:
@@ -91,27 +91,57 @@ def running(
     Raises InputError for a port that is in use, a host that is none of ours or a page that does not start, and what
     `Host` raises.
     """
-    port = free_port(settings.host, settings.port)
-    with session_folder() as folder, environment(**_variables(folder, settings.host)):
-        # Importing Gradio takes longer than reading the model, and needs none of it: both at once.
-        with ThreadPoolExecutor(1, "facefeat-demo-model") as helper:
-            ready = helper.submit(_host, settings, detector, say)
-            with without_stubs():
-                from facefeat_demo.app import build, gate, launch_options
-                from facefeat_demo.inputs import check_photos
+    with contextlib.ExitStack() as stack:
+        port, starting, end = _first_page(settings, stack)
+        folder = stack.enter_context(session_folder())
+        stack.enter_context(environment(**_variables(folder, settings.host)))
+        if starting is not None:
+            say(f"The page opens at {_address(settings.host, port)} and shows a first answer while the demo starts")
+        host = _host(settings, detector, say)
+        if starting is not None:
+            from facefeat_demo.cards import opening
 
-            host = ready.result()
+            starting.show(opening(host))
+        # Importing Gradio takes longer than the answer, which needs none of it.
+        with without_stubs():
+            from facefeat_demo.app import build, gate, launch_options
+            from facefeat_demo.inputs import check_photos
+
         most = settings.max_total * MEGABYTE
         page = build(host, most)
         check_photos(page)
         options = gate(page, folder, most, settings.max_upload * MEGABYTE) | launch_options()
         with cleaned(folder, partial(_own_files, page), say):
             try:
+                end()
                 _launch(page, settings, port, options, say)
                 yield page
             finally:
                 page.close(verbose=False)
                 host.stop()
+
+
+def _first_page(settings: Settings, stack: contextlib.ExitStack) -> tuple[int, Starting | None, Callable[[], None]]:
+    """The port, what is shown there while the demo starts, and what gives the port back, until the stack ends.
+
+    Nothing is shown where a password is asked for. Raises as `free_port`.
+    """
+    for _ in range(PORTS):
+        port = free_port(settings.host, settings.port)
+        if settings.auth is not None:
+            return port, None, lambda: None
+        # Another program may take it between the choice and now.
+        with contextlib.suppress(OSError):
+            return port, *stack.enter_context(answered(settings.host, port))
+    raise _all_taken()
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host.strip("[]") else f"http://{host}:{port}"
+
+
+def _all_taken() -> InputError:
+    return InputError(f"every port from {FIRST_PORT} on was taken before the page could start. Give one by --port.")
 
 
 def _host(settings: Settings, detector: str, say: Callable[[str], Any]) -> Host:
@@ -154,7 +184,7 @@ def _launch(page: Any, settings: Settings, port: int, options: dict[str, Any], s
                 raise InputError(f"the page could not be started: {why}") from e
             say(f"port {port} was taken by another program meanwhile: {other} instead")
             port = other
-    raise InputError(f"every port from {FIRST_PORT} on was taken before the page could start. Give one by --port.")
+    raise _all_taken()
 
 
 def _variables(folder: Path, host: str) -> dict[str, str]:

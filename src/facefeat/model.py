@@ -281,6 +281,15 @@ class FaceFeatureModel:
 
         return explain(self._classifier, self._crops(crops), attribute, label, method)
 
+    def explain_all(self, crops: UInt8Array) -> dict[str, Explanation]:
+        """`explain` of every attribute's predicted class, by one run of the network: attribute -> Explanation.
+
+        crops: (N, H, W, 3) uint8. Raises InputError as `predict_faces`.
+        """
+        from facefeat.latent.explain import explain_all
+
+        return explain_all(self._classifier, self._crops(crops), dict.fromkeys(self.schema.attributes))
+
     def _crops(self, crops: UInt8Array) -> UInt8Array:
         from facefeat.image.align import check_crops, resize_crops
 

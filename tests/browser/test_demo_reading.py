@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +46,31 @@ def test_the_answer_is_there_before_the_script(visit: Go, served: str) -> None:
     v.page.get_by_role("heading", name="An example: this is my guess").wait_for()
     assert v.page.get_by_role("link", name="Edit").get_attribute("href") == "?tab=edit"
     v.check()
+
+
+def test_whoever_comes_early_sees_the_answer_and_then_the_whole_page(visit: Go) -> None:
+    v = visit("about:blank")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "facefeat", "demo", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+        try:
+            assert (
+                demo.stdout is not None
+                and f"http://127.0.0.1:{port} and shows a first answer" in demo.stdout.readline()
+            )
+            v.page.goto(f"http://127.0.0.1:{port}/?tab=edit", wait_until="commit")
+            v.page.locator("#ff-shell .ff-tabs").wait_for()
+            v.page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
+            v.page.locator("#ff-shell").get_by_role("heading", name="An example: this is my guess").wait_for()
+            v.shot("starting")
+            v.page.locator("#classify-photo").wait_for()  # nobody had to do anything
+            v.page.locator("#ff-shell").wait_for(state="detached")
+            v.errors = [e for e in v.errors if "ERR_CONNECTION" not in e]  # of the moment between the two pages
+            v.check()
+        finally:
+            demo.terminate()
 
 
 def test_an_example_is_read(visit: Go, served: str) -> None:

@@ -1,7 +1,7 @@
 // The first look: what the page opens with is in its configuration already, and is shown while Gradio's script, which
 // will draw the same, is still coming. A page that asks for a password has no configuration yet, and no first look.
 (() => {
-  const { components = [], css = '' } = window.gradio_config || {};
+  const { components = [], css = '', starting = '' } = window.gradio_config || {};
   const shell = document.getElementById('ff-shell'), asked = new URLSearchParams(location.search);
   const of = (test) => components.map((one) => one.props || {}).find(test) || {};
   const header = of((props) => (props.elem_classes || []).includes('ff-top')).value;
@@ -18,7 +18,7 @@
   const answer = now === 'classify' ? of((props) => props.elem_id === 'classify-result').value || '' : '';
   shell.className = dark ? 'dark' : '';
   shell.innerHTML = `<style>${css}</style><div><div class="ff-top">${header}</div><nav class="ff-tabs">${tabs}</nav>`
-    + `${answer && `<div class="ff-ask"><i></i><b></b></div>`}${answer || '<p class="ff-quiet">One moment …</p>'}</div>`;
+    + `${answer && `<div class="ff-ask"><i>${starting && 'A moment, then show me yours …'}</i><b></b></div>`}${answer || '<p class="ff-quiet">One moment …</p>'}</div>`;
   const since = performance.now();
   const look = () => {
     // Of the page's own parts, the tab that is open is whole; or something went wrong, and it is shown as it is.

@@ -1,4 +1,4 @@
-"""The tabs of the page, one file each: a TITLE, and `build(host, kept)`, which fills the tab that is open.
+"""The tabs of the page, one file each: `build(host, kept)`, which fills the tab that is open.
 
-A new tab is a new file, and its name in `facefeat_demo.app.TABS`.
+A new tab is a new file, and its name in `facefeat_demo.header.TABS`.
 """

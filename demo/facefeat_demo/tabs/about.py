@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from facefeat_demo.host import Host
     from facefeat_demo.photos import Kept
 
-TITLE = "About"
 _FEW = 50  # faces of a group, below which its figures say little
 
 _WHAT = """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from facefeat_demo.cards import page
+from facefeat_demo.cards import opening, page
 from facefeat_demo.host import QUEUE, Host
 from facefeat_demo.inputs import example_buttons, photo_bytes, photo_input
 from facefeat_demo.live import live_camera
@@ -16,7 +16,6 @@ from facefeat_demo.worse import how_bad
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
 
-TITLE = "Classify"
 _FREE = """(value) => {
   if (!value) return null;  // a camera that is being opened
   setTimeout(() => {
@@ -76,11 +75,6 @@ def build(host: Host, kept: Kept) -> None:
             **QUEUE,
         )
     gr.on(None, lambda: opening(host), None, result, queue=False, show_progress="hidden", api_visibility="private")
-
-
-def opening(host: Host) -> str:
-    """What the page opens with: the answer for the first example."""
-    return page(host.example(PORTRAITS[0]), example=True)
 
 
 def read(photos: list[bytes | None], host: Host) -> tuple[list[str], list[dict[str, Any] | None]]:

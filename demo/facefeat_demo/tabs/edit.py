@@ -28,7 +28,6 @@ from facefeat_demo.sliders import sliders as made_sliders
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
 
-TITLE = "Edit"
 WAITING = 16
 """Movements of all visitors that may wait for the model; the next one asks again a little later."""
 _SCRIPT = "new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) "

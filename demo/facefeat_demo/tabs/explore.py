@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from facefeat.types import UInt8Array
     from facefeat_demo.photos import Kept
 
-TITLE = "Explore"
 ATTRIBUTES, COORDINATES = 4, 3
 """How many attributes, and how many single coordinates, can be asked for at once."""
 NEAREST = 5

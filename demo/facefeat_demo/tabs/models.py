@@ -22,7 +22,6 @@ from facefeat_demo.text import to_html
 if TYPE_CHECKING:
     from facefeat_demo.photos import Kept
 
-TITLE = "Models"
 _COMPARED = 4  # faces of a photo that two models are compared on
 _KINDS = {
     "detector": "Detectors: find the faces in a photo",

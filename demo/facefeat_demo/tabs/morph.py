@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from facefeat.types import UInt8Array
     from facefeat_demo.photos import Kept
 
-TITLE = "Morph"
 FACES = ("First face", "Second face", "Third face (if you like)")
 FILM_SIZES = {".mp4": 384, ".gif": 192}
 """Side of a film's pictures, in pixels."""

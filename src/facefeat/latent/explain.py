@@ -10,6 +10,7 @@ Both are as coarse as the feature map, and show what the model used, not what is
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,34 +111,63 @@ def explain(
     Raises:
         InputError: for an unknown attribute, class or method, or attention of a head without it.
     """
-    label = check_request(classifier.schema, attribute, label, method)
+    return explain_all(classifier, crops, {attribute: label}, method)[attribute]
+
+
+def explain_all(
+    classifier: Classifier, crops: UInt8Array, asked: Mapping[str, str | None], method: str = "auto"
+) -> dict[str, Explanation]:
+    """`explain` for several attributes of the same crops, by one run of the network. asked: attribute -> class or None.
+
+    Raises as `explain`.
+    """
+    labels = {name: check_request(classifier.schema, name, label, method) for name, label in asked.items()}
     linear = linear_head(classifier)
     attends = linear is None and hasattr(classifier.head_model, "attention_maps")
-    if method == "attention" and (not attends or label is not None):
+    if method == "attention" and (not attends or any(label is not None for label in labels.values())):
         why = (
             "maps of attention are the same for every class" if attends else f"{classifier.head.name!r} does not attend"
         )
         raise InputError(f"method 'attention': {why}. Use method 'gradient'.")
-    features, view = classifier.feature_map(crops), _view(classifier)
+    features = classifier.feature_map(crops)
     logits = classifier.logits_of(features)
-    own = read_logits(classifier.schema, logits, classifier.calibration).answers[attribute]
-    likely = [own.classes[k] for k in own.probabilities.argmax(axis=1)] if own.classes else own.labels
-    labels = tuple(str(x) for x in likely) if label is None else (label,) * len(crops)
-    if attends and label is None and method != "gradient":
-        maps = classifier.head_model.attention_maps(features)[attribute]
-        return Explanation(attribute, "attention", labels, maps, crops, view)
+    read = read_logits(classifier.schema, logits, classifier.calibration)
+    out = {}
+    for name, label in labels.items():
+        own = read.answers[name]
+        likely = [own.classes[k] for k in own.probabilities.argmax(axis=1)] if own.classes else own.labels
+        said = tuple(str(x) for x in likely) if label is None else (label,) * len(crops)
+        attention = attends and label is None and method != "gradient"
+        if attention:
+            maps = classifier.head_model.attention_maps(features)[name]
+        else:
+            maps = _gradient_maps(classifier, features, logits, name, said, linear)
+        kind = "attention" if attention else "gradient"
+        out[name] = Explanation(name, kind, said, maps, crops, _view(classifier))
+    return out
+
+
+def _gradient_maps(
+    classifier: Classifier,
+    features: FloatArray,
+    logits: Mapping[str, FloatArray],
+    attribute: str,
+    labels: Sequence[str],
+    linear: Mapping[str, FloatArray] | None,
+) -> FloatArray:
+    """(N, h, w) float32: what each place of the feature maps (N, h, w, D) speaks for the N classes. linear: as of
+    `linear_head`."""
     weights = np.stack(
         [_slope(classifier, logits, i, attribute, x) for i, x in enumerate(labels)] or [logits[attribute]]
     )
-    if not len(crops):
+    if not len(features):
         found = features
     elif linear is not None:  # the same at each place: this is the class activation map
         h, w, _ = classifier.feature_shape
-        found = (weights @ linear[attribute].T)[:, None, None] / (h * w)
+        found = np.asarray((weights @ linear[attribute].T)[:, None, None] / (h * w), "float32")
     else:
         found = _gradient(classifier.head_model, features, attribute, weights)
-    maps = np.asarray((features * found).sum(axis=-1), "float32")
-    return Explanation(attribute, "gradient", labels, maps, crops, view)
+    return np.asarray((features * found).sum(axis=-1), "float32")
 
 
 def _view(classifier: Classifier) -> float:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from facefeat.networks.runtime import BATCH
+from facefeat.networks.runtime import BATCH, OnnxRuntime
 
 if TYPE_CHECKING:
     from facefeat.networks.classifier import Classifier
+
+_found: WeakKeyDictionary[Any, dict[str, np.ndarray] | None] = WeakKeyDictionary()
+"""By runtime: the weights of a graph never change, those of a Keras model may."""
 
 
 def linear_head(classifier: Classifier) -> dict[str, np.ndarray] | None:
@@ -18,6 +22,15 @@ def linear_head(classifier: Classifier) -> dict[str, np.ndarray] | None:
     Of a linear head the class activation map (Zhou et al. 2016, "Learning deep features for discriminative
     localization", CVPR) is exact, and needs no gradient. The weights are what the head answers to single channels.
     """
+    runtime = classifier.runtime
+    if not isinstance(runtime, OnnxRuntime):
+        return _asked(classifier)
+    if runtime not in _found:
+        _found[runtime] = _asked(classifier)
+    return _found[runtime]
+
+
+def _asked(classifier: Classifier) -> dict[str, np.ndarray] | None:
     h, w, d = classifier.feature_shape
     bias = classifier.logits_of(np.zeros((1, h, w, d), "float32"))
     weights: dict[str, list[np.ndarray]] = {name: [] for name in bias}

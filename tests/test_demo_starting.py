@@ -1,0 +1,130 @@
+"""What the demo's address answers until the demo has started. No model, no Gradio."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from facefeat import InputError
+from facefeat_demo import server, starting
+from facefeat_demo.header import TABS, TAGLINE
+from facefeat_demo.starting import STATE, Starting, answered
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def page(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Starting, Callable[[], None]]]:
+    monkeypatch.setattr(starting, "_WAIT", 0.05)
+    with answered("127.0.0.1", port) as (shown, end):
+        yield f"http://127.0.0.1:{port}", shown, end
+
+
+def config(html: str) -> dict[str, object]:
+    found = re.search(r"window\.gradio_config = (.*?);</script>", html)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def test_the_page_has_its_header_and_tabs_at_once_and_the_first_answer_when_it_is_there(
+    page: tuple[str, Starting, Callable[[], None]],
+) -> None:
+    url, shown, _ = page
+    first = httpx.get(url)
+    assert first.status_code == 200 and first.headers[STATE] == "0" and first.headers["cache-control"] == "no-store"
+    parts = config(first.text)["components"]
+    assert isinstance(parts, list)
+    assert TAGLINE in parts[0]["props"]["value"]
+    assert [p["props"]["id"] for p in parts[1:-1]] == list(TABS)
+    shown.show('<p class="ff-card">32</p></script><script>alert(1)</script>')
+    then = httpx.get(f"{url}/?tab=morph")
+    assert then.headers[STATE] == "1" and "<script>alert" not in then.text
+    parts = config(then.text)["components"]
+    assert isinstance(parts, list) and parts[-1]["props"]["value"].startswith('<p class="ff-card">32</p></script>')
+
+
+def test_a_page_that_is_asked_for_early_waits_for_the_first_answer() -> None:
+    shown = Starting()
+    threading.Timer(0.05, shown.show, ["<p>32</p>"]).start()
+    state, page = shown.page(wait=30)
+    assert state == "1" and b"32" in page
+
+
+def test_scripts_learn_the_state_by_a_header_and_all_else_is_too_early(
+    page: tuple[str, Starting, Callable[[], None]],
+) -> None:
+    url, shown, _ = page
+    assert httpx.head(url).headers[STATE] == "0" and httpx.head(url).content == b""
+    shown.show("<p>32</p>")
+    assert httpx.head(f"{url}/?tab=edit").headers[STATE] == "1"
+    for early in (httpx.get(f"{url}/config"), httpx.post(f"{url}/gradio_api/upload", content=b"x")):
+        assert early.status_code == 503 and early.headers["retry-after"] == "2" and "starting" in early.text
+
+
+def test_what_is_no_request_does_not_end_it_and_is_not_told(
+    page: tuple[str, Starting, Callable[[], None]], port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url, shown, _ = page
+    shown.show("<p>32</p>")
+    for sent in (b"\x00\xff\x1b[31m\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 70_000):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+            line.sendall(sent)
+    assert httpx.get(url).status_code == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_port_is_free_when_it_ends_however_often_that_is_asked(
+    page: tuple[str, Starting, Callable[[], None]], port: int
+) -> None:
+    url, _, end = page
+    httpx.get(url)
+    end()
+    end()
+    assert server.free_port("127.0.0.1", port) == port
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+def test_where_a_password_is_asked_for_nothing_is_shown(port: int) -> None:
+    import contextlib
+
+    with contextlib.ExitStack() as stack:
+        found, shown, end = server._first_page(server.Settings(port=port, auth=("ada", "lovelace")), stack)
+        assert (found, shown) == (port, None)
+        end()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{port}")
+
+
+def test_a_port_that_another_program_takes_meanwhile_is_told_or_left(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import contextlib
+
+    real = server.free_port
+    taken = socket.socket()
+    with taken, contextlib.ExitStack() as stack:
+
+        def free_port(host: str, asked: int | None) -> int:
+            chosen = real(host, asked if asked is not None else None)
+            if taken.getsockname()[1] == 0:
+                taken.bind((host, chosen))
+                taken.listen()
+            return chosen
+
+        monkeypatch.setattr(server, "free_port", free_port)
+        with pytest.raises(InputError, match=f"port {port} is in use"):
+            server._first_page(server.Settings(port=port), stack)
+        found, shown, _ = server._first_page(server.Settings(), stack)
+        assert shown is not None and httpx.head(f"http://127.0.0.1:{found}").headers[STATE] == "0"
