@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facefeat import InputError, PresetError
+from facefeat.cli.edit import _next
 from facefeat.latent.edit import Edit, edit
 from facefeat.latent.fit_directions import directions_of
 from facefeat.latent.paths import _Points, attribute_path, reading
@@ -83,6 +84,17 @@ def test_it_stops_at_the_limit_and_says_how_far_it_got() -> None:
     found = edit(deaf, crops_of(deaf, 5), {"gender": "Female"}, limit=2.5)
     assert not found.reached.any() and np.abs(found.steps["gender"]).max() <= 2.5 + 1e-3
     assert "gender Male to Male (Female 50%): not reached" in found.sentence(0)
+
+
+def test_what_to_ask_for_instead_is_said_by_what_held_the_face() -> None:
+    model = FakeModel()
+    crops = crops_of(model, 1)
+    held = edit(model, crops, {"age": 300}, limit=0.5)
+    assert not held.reached[0] and _next(held, 0.5).endswith("; or try a larger --limit")
+    less = _next(held, 20)  # it was moved by far less than that: reading ended
+    assert less.startswith("ask for less: its age can be read as ") and "--limit" not in less
+    deaf = FakeModel(deaf=("gender",))
+    assert _next(edit(deaf, crops_of(deaf, 1), {"gender": "Female"}), None) == "a larger --limit"
 
 
 def test_faces_of_one_reading_are_decoded_together_and_few_times(model: FakeModel) -> None:

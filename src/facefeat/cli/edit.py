@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from facefeat.types import UInt8Array
 
 
+_SHORT_OF = 0.95  # of the limit: a face that was moved less was not held by it
+
+
 @click.command()
 @click.argument("photo")
 @attribute_options("Years to add, such as +20 or -20.")
@@ -109,13 +112,25 @@ def edit(
     crop, large = found.cut(model.image_size)[None], found.cut(side)
     edited = model.edit(crop, changes, large[None], method=method, limit=limit, residual=residual)
     if not edited.reached[0]:
-        warn("the model does not predict all that was asked. Next: a larger --limit")
+        warn(f"the model does not predict all that was asked. Next: {_next(edited, limit)}")
     if whole:
         write_picture(found.paste(large, edited.pictures[0]), output)
     else:
         edited.save(output, strip=(steps or 4) if grid else 0)
     say(f"{edited.sentence(0)}: written to {output}")
     say(_second(edited, reader, model.name))
+
+
+def _next(edited: Edit, limit: float | None) -> str:
+    """What to ask for instead, where a face did not get as far as it was asked to."""
+    from facefeat.latent.traverse import LIMIT, ORDERED_LIMIT
+
+    for name, (low, high) in edited.ranges.items():
+        less = f"ask for less: its {name} can be read as {float(low[0]):.0f} to {float(high[0]):.0f} that way"
+        furthest = limit or (LIMIT if edited.model.schema[name].axis is None else ORDERED_LIMIT)
+        held = abs(float(edited.steps[name][0])) >= _SHORT_OF * furthest
+        return f"{less}; or try a larger --limit" if held else less
+    return "a larger --limit"
 
 
 def _check_strip(grid: bool, whole: bool, changes: bool) -> None:

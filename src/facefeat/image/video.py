@@ -219,13 +219,15 @@ def with_text(frames: UInt8Array, texts: Iterable[str]) -> UInt8Array:
     return out
 
 
-def with_text_below(frames: UInt8Array, texts: Sequence[str]) -> UInt8Array:
-    """(T, H, W, 3) uint8 and a text each -> (T, H + P, W, 3) uint8: the text under each frame, P the same for all."""
+def with_text_below(frames: UInt8Array, texts: Sequence[str], letters: int = 20) -> UInt8Array:
+    """(T, H, W, 3) uint8 and a text each -> (T, H + P, W, 3) uint8: the text under each frame, P the same for all.
+
+    letters: how many of them fit below a frame.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = frames.shape[1:3]
-    # Twenty characters fit below a frame.
-    font = ImageFont.load_default(max(8.0, width / 12))
+    font = ImageFont.load_default(max(8.0, 5 * width / (3 * letters)))
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     margin = width // 32
     under = max(math.ceil(draw.multiline_textbbox((0, 0), t or " ", font=font, spacing=4)[3]) for t in texts)

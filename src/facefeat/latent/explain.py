@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 METHODS = ("auto", "attention", "gradient")
 _FOR, _AGAINST = (230, 97, 0), (26, 133, 255)  # orange and blue, distinguishable with any kind of colour vision
 _STEP = 1e-2
+_LETTERS = 40  # that fit below a crop and its map
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +83,16 @@ class Explanation:
         """
         from facefeat.image.video import with_text_below, write_frames
 
-        return write_frames(with_text_below(self.draw(size), [self.caption(i) for i in range(len(self.crops))]), output)
+        captions = [self.caption(i) for i in range(len(self.crops))]
+        return write_frames(with_text_below(self.draw(size), captions, letters=_LETTERS), output)
 
     def caption(self, row: int) -> str:
-        """What the map of one crop is of, and its legend, in lines of 20 letters."""
+        """What the map of one crop is of, and its legend, in lines of some 40 letters."""
         import textwrap
 
-        what = textwrap.wrap(f"{self.attribute.replace('_', ' ')}: {self.labels[row]}", 20)
-        legend = ["orange: looked here"] if self.method == "attention" else ["orange: for it", "blue: against it"]
-        return "\n".join([*what, *legend])
+        what = textwrap.wrap(f"{self.attribute.replace('_', ' ')}: {self.labels[row]}", _LETTERS)
+        legend = "orange: looked here" if self.method == "attention" else "orange: for it, blue: against it"
+        return "\n".join([*what, legend])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; crops are left out."""
