@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from facefeat.data import FaceDataset
 from facefeat.latent.portraits import Portraits
 from facefeat.networks.runtime import RuntimeOptions
 from facefeat.training import DecoderRecipe, list_decoder_recipes, load_decoder_recipe
-from made import TINY, dataset, squares
+from made import TINY, Copies, dataset, squares
+from test_training import Recorder
 
 DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "encoder": [8, 12, 12]}}
+SMALL = {"name": "detail", "config": {"code": 6, "filters": [6, 6], "encoder": [6]}}
 SPATIAL = {
     "name": "spatial",
     "config": {
@@ -34,30 +37,8 @@ ALL = {"pixels": 1.0, "perceptual": 0.01, "swap": 0.01, "features": 0.01, "indep
 KEPT = ("loss", "mse", "psnr", "kept_race", "score")
 
 
-class Stop(Exception):
-    pass
-
-
-class Recorder:
-    """A reporter that stops after some epochs, as a kill would: after the checkpoint was written."""
-
-    def __init__(self, stop_after: int = 99) -> None:
-        self.stop_after, self.epochs = stop_after, 0
-
-    def started(self, epochs: int, first_epoch: int, batches: int) -> None:
-        self.first = first_epoch
-
-    def batch(self, epoch: int, done: int, loss: float) -> None:
-        pass
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        self.epochs += 1
-        if self.epochs == self.stop_after:
-            raise Stop
-
-
 def recipe(
-    decoder: Mapping[str, Any] = DETAIL,
+    decoder: Mapping[str, Any] = SMALL,
     loss: Mapping[str, float] = ALL,
     view: Mapping[str, float] | None = None,
     **train: Any,
@@ -85,6 +66,21 @@ def trained(faces: FaceDataset) -> FaceFeatureModel:
     made = model()
     made.fit_decoder(faces.split("train"), faces.split("val"), recipe(loss={"pixels": 1.0}))
     return made
+
+
+@pytest.fixture(scope="module")
+def presets(trained: FaceFeatureModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two presets, to be copied before one is changed: `tiny` of what was trained, `plain` without a decoder."""
+    folder = tmp_path_factory.mktemp("presets")
+    trained.save(folder / "tiny", name="tiny", card="# tiny\n")
+    model().save(folder / "plain", name="plain")
+    return folder
+
+
+@pytest.fixture
+def copied(presets: Path, tmp_path: Path) -> Path:
+    """A copy of `tiny`."""
+    return Path(shutil.copytree(presets / "tiny", tmp_path / "a"))
 
 
 @pytest.mark.backend
@@ -124,12 +120,9 @@ def test_a_decoder_may_draw_larger_faces_than_the_classifier_sees(faces: FaceDat
 def test_a_resumed_run_ends_with_the_same_numbers(faces: FaceDataset, tmp_path: Path) -> None:
     data = faces.split("train"), faces.split("val")
     chosen = recipe(SMALLEST, epochs=2, classifier_from=0.5, traverse=3.0, view={"rotation": 8.0, "brightness": 0.1})
-    straight, resumed = model(), model()
-    log = straight.fit_decoder(*data, chosen)
-    with pytest.raises(Stop):
-        model().fit_decoder(*data, chosen, folder=tmp_path, reporter=Recorder(stop_after=1))
-    recorder = Recorder()
-    again = resumed.fit_decoder(*data, chosen, folder=tmp_path, resume=True, reporter=recorder)
+    straight, resumed, copies, recorder = model(), model(), Copies(tmp_path / "run", 1), Recorder()
+    log = straight.fit_decoder(*data, chosen, folder=copies.folder, reporter=copies)
+    again = resumed.fit_decoder(*data, chosen, folder=copies.at(1), resume=True, reporter=recorder)
     assert recorder.first == 1 and recorder.epochs == 1
     for a, b in zip(log.epochs, again.epochs, strict=True):
         assert {k: a[k] for k in KEPT} == {k: b[k] for k in KEPT}
@@ -137,40 +130,38 @@ def test_a_resumed_run_ends_with_the_same_numbers(faces: FaceDataset, tmp_path: 
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
     assert "swap_kept_gender" in log.epochs[0]
     with pytest.raises(TrainingError, match="belongs to another recipe"):
-        model().fit_decoder(*data, recipe(SMALLEST, epochs=4), folder=tmp_path, resume=True)
+        model().fit_decoder(*data, recipe(SMALLEST, epochs=4), folder=copies.at(1), resume=True)
 
 
-def test_a_preset_keeps_its_decoder(trained: FaceFeatureModel, faces: FaceDataset, tmp_path: Path) -> None:
+def test_a_preset_keeps_its_decoder(trained: FaceFeatureModel, faces: FaceDataset, copied: Path) -> None:
     crops = faces.crops(32)[:5]
     assert trained.latent_dim == 8 + 6 and trained.encode(crops).shape == (5, 14)
-    trained.save(tmp_path / "a", name="tiny", card="# tiny\n")
-    again = FaceFeatureModel.from_preset(tmp_path / "a")
+    again = FaceFeatureModel.from_preset(copied)
     assert again.has_decoder and again.latent_dim == 14
     made = again.decode(again.encode(crops))
     assert made.shape == (5, 32, 32, 3) and made.dtype == np.uint8
     # Kernels are kept in float16.
     assert np.abs(made.astype(int) - trained.reconstruct(crops)).max() <= 3
     np.testing.assert_array_equal(made, again.reconstruct(crops))
-    again.save(tmp_path / "a")  # over the folder that the decoder is read from
-    once_more = FaceFeatureModel.from_preset(tmp_path / "a")
+    again.save(copied)  # over the folder that the decoder is read from
+    once_more = FaceFeatureModel.from_preset(copied)
     np.testing.assert_array_equal(once_more.reconstruct(crops), made)
-    assert (tmp_path / "a" / "model_card.md").read_text() == "# tiny\n"
-    config = json.loads((tmp_path / "a" / "config.json").read_text())["decoder"]
+    assert (copied / "model_card.md").read_text() == "# tiny\n"
+    config = json.loads((copied / "config.json").read_text())["decoder"]
     assert config["name"] == "detail" and config["distribution"] == "facefeat" and config["detail"] == 6
-    assert json.loads((tmp_path / "a" / "decoder_training.json").read_text())["recipe"]["name"] == "tiny"
+    assert json.loads((copied / "decoder_training.json").read_text())["recipe"]["name"] == "tiny"
 
 
 @pytest.mark.parametrize("name", ["decoder.weights.h5", "detail_encoder.weights.h5"])
-def test_a_missing_or_altered_decoder_is_named(trained: FaceFeatureModel, tmp_path: Path, name: str) -> None:
-    folder = trained.save(tmp_path / "a")
-    data = bytearray((folder / name).read_bytes())
+def test_a_missing_or_altered_decoder_is_named(copied: Path, name: str) -> None:
+    data = bytearray((copied / name).read_bytes())
     data[len(data) // 2] ^= 1
-    (folder / name).write_bytes(bytes(data))
+    (copied / name).write_bytes(bytes(data))
     with pytest.raises(PresetError, match=f"'{name}' was altered"):
-        FaceFeatureModel.from_preset(folder)
-    (folder / name).unlink()
+        FaceFeatureModel.from_preset(copied)
+    (copied / name).unlink()
     with pytest.raises(PresetError, match=f"the file '{name}' is missing"):
-        FaceFeatureModel.from_preset(folder)
+        FaceFeatureModel.from_preset(copied)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +174,12 @@ def test_a_missing_or_altered_decoder_is_named(trained: FaceFeatureModel, tmp_pa
     ],
     ids=["name", "config", "key", "width"],
 )
-def test_a_decoder_that_does_not_fit(trained: FaceFeatureModel, tmp_path: Path, edit: Any, message: str) -> None:
+def test_a_decoder_that_does_not_fit(copied: Path, edit: Any, message: str) -> None:
     from test_presets_store import change
 
-    folder = trained.save(tmp_path / "a")
-    change(folder, lambda c: edit(c["decoder"]))
+    change(copied, lambda c: edit(c["decoder"]))
     # What needs no decoder goes on to work.
-    read = FaceFeatureModel.from_preset(folder, runtime=RuntimeOptions("keras"))
+    read = FaceFeatureModel.from_preset(copied, runtime=RuntimeOptions("keras"))
     with pytest.raises(PresetError, match=message):
         read.decode(np.zeros((1, 14), "float32"))
 
@@ -259,8 +249,7 @@ def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
         load_decoder_recipe("utkface-detial")
 
 
-def test_the_command_writes_a_preset_with_a_decoder(tmp_path: Path) -> None:
-    model().save(tmp_path / "preset", name="plain")
+def test_the_command_writes_a_preset_with_a_decoder(presets: Path, tmp_path: Path) -> None:
     table = squares(tmp_path / "data", 24)
     lines = [
         'decoder = { name = "detail", config = { code = 4, filters = [8, 8], encoder = [8] } }',
@@ -268,7 +257,7 @@ def test_the_command_writes_a_preset_with_a_decoder(tmp_path: Path) -> None:
         "[loss]\nswap = 0.1",
     ]
     (tmp_path / "mine.toml").write_text("\n".join(lines))
-    words = ["--recipe", tmp_path / "mine.toml", "--preset", tmp_path / "preset", "--data", table]
+    words = ["--recipe", tmp_path / "mine.toml", "--preset", presets / "plain", "--data", table]
     words += ["--output", tmp_path / "run", "--epochs", "1"]
     done = CliRunner().invoke(cli, ["train-decoder", *map(str, words)])
     assert done.exit_code == 0, done.output
@@ -286,14 +275,18 @@ def test_a_critic_learns_beside_the_decoder_and_pulls_it_from_its_epoch_on(faces
 
     made = model()
     crops = faces.crops(32)[:6].astype("float32")
+    chosen = recipe(SMALLEST, {"pixels": 1e-9, "adversarial": 1.0}, warmup_epochs=0.0)
+    decoder = build_decoder(made._classifier, chosen)
+    graph = decoder_model(made._classifier, decoder, chosen, 1)
+    watched = [decoder.model.get_layer("pixels").bias, *graph.critic.trainable_variables]
+    everything = [*graph.variables, *graph.optimizer.variables]
+    start = [np.asarray(w).copy() for w in everything]
 
     def step(fooling: float) -> tuple[float, float]:
-        """How far one step moves the decoder's last bias, and the least moved weights of the critic."""
-        chosen = recipe(SMALLEST, {"pixels": 1e-9, "adversarial": 1.0}, warmup_epochs=0.0)
-        decoder = build_decoder(made._classifier, chosen)
-        graph = decoder_model(made._classifier, decoder, chosen, 1)
+        """How far the first step moves the decoder's last bias, and the least moved weights of the critic."""
+        for variable, value in zip(everything, start, strict=True):
+            variable.assign(value)
         graph.fooling.assign(fooling)
-        watched = [decoder.model.get_layer("pixels").bias, *graph.critic.trainable_variables]
         before = [np.asarray(w).copy() for w in watched]
         graph.fit(crops, batch_size=6, epochs=1, verbose=0)
         moved = [float(np.abs(np.asarray(w) - b).max()) for w, b in zip(watched, before, strict=True)]
@@ -389,10 +382,9 @@ def test_a_decoder_without_detail_learns_from_moved_features_too(faces: FaceData
 
 
 def test_a_run_starts_from_another_presets_decoder(
-    trained: FaceFeatureModel, faces: FaceDataset, tmp_path: Path
+    trained: FaceFeatureModel, faces: FaceDataset, presets: Path
 ) -> None:
-    trained.save(tmp_path / "first", name="first")
-    chosen = recipe(loss={"pixels": 1.0}, epochs=1, learning_rate=1e-12).replace(start=str(tmp_path / "first"))
+    chosen = recipe(loss={"pixels": 1.0}, epochs=1, learning_rate=1e-12).replace(start=str(presets / "tiny"))
     made = model()
     made.fit_decoder(faces.split("train"), faces.split("val"), chosen)
     mine, its = (m.decoder.model.get_layer("pixels").get_weights()[0] for m in (made, trained))
@@ -414,11 +406,10 @@ def test_a_run_starts_from_another_presets_decoder(
         model().fit_decoder(
             faces.split("train"), faces.split("val"), recipe(SMALLEST, {"pixels": 1.0}).replace(start=chosen.start)
         )
-    model().save(tmp_path / "none", name="none")
     with pytest.raises(TrainingError, match=r"starts from another run's decoder. Next: --start PRESET"):
         model().fit_decoder(faces.split("train"), faces.split("val"), recipe(start_share=0.5))
     with pytest.raises(TrainingError, match="has no decoder"):
-        model().fit_decoder(faces.split("train"), faces.split("val"), recipe().replace(start=str(tmp_path / "none")))
+        model().fit_decoder(faces.split("train"), faces.split("val"), recipe().replace(start=str(presets / "plain")))
 
 
 @pytest.mark.parametrize(
@@ -436,9 +427,8 @@ def test_impossible_values_are_told(wrong: dict[str, Any], says: str) -> None:
         recipe(SMALLEST, **wrong)
 
 
-def test_a_mistaken_setting_of_the_decoder_comes_before_the_data_are_read(tmp_path: Path) -> None:
-    model().save(tmp_path / "preset", name="plain")
+def test_a_mistaken_setting_of_the_decoder_comes_before_the_data_are_read(presets: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('decoder = { name = "detail", config = { codes = 4 } }')
-    words = ["--recipe", tmp_path / "mine.toml", "--preset", tmp_path / "preset", "--data", tmp_path / "mine.toml"]
+    words = ["--recipe", tmp_path / "mine.toml", "--preset", presets / "plain", "--data", tmp_path / "mine.toml"]
     done = CliRunner().invoke(cli, ["train-decoder", *map(str, words), "--output", str(tmp_path / "run")])
     assert isinstance(done.exception, InputError) and "'codes'" in str(done.exception)

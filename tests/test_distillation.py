@@ -13,8 +13,7 @@ from facefeat.data import FaceDataset
 from facefeat.schema import get_schema
 from facefeat.training.distillation import embedding_loss, embedding_targets, probability_loss, probability_targets
 from facefeat.training.recipe import Distillation, Recipe
-from made import dataset, tiny_recipe
-from test_decoder_training import Recorder, Stop
+from made import Copies, dataset, tiny_recipe
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +45,12 @@ def test_the_latent_learns_what_the_teacher_tells_and_a_run_goes_on(
 ) -> None:
     train, val = faces.split("train"), faces.split("val")
     chosen = recipe(embeddings, epochs=8)
-    model = FaceFeatureModel.from_recipe(chosen)
-    log = model.fit(train, val, chosen)
+    model, copies = FaceFeatureModel.from_recipe(chosen), Copies(tmp_path / "run", 7)
+    log = model.fit(train, val, chosen, folder=copies.folder, reporter=copies)
     assert len(log.data["distillation"]) == 64
     assert log.epochs[-1]["loss"] < log.epochs[0]["loss"]
-    with pytest.raises(Stop):
-        FaceFeatureModel.from_recipe(chosen).fit(train, val, chosen, folder=tmp_path, reporter=Recorder(stop_after=7))
     resumed = FaceFeatureModel.from_recipe(chosen)
-    again = resumed.fit(train, val, chosen, folder=tmp_path, resume=True)
+    again = resumed.fit(train, val, chosen, folder=copies.at(7), resume=True)
     assert [e["loss"] for e in again.epochs] == [e["loss"] for e in log.epochs]
     crops = faces.crops(32)[:4]
     np.testing.assert_array_equal(resumed.encode(crops), model.encode(crops))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,15 +65,22 @@ def _for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def files() -> list[Path]:
-    return sorted(p for p in SOURCE.rglob("*.py") if p != SOURCE / "__init__.py")
+@functools.cache
+def files() -> tuple[Path, ...]:
+    return tuple(sorted(p for p in SOURCE.rglob("*.py") if p != SOURCE / "__init__.py"))
+
+
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a file's text: the tests ask for each several times."""
+    return ast.parse(source)
 
 
 def faults(path: Path, source: str) -> list[str]:
     """A line for each import of a file that goes up, or that a built-in may not have."""
     room = room_of(path)
     out = []
-    for target, line in imports(path, ast.parse(source)):
+    for target, line in imports(path, parsed(source)):
         where = f"{path.relative_to(SOURCE)}:{line}: {room} imports {target}"
         if target in ("__version__", "__init__"):
             continue  # the version is a constant of the package itself
@@ -124,7 +132,7 @@ def _edges() -> dict[str, set[str]]:
     modules = {_module_of(p): p for p in files()}
     edges: dict[str, set[str]] = {}
     for name, path in modules.items():
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = parsed(path.read_text("utf-8"))
         skipped = {id(n) for block in ast.walk(tree) if _for_types(block) for n in ast.walk(block)}
         found: set[str] = set()
         for node in ast.walk(tree):
@@ -171,7 +179,7 @@ def test_an_import_for_types_alone_may_go_up() -> None:
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_private_names_stay_in_their_room(path: Path) -> None:
     found = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facefeat."):
             elsewhere = (node.module or "").split(".")[1] != room_of(path)
             found += [f"{node.module}.{n.name}" for n in node.names if elsewhere and _is_private(n.name)]
@@ -188,7 +196,7 @@ def _is_private(name: str) -> bool:
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_heavy_packages_are_imported_inside_functions(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path.read_text("utf-8"))
     top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
     names = {(n.module or "") if isinstance(n, ast.ImportFrom) else a.name for n in top for a in n.names}
     early = sorted(n for n in names if n.split(".")[0] in HEAVY)
@@ -199,7 +207,7 @@ def _is_lazy_module(path: Path) -> bool:
     """A module of Keras layers needs its base class at once; nothing may import it at its own top."""
     name = ".".join(("facefeat", *path.relative_to(SOURCE).with_suffix("").parts))
     for other in files():
-        for node in ast.parse(other.read_text("utf-8")).body:
+        for node in parsed(other.read_text("utf-8")).body:
             if isinstance(node, ast.ImportFrom) and node.module == name:
                 return False
     return True
@@ -208,14 +216,15 @@ def _is_lazy_module(path: Path) -> bool:
 def test_tensorflow_is_imported_on_a_tensorflow_only_path_alone() -> None:
     found = []
     for path in files():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path.read_text("utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(n.split(".")[0] == "tensorflow" for n in names):
                 found.append(str(path.relative_to(SOURCE)))
-    # The detector; LiteRT's interpreter; and, asked only where the backend is TensorFlow, devices and gradients.
+    # LiteRT's interpreter; and, asked only where the backend is TensorFlow, devices, gradients and the export to ONNX.
     assert set(found) <= {
         "networks/keras_backend.py",
+        "networks/onnx_graph.py",
         "export/runtimes.py",
         "latent/explain.py",
     }

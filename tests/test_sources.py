@@ -22,8 +22,8 @@ from facefeat.schema import get_schema
 from facefeat.training import load_recipe, load_sources
 from facefeat.training.batches import drawn_counts
 from facefeat.training.losses import build_losses
-from made import TINY, recipe_of, squares
-from test_training import Recorder, Stop, weights
+from made import TINY, Copies, recipe_of, squares
+from test_training import weights
 
 AGES, YEARS = get_schema("fairface")["age"], get_schema("utkface")["age"]
 GENDER = get_schema("utkface")["gender"]
@@ -192,12 +192,10 @@ def test_a_run_on_sources_resumes_with_the_same_numbers_and_says_figures_of_each
     recipe = recipe_of(world, RECIPE + three)
     found = load_sources(world / "mine.toml")
     sets = found.split("train"), found.split("val")
-    straight = FaceFeatureModel.from_recipe(recipe)
-    log = straight.fit(*sets, recipe)
-    with pytest.raises(Stop):
-        FaceFeatureModel.from_recipe(recipe).fit(*sets, recipe, folder=world / "run", reporter=Recorder(1))
-    resumed = FaceFeatureModel.from_recipe(recipe)
-    again = resumed.fit(*sets, recipe, folder=world / "run", resume=True)
+    straight, resumed = FaceFeatureModel.from_recipe(recipe), FaceFeatureModel.from_recipe(recipe)
+    copies = Copies(world / "run", 1)
+    log = straight.fit(*sets, recipe, folder=copies.folder, reporter=copies)
+    again = resumed.fit(*sets, recipe, folder=copies.at(1), resume=True)
     for a, b in zip(weights(straight), weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     timed = [{k: v for k, v in e.items() if k != "seconds"} for e in log.epochs]

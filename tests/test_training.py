@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,10 @@ from facefeat.data import Batches, FaceDataset
 from facefeat.errors import NotFiniteError
 from facefeat.training.batches import FaceBatches, files_of
 from facefeat.training.freezing import weighted_layers
+from facefeat.training.log import TrainingLog
 from facefeat.training.loop import not_finite
 from facefeat.training.recipe import Recipe
-from made import TINY, dataset, squares, tiny_recipe
+from made import TINY, Copies, dataset, squares, tiny_recipe
 
 KEPT = ("loss", "gender_accuracy", "race_accuracy", "age_mae")
 
@@ -55,38 +58,51 @@ def weights(model: FaceFeatureModel) -> list[np.ndarray]:
     return [*c.backbone_model.get_weights(), *c.head_model.get_weights()]
 
 
+@dataclass(frozen=True)
+class Run:
+    """A run of three epochs, and its folder as it was after each."""
+
+    data: FaceDataset
+    recipe: Recipe
+    model: FaceFeatureModel
+    log: TrainingLog
+    copies: Copies
+
+    @property
+    def sets(self) -> tuple[FaceDataset, FaceDataset]:
+        return self.data.split("train"), self.data.split("val")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    home = tmp_path_factory.mktemp("straight")
+    data, recipe, copies = dataset(home / "data"), tiny_recipe(epochs=3), Copies(home / "run", 1)
+    model = FaceFeatureModel.from_recipe(recipe, detector="whole-image")
+    log = model.fit(data.split("train"), data.split("val"), recipe, folder=home / "run", reporter=copies)
+    return Run(data, recipe, model, log, copies)
+
+
 @pytest.mark.backend
-def test_a_resumed_run_ends_with_the_same_numbers(tmp_path: Path) -> None:
-    data, recipe = dataset(tmp_path / "data"), tiny_recipe(epochs=3)
-    train, val = data.split("train"), data.split("val")
-
-    straight = FaceFeatureModel.from_recipe(recipe)
-    log = straight.fit(train, val, recipe)
-
-    recorder = Recorder(stop_after=1)
-    with pytest.raises(Stop):
-        FaceFeatureModel.from_recipe(recipe).fit(train, val, recipe, folder=tmp_path / "run", reporter=recorder)
+def test_a_resumed_run_ends_with_the_same_numbers(straight: Run, tmp_path: Path) -> None:
+    log, recipe, folder = straight.log, straight.recipe, tmp_path / "run"
+    shutil.copytree(straight.copies.at(1), folder)
     resumed, recorder = FaceFeatureModel.from_recipe(recipe), Recorder()
-    again = resumed.fit(train, val, recipe, folder=tmp_path / "run", resume=True, reporter=recorder)
+    again = resumed.fit(*straight.sets, recipe, folder=folder, resume=True, reporter=recorder)
 
     assert recorder.first == 1 and recorder.epochs == 2 and recorder.batches > 0
     assert log.best_epoch == again.best_epoch
     for a, b in zip(log.epochs, again.epochs, strict=True):
         assert {k: a[k] for k in KEPT} == {k: b[k] for k in KEPT}
-    for a, b in zip(weights(straight), weights(resumed), strict=True):
+    for a, b in zip(weights(straight.model), weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     assert log.epochs[-1]["loss"] < log.epochs[0]["loss"]
-    left = sorted(p.name for p in (tmp_path / "run").iterdir())
-    assert left == ["best.npz", "checkpoint.npz"]
+    assert sorted(p.name for p in folder.iterdir()) == ["best.npz", "checkpoint.npz"]
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
-    data, recipe = dataset(tmp_path / "data", 16), tiny_recipe(epochs=1)
-    args = data.split("train"), data.split("val")
-    FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=tmp_path / "run")
-    other = tiny_recipe(epochs=1, seed=5)
+def test_a_checkpoint_of_another_recipe_is_refused(straight: Run) -> None:
+    other = straight.recipe.replace(seed=5)
     with pytest.raises(TrainingError, match=r"belongs to another recipe or data set: .* there, .* here.*--overwrite"):
-        FaceFeatureModel.from_recipe(other).fit(*args, other, folder=tmp_path / "run", resume=True)
+        FaceFeatureModel.from_recipe(other).fit(*straight.sets, other, folder=straight.copies.folder, resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_saves_its_batch(tmp_path: Path) -> None:
@@ -159,7 +175,7 @@ def test_phases_freeze_what_they_say_and_resume_with_the_same_numbers(
     monkeypatch.setenv("FACEFEAT_CACHE", str(tmp_path / "cache"))
     data, recipe = dataset(tmp_path / "data"), phased(**augment)
     args = data.split("train"), data.split("val")
-    model = FaceFeatureModel.from_recipe(recipe)
+    model, copies = FaceFeatureModel.from_recipe(recipe), Copies(tmp_path / "run", 1, 2)
     layers = weighted_layers(model._classifier.backbone_model)
     start = [[np.asarray(w) for w in layer.get_weights()] for layer in layers]
 
@@ -172,8 +188,9 @@ def test_phases_freeze_what_they_say_and_resume_with_the_same_numbers(
     class Look(Recorder):
         def epoch(self, record: Mapping[str, Any]) -> None:
             heads.append((record["phase"], moved()))
+            copies.epoch(record)
 
-    log = model.fit(*args, recipe, reporter=Look())
+    log = model.fit(*args, recipe, folder=copies.folder, reporter=Look())
     assert [phase for phase, _ in heads] == [0, 0, 1, 1]
     frozen, thawed = heads[1][1], heads[3][1]
     # Batch-norm statistics count as weights: a frozen layer's stay, too.
@@ -184,10 +201,7 @@ def test_phases_freeze_what_they_say_and_resume_with_the_same_numbers(
     assert not any(not layer.trainable for layer in layers)
 
     for stop in (1, 2):
-        folder = tmp_path / f"run{stop}"
-        with pytest.raises(Stop):
-            FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=folder, reporter=Recorder(stop))
-        again = FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=folder, resume=True)
+        again = FaceFeatureModel.from_recipe(recipe).fit(*args, recipe, folder=copies.at(stop), resume=True)
         assert [[r[k] for k in KEPT] for r in again.epochs] == [[r[k] for k in KEPT] for r in log.epochs]
 
 
@@ -263,10 +277,8 @@ def test_patience_stops_early(tmp_path: Path) -> None:
     assert log.best_epoch == len(log.epochs) - 2
 
 
-def test_save_and_load_give_the_same_answers(tmp_path: Path) -> None:
-    data, recipe = dataset(tmp_path / "data", 16), tiny_recipe(epochs=1)
-    model = FaceFeatureModel.from_recipe(recipe, detector="whole-image")
-    model.fit(data.split("train"), data.split("val"), recipe)
+def test_save_and_load_give_the_same_answers(straight: Run, tmp_path: Path) -> None:
+    data, model = straight.data, straight.model
     report = model.evaluate(data.split("val"), bootstrap=10)
     assert set(report.by_group["attribute"]) == {"age", "gender", "race"}
     assert report.by_group.query("attribute == 'gender'")["faces"].sum() == report.faces

@@ -7,10 +7,8 @@ float32 once, when it loads the graph.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefeat.errors import FacefeatError, PluginError, PresetError
@@ -70,13 +68,11 @@ def to_onnx(model: keras.Model, *, pixels: bool, what: str) -> bytes:
     else:
         rows = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     wrapped = _wrapped(model, pixels)
-    named = _answers(wrapped, rows)  # Keras wants a model called once before it is exported
+    named = _answers(wrapped, rows)
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the converters, on NumPy's future
-            path = Path(folder) / "network.onnx"
-            wrapped.export(path, format="onnx", verbose=False)
-            model_file = _finished(path, tuple(named))
+            model_file = _finished(_converted(wrapped), tuple(named))
     except FacefeatError:
         raise
     except Exception as e:  # a converter's errors share no base
@@ -92,9 +88,12 @@ def to_onnx(model: keras.Model, *, pixels: bool, what: str) -> bytes:
 
 
 def _answers(model: keras.Model, rows: np.ndarray) -> dict[str, Any]:
-    """Output name -> the model's answers."""
-    found = model.predict_on_batch(rows)
-    return found if isinstance(found, dict) else {OUTPUT: found}
+    """Output name -> the model's answers. Computed at once: to trace the model for two small batches takes longer."""
+    import keras
+
+    found = model(rows, training=False)
+    named = found if isinstance(found, dict) else {OUTPUT: found}
+    return {name: keras.ops.convert_to_numpy(value) for name, value in named.items()}
 
 
 def _serialized(model_file: Any) -> bytes:
@@ -107,6 +106,25 @@ def _wrapped(model: keras.Model, pixels: bool) -> keras.Model:
 
     given = keras.Input(model.input_shape[1:], dtype="uint8" if pixels else "float32", name=INPUT)
     return keras.Model(given, model(keras.ops.cast(given, "float32") if pixels else given))
+
+
+def _converted(model: keras.Model) -> Any:
+    """The converter's own graph of a model of one input.
+
+    Not `model.export`, which traces the model three times more: for the lookup tables that a SavedModel may need.
+    """
+    import tensorflow as tf
+    import tf2onnx
+
+    (given,) = model.inputs
+    signature = [tf.TensorSpec((None, *given.shape[1:]), given.dtype, name=INPUT)]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def call(rows: Any) -> Any:
+        return model(rows, training=False)
+
+    model_file, _ = tf2onnx.convert.from_function(call, signature)
+    return model_file
 
 
 def _check_agrees(graph: bytes, rows: np.ndarray, expected: dict[str, Any], what: str, tolerance: float) -> None:
@@ -126,11 +144,8 @@ def _check_agrees(graph: bytes, rows: np.ndarray, expected: dict[str, Any], what
             raise PluginError(f"{what}: its ONNX graph answers otherwise than the model, by {difference:.2g}.")
 
 
-def _finished(path: Path, outputs: tuple[str, ...]) -> Any:
-    """The converter's file with our names, and nothing in it that changes from run to run."""
-    import onnx
-
-    model = onnx.load(path)
+def _finished(model: Any, outputs: tuple[str, ...]) -> Any:
+    """The converter's graph with our names, and nothing in it that changes from run to run."""
     graph = model.graph
     del model.metadata_props[:]
     model.producer_name, model.producer_version, model.doc_string = "facefeat", "", ""
