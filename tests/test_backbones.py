@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facefeat.builtin.backbones import COMPONENTS, applications, compact, squeezenet, vggface
+from facefeat.builtin.backbones import COMPONENTS, applications, compact, vggface
 from facefeat.errors import DownloadError, InputError
 from facefeat.plugins.contracts import Component
 from facefeat.plugins.registry import Registered, get_registry
@@ -66,14 +67,25 @@ CHECKS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def checked() -> Callable[[str], Any]:
+    """A backbone by its name, 32 pixels, for all tests that only look at it: checked, and built once."""
+
+    @functools.cache
+    def check(name: str) -> Any:
+        settings = dict(CHECKS[name])
+        settings["skip"] = [*settings.get("skip", ()), "backends"]
+        return check_backbone(get_registry().get("backbone", name).component, image_size=32, **settings)
+
+    return check
+
+
 @pytest.mark.backend
 @pytest.mark.parametrize(
     "item", [i for i in get_registry().all("backbone") if i.distribution == "facefeat"], ids=lambda i: i.name
 )
-def test_contract(item: Registered) -> None:
-    settings = dict(CHECKS[item.name])
-    settings["skip"] = [*settings.get("skip", ()), "backends"]
-    model = check_backbone(item.component, image_size=32, **settings)
+def test_contract(item: Registered, checked: Callable[[str], Any]) -> None:
+    model = checked(item.name)
     assert model.name == item.name.replace("-", "_")
     crops = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
     np.testing.assert_allclose(model(crops.astype("uint8")), model(crops.astype("float32")), rtol=1e-3, atol=1e-4)
@@ -129,19 +141,19 @@ def test_bad_compact(config: dict[str, Any], message: str) -> None:
         compact.build(**{"image_size": 32, **config})
 
 
-def test_squeezenet_has_the_published_number_of_weights() -> None:
+def test_squeezenet_has_the_published_number_of_weights(checked: Callable[[str], Any]) -> None:
     # 1,235,496 in version 1.1 with its classifier of 1,000 classes, which has 513,000.
-    assert squeezenet.build(image_size=64).count_params() == 1_235_496 - 513_000
+    assert checked("squeezenet").count_params() == 1_235_496 - 513_000
 
 
 # normalisation
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "compact"])
-def test_pixels_are_normalised_as_the_weights_expect(name: str) -> None:
+def test_pixels_are_normalised_as_the_weights_expect(name: str, checked: Callable[[str], Any]) -> None:
     import keras
 
-    model = named(name).build(image_size=32, **config_of(name))
+    model = checked(name)
     crops = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype("float32")
     got = np.asarray(keras.Model(model.inputs[0], model.get_layer("normalise").output)(crops))
     if name == "vggface":

@@ -160,11 +160,11 @@ def test_a_stopped_search_goes_on_and_ends_in_a_recipe(tmp_path: Path) -> None:
     args = data.split("train"), data.split("val"), tmp_path / "search"
     first = Count()
     with pytest.raises(KeyboardInterrupt):
-        tune(recipe, *args, trials=3, space=SPACE, reporter=first)
+        tune(recipe, *args, trials=2, space=SPACE, reporter=first)
     second = Count()
     second.trials = -9  # counts, and never interrupts
-    study = tune(recipe, *args, trials=3, space=SPACE, reporter=second)
-    assert (first.done, second.done, second.trials) == (0, 1, -7)
+    study = tune(recipe, *args, trials=2, space=SPACE, reporter=second)
+    assert (first.done, second.done, second.trials) == (0, 1, -8)
     best = best_recipe(recipe, study)
     assert best.train.learning_rate == study.best_params["train.learning_rate"]
     write_recipe(best, tmp_path / "best.toml", "a comment\nof two lines")

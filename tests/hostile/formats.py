@@ -113,9 +113,9 @@ def cases() -> list[Case]:
     add("lossless", jpeg.replace(b"\xff\xc0", b"\xff\xc3", 1))
     add("scans-50", lambda: scans(300, 50), (0,))
     add("scans-20000", lambda: scans(3000, 20_000), (1,), says="more than 64 scans")
-    add("comments-65535", after_start(jpeg, *[segment(0xFE, b"x")] * 65_535), (0,))
-    add("comments-large", after_start(jpeg, *[segment(0xFE, bytes(65_000))] * 1000), (0,))
-    add("exif-many", after_start(jpeg, *[exif(b"\6\0")] * 5000), (0,))
+    add("comments-65535", lambda: after_start(jpeg, *[segment(0xFE, b"x")] * 65_535), (0,))
+    add("comments-large", lambda: after_start(jpeg, *[segment(0xFE, bytes(65_000))] * 1000), (0,))
+    add("exif-many", lambda: after_start(jpeg, *[exif(b"\6\0")] * 5000), (0,))
     add(
         "icc-chunks",
         after_start(jpeg, *[segment(0xE2, b"ICC_PROFILE\0" + bytes([n, 255]) + bytes(60_000)) for n in range(1, 256)]),
@@ -148,11 +148,12 @@ def cases() -> list[Case]:
 
     add("mpo-offsets", mpo)
     for level in (2, 9):
-        bomb = zlib.compress(bytes(300_000_000), level) if level == 9 else zlib.compress(bytes(60_000_000), 9)
+        bytes_of_it = 300_000_000 if level == 9 else 60_000_000
         for kind, head in ((b"iTXt", b"a\0\1\0\0\0"), (b"zTXt", b"a\0\0"), (b"iCCP", b"a\0\0")):
-            add(f"{kind.decode()}-bomb-{level}", png(8, 8, 8, 2, chunk(kind, head + bomb)))
-    add("text-many", png(8, 8, 8, 2, chunk(b"tEXt", b"a\0b") * 100_000))
-    add("text-large", png(8, 8, 8, 2, chunk(b"tEXt", b"a\0" + bytes(60_000_000))))
+            bomb = lambda k=kind, h=head, n=bytes_of_it: chunk(k, h + zlib.compress(bytes(n), 9))  # noqa: E731
+            add(f"{kind.decode()}-bomb-{level}", lambda b=bomb: png(8, 8, 8, 2, b()))
+    add("text-many", lambda: png(8, 8, 8, 2, chunk(b"tEXt", b"a\0b") * 100_000))
+    add("text-large", lambda: png(8, 8, 8, 2, chunk(b"tEXt", b"a\0" + bytes(60_000_000))))
     add("png-exif", png(8, 8, 8, 2, chunk(b"eXIf", b"II*\0\x08\0\0\0\xff\xff" + bytes(99))))
     add("png-after-end", png(8, 8, 8, 2) + chunk(b"IDAT", bytes(99)), (0,))
     add("png-twice", png(8, 8, 8, 2)[:-12] + png(8, 8, 8, 2)[8:])

@@ -171,8 +171,8 @@ def cases(seed: int) -> list[Case]:
 
         return command
 
-    def path_of(data: bytes) -> Callable[[Page], Any]:
-        return lambda page: photo(page.upload(data))
+    def path_of(data: bytes | Callable[[], bytes]) -> Callable[[Page], Any]:
+        return lambda page: photo(page.upload(data() if callable(data) else data))
 
     for name, value in {
         "folder": lambda page: photo(str(page.uploads)),
@@ -211,12 +211,13 @@ def cases(seed: int) -> list[Case]:
         "text": b"no picture",
         "svg": b"<svg onload=alert(1)>",
         "html": b"<script>alert(1)</script>",
-        "large": png(9000, 9000, 8, 0),
-        "larger": png(60_000, 60_000, 1, 0)[:100_000],
-        "long": png(60_000_000, 1, 8, 0),
+        "large": lambda: png(9000, 9000, 8, 0),
+        "larger": lambda: png(60_000, 60_000, 1, 0)[:100_000],
+        "long": lambda: png(60_000_000, 1, 8, 0),
         **{f"flipped-{n}": flipped(encoded("jpeg", "RGB"), seed, f"visitor{n}") for n in range(6)},
     }.items():
-        add(f"upload-{name}", lambda page, d=data: page.classify(photo(page.upload(d))))
+        path = path_of(data)
+        add(f"upload-{name}", lambda page, p=path: page.classify(p(page)))
     for name in ("../../x.png", "/etc/cron.d/x", "a" * 300 + ".png", "\x1b[2J.png", ".", "..", "con.png", "<b>.png"):
 
         def named(page: Page, name: str = name) -> None:
