@@ -119,7 +119,9 @@ def test_a_decoder_may_draw_larger_faces_than_the_classifier_sees(faces: FaceDat
 @pytest.mark.backend
 def test_a_resumed_run_ends_with_the_same_numbers(faces: FaceDataset, tmp_path: Path) -> None:
     data = faces.split("train"), faces.split("val")
-    chosen = recipe(SMALLEST, epochs=2, classifier_from=0.5, traverse=3.0, view={"rotation": 8.0, "brightness": 0.1})
+    loss = {"pixels": 1.0, "swap": 0.01, "adversarial": 0.001}
+    view = {"rotation": 8.0, "brightness": 0.1}
+    chosen = recipe(SMALLEST, loss, view, epochs=2, classifier_from=0.5, traverse=3.0)
     straight, resumed, copies, recorder = model(), model(), Copies(tmp_path / "run", 1), Recorder()
     log = straight.fit_decoder(*data, chosen, folder=copies.folder, reporter=copies)
     again = resumed.fit_decoder(*data, chosen, folder=copies.at(1), resume=True, reporter=recorder)

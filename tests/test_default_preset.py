@@ -70,10 +70,10 @@ def test_it_draws_faces_when_asked_and_only_then(repo: Path) -> None:
 
 
 def test_a_step_along_a_direction_moves_what_it_says_and_no_detail(model: FaceFeatureModel) -> None:
-    made = model.compose(count=60, seed=3)
+    made = model.compose(count=30, seed=3)
     read = model.predict_faces(made.crops)
     labels = {name: np.asarray(found) for name, found in read.labels.items()}
-    faces = FaceSet(tuple(map(str, range(60))), {"age": read.answers["age"].values}, lambda rows: made.crops[rows])
+    faces = FaceSet(tuple(map(str, range(30))), {"age": read.answers["age"].values}, lambda rows: made.crops[rows])
     latents = model.encode(made.crops)
     found = Directions().analyze(latents, labels, model, faces)
     table = found.table.set_index("direction")

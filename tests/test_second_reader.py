@@ -17,7 +17,7 @@ from facefeat.schema import get_schema
 from facefeat.training import DecoderRecipe
 from made import TINY, dataset
 
-DETAIL = {"name": "detail", "config": {"code": 6, "filters": [12, 12, 8, 8], "encoder": [8, 12, 12]}}
+DETAIL = {"name": "detail", "config": {"code": 6, "filters": [8, 8], "encoder": [8]}}
 
 
 def recipe(loss: dict[str, float], reader: str = "", **train: Any) -> DecoderRecipe:
