@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -15,6 +16,9 @@ from facefeat import InputError
 from facefeat_demo import server, starting
 from facefeat_demo.header import TABS, TAGLINE
 from facefeat_demo.starting import STATE, Starting, answered
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+ASKS = {STATE: "0"}  # as the page's script does
 
 
 @pytest.fixture
@@ -41,14 +45,14 @@ def test_the_page_has_its_header_and_tabs_at_once_and_the_first_answer_when_it_i
     page: tuple[str, Starting, Callable[[], None]],
 ) -> None:
     url, shown, _ = page
-    first = httpx.get(url)
+    first = httpx.get(url, headers=BROWSER)
     assert first.status_code == 200 and first.headers[STATE] == "0" and first.headers["cache-control"] == "no-store"
     parts = config(first.text)["components"]
     assert isinstance(parts, list)
     assert TAGLINE in parts[0]["props"]["value"]
     assert [p["props"]["id"] for p in parts[1:-1]] == list(TABS)
     shown.show('<p class="ff-card">32</p></script><script>alert(1)</script>')
-    then = httpx.get(f"{url}/?tab=morph")
+    then = httpx.get(f"{url}/?tab=morph", headers=BROWSER)
     assert then.headers[STATE] == "1" and "<script>alert" not in then.text
     parts = config(then.text)["components"]
     assert isinstance(parts, list) and parts[-1]["props"]["value"].startswith('<p class="ff-card">32</p></script>')
@@ -61,15 +65,30 @@ def test_a_page_that_is_asked_for_early_waits_for_the_first_answer() -> None:
     assert state == "1" and b"32" in page
 
 
-def test_scripts_learn_the_state_by_a_header_and_all_else_is_too_early(
+def test_the_page_learns_the_state_by_a_header(page: tuple[str, Starting, Callable[[], None]]) -> None:
+    url, shown, _ = page
+    first = httpx.head(url, headers=ASKS)
+    assert first.headers[STATE] == "0" and first.content == b""
+    shown.show("<p>32</p>")
+    assert httpx.head(f"{url}/?tab=edit", headers=ASKS).headers[STATE] == "1"
+
+
+def test_programs_get_no_answer_so_that_none_takes_it_for_the_demo(
     page: tuple[str, Starting, Callable[[], None]],
 ) -> None:
     url, shown, _ = page
-    assert httpx.head(url).headers[STATE] == "0" and httpx.head(url).content == b""
     shown.show("<p>32</p>")
-    assert httpx.head(f"{url}/?tab=edit").headers[STATE] == "1"
-    for early in (httpx.get(f"{url}/config"), httpx.post(f"{url}/gradio_api/upload", content=b"x")):
-        assert early.status_code == 503 and early.headers["retry-after"] == "2" and "starting" in early.text
+    for method, path, headers in (
+        ("GET", "", {}),
+        ("HEAD", "", {}),
+        ("GET", "/config", BROWSER),
+        ("POST", "/gradio_api/upload", BROWSER),
+    ):
+        with pytest.raises(httpx.TransportError):
+            httpx.request(method, f"{url}{path}", headers=headers)
+    with pytest.raises(OSError):
+        urllib.request.urlopen(url)
+    assert httpx.get(url, headers=BROWSER).status_code == 200
 
 
 def test_what_is_no_request_does_not_end_it_and_is_not_told(
@@ -80,7 +99,7 @@ def test_what_is_no_request_does_not_end_it_and_is_not_told(
     for sent in (b"\x00\xff\x1b[31m\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 70_000):
         with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
             line.sendall(sent)
-    assert httpx.get(url).status_code == 200
+    assert httpx.get(url, headers=BROWSER).status_code == 200
     assert capfd.readouterr() == ("", "")
 
 
@@ -88,7 +107,7 @@ def test_the_port_is_free_when_it_ends_however_often_that_is_asked(
     page: tuple[str, Starting, Callable[[], None]], port: int
 ) -> None:
     url, _, end = page
-    httpx.get(url)
+    httpx.get(url, headers=BROWSER)
     end()
     end()
     assert server.free_port("127.0.0.1", port) == port
@@ -127,4 +146,4 @@ def test_a_port_that_another_program_takes_meanwhile_is_told_or_left(
         with pytest.raises(InputError, match=f"port {port} is in use"):
             server._first_page(server.Settings(port=port), stack)
         found, shown, _ = server._first_page(server.Settings(), stack)
-        assert shown is not None and httpx.head(f"http://127.0.0.1:{found}").headers[STATE] == "0"
+        assert shown is not None and httpx.head(f"http://127.0.0.1:{found}", headers=ASKS).headers[STATE] == "0"

@@ -21,7 +21,8 @@ from facefeat_demo.header import HEADER, TABS, TITLE, label_of
 
 _STATIC = Path(__file__).resolve().parent / "static"
 STATE = "x-facefeat-starting"
-"""The header of all that is answered meanwhile: "0" before the first answer is there, then "1". Gradio has none."""
+"""The header of what is answered meanwhile: "0" before the first answer is there, then "1". Gradio has none. The page
+asks for it by the same header."""
 _WAIT = 3.0  # seconds for which a page is held until it has its answer: a browser shows that it waits
 _PATIENCE = 10.0  # seconds for a request that does not end
 
@@ -105,7 +106,8 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD of the page; to all else it says that it is too early."""
+    """Answers browsers that open the page, and the page's own question. Nobody else gets an answer, as if nobody
+    listened: programs that wait for the demo must not take this for it."""
 
     timeout = _PATIENCE
     server_version, sys_version = "facefeat", ""
@@ -116,35 +118,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """As of BaseHTTPRequestHandler."""
-        if self._is_page():
-            self._send(200, *self._starting.page(_WAIT))
-        else:
-            self._early()
+        if not self.path.partition("?")[0].strip("/") and "text/html" in self.headers.get("Accept", ""):
+            self._send(*self._starting.page(_WAIT))
 
     def do_HEAD(self) -> None:
         """As of BaseHTTPRequestHandler."""
-        self._send(200, self._starting.state, b"")
+        if STATE in self.headers:
+            self._send(self._starting.state, b"")
 
-    def do_POST(self) -> None:
-        """As of BaseHTTPRequestHandler."""
-        self._early()
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """No answer to what is no such request, either."""
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Who opens the page is nothing to tell."""
 
-    def _is_page(self) -> bool:
-        return not self.path.partition("?")[0].strip("/")
-
-    def _early(self) -> None:
-        self._send(503, self._starting.state, b"The demo is starting. Try again in a few seconds.\n", "text/plain")
-
-    def _send(self, status: int, state: str, body: bytes, kind: str = "text/html") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+    def _send(self, state: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header(STATE, state)
-        if status != 200:
-            self.send_header("Retry-After", "2")
         self.end_headers()
         self.wfile.write(body)

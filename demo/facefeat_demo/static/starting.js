@@ -3,7 +3,7 @@
   const now = window.gradio_config.starting;
   const ask = async () => {
     try {
-      const answer = await fetch(location.href, { method: 'HEAD', cache: 'no-store' });
+      const answer = await fetch(location.href, { method: 'HEAD', cache: 'no-store', headers: { 'x-facefeat-starting': now } });
       if (answer.ok && answer.headers.get('x-facefeat-starting') !== now) { location.reload(); return; }
     } catch { /* between the two pages nobody listens for a moment */ }
     setTimeout(ask, 150);
