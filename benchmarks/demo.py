@@ -48,8 +48,12 @@ WATCH = """
       const seen = new MutationObserver(() => {
         if (state() === was) return;
         seen.disconnect();
-        const at = document.querySelector(moved);
-        if (at.decode) at.decode().then(painted); else painted();
+        // A picture that another takes the place of meanwhile cannot be decoded: then that one is waited for.
+        const shown = () => {
+          const at = document.querySelector(moved);
+          if (at.decode) at.decode().then(painted, () => setTimeout(shown)); else painted();
+        };
+        shown();
       });
       seen.observe(document.body, { subtree: true, childList: true, attributes: true });
     }, { capture: true, once: true });
