@@ -60,14 +60,13 @@ def test_whoever_comes_early_sees_the_answer_and_then_the_whole_page(visit: Go) 
                 demo.stdout is not None
                 and f"http://127.0.0.1:{port} and shows a first answer" in demo.stdout.readline()
             )
-            v.page.goto(f"http://127.0.0.1:{port}/?tab=edit", wait_until="commit")
-            v.page.locator("#ff-shell .ff-tabs").wait_for()
-            v.page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
-            v.page.locator("#ff-shell").get_by_role("heading", name="An example: this is my guess").wait_for()
-            v.shot("starting")
+            # Once only: the page loads itself again, and another visit at that moment would be broken off.
+            first = v.page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
+            assert first.headers["x-facefeat-starting"] in "01"
+            v.page.get_by_role("heading", name="An example: this is my guess").first.wait_for()
             v.page.locator("#classify-photo").wait_for()  # nobody had to do anything
             v.page.locator("#ff-shell").wait_for(state="detached")
-            v.errors = [e for e in v.errors if "ERR_CONNECTION" not in e]  # of the moment between the two pages
+            v.errors = [e for e in v.errors if "net::ERR_" not in e]  # of the moment between the two pages
             v.check()
         finally:
             demo.terminate()
