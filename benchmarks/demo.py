@@ -127,10 +127,12 @@ def serving(preset: str | None) -> Iterator[tuple[str, float]]:
 
 def until_started(url: str) -> None:
     """Wait until the demo answers programs, too; before, browsers get its first answer."""
-    while True:
+    until = time.perf_counter() + PATIENCE
+    while time.perf_counter() < until:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
             return
         time.sleep(0.1)
+    raise SystemExit(f"the demo did not answer within {PATIENCE} s")
 
 
 @contextlib.contextmanager

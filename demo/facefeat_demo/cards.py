@@ -7,13 +7,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from facefeat.utils.text import with_unit
-from facefeat_demo.host import MAX_CARDS, NO_FACE, PhotoResult
+from facefeat_demo.host import MAX_CARDS, NO_FACE, Host, PhotoResult
 from facefeat_demo.photos import PORTRAITS, data_uri
 
 if TYPE_CHECKING:
     from facefeat import AttributePrediction, FaceResult
     from facefeat.types import UInt8Array
-    from facefeat_demo.host import Host
 
 UNSURE = 0.6
 """Below this probability a card says that it is unsure, and names the runner-up."""

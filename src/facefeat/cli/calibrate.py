@@ -10,7 +10,7 @@ from facefeat.cli._inputs import Finite, check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._show import say, terminal, warn, warned
 
-_FEW = 100  # faces; on 12 of the bundled preset's, a temperature was a quarter of what it is on 2,000
+_FEW = 100  # faces; on 12, a temperature of the bundled preset came out as 0.25
 
 
 @click.command("calibrate")
