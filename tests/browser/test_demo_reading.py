@@ -224,6 +224,25 @@ def test_nothing_moves_while_a_tab_comes_and_the_page_is_light(visit: Go, served
         v.page.close()
 
 
+def test_a_page_that_nobody_touches_rests(visit: Go, served: str) -> None:
+    v = visit("about:blank")
+    v.page.add_init_script(
+        "const next = window.requestAnimationFrame; window.asked = 0;"
+        "window.requestAnimationFrame = (draw) => { window.asked += 1; return next.call(window, draw); };"
+    )
+    v.page.goto(served)
+    v.page.wait_for_function("document.querySelector('#tabs') && !document.querySelector('#ff-shell')")
+    v.page.locator(".ff-hero").wait_for()  # what comes last
+    asked = (
+        "async () => { const before = window.asked; await new Promise((done) => setTimeout(done, 1000));"
+        " return window.asked - before; }"
+    )
+    frames = [v.page.evaluate(asked)]  # whoever draws asks for some 60 a second
+    while frames[-1] >= 10 and len(frames) < 20:
+        frames.append(v.page.evaluate(asked))
+    assert frames[-1] < 10, frames
+
+
 def test_photos_of_every_sort_are_answered_in_the_page(visit: Go, served: str, tmp_path: Path, repo: Path) -> None:
     v = visit(served)
     v.example("Both")

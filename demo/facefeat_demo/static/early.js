@@ -28,3 +28,18 @@
   };
   look();
 })();
+// Gradio's sign of loading measures its time at every frame, for as long as the page is open, though it is gone (seen in
+// 6.31). That keeps a browser busy and its battery, too: whoever measures time before there are tabs, stops when they are.
+(() => {
+  const next = window.requestAnimationFrame.bind(window);
+  let there = false, inside = false;
+  const whole = () => { there = there || document.querySelector('.tabitem') !== null; return there; };
+  window.requestAnimationFrame = (draw) => {
+    const timer = inside || (!whole() && String(draw).includes('performance.now()'));
+    return next((now) => {
+      if (timer && whole()) return;
+      inside = timer;
+      try { draw(now); } finally { inside = false; }
+    });
+  };
+})();
