@@ -33,6 +33,7 @@ from facefeat_demo.cleaner import cleaned, delete_old
 from facefeat_demo.editing import Control, requested
 from facefeat_demo.exploring import Atlas, Point, apart
 from facefeat_demo.host import MAX_CARDS, PhotoResult
+from facefeat_demo.tabs import about
 from made import batch_of
 
 REPO = Path(__file__).resolve().parent.parent
@@ -351,8 +352,21 @@ def test_errors_per_group_come_from_the_card() -> None:
     header, rows = text.group_rows((find_preset(None) / "model_card.md").read_text("utf-8"))
     assert header == ["Group", "Faces", "Age off by", "Gender wrong", "Race wrong"]
     assert {r[0] for r in rows} == {"age", "gender", "race"} and all(len(r) == 6 for r in rows)
-    assert next(r for r in rows if r[1] == "0-2")[4].endswith(" in 100")
+    youngest = next(r for r in rows if r[1] == "0-2")
+    assert re.fullmatch(r"0\.\d years \(0\.\d to 1\.\d\)", youngest[3]) and youngest[4].endswith(" in 100")
     assert text.group_rows("# no table") == ([], [])
+
+
+def test_every_error_is_drawn_with_its_interval() -> None:
+    card = "| attribute | group | faces | age mae | gender accuracy |\n|---|---|---|---|---|\n"
+    drawn = about._errors(card + "| age | 0-2 | 100 | 2.000 (1.000 to 4.000) | 0.900 |\n")
+    years, share = drawn.split("<caption>")[1:]
+    # The scale ends a little after the largest end of an interval: 4.2 years.
+    assert '<i style="width:47.6%">' in years and '<b style="left:23.8%;width:71.4%">' in years
+    assert "2.0 years <small>(1.0 to 4.0)</small>" in years
+    assert "10 in 100 <small>(6 to 17)</small>" in share and "<b style=" in share
+    assert "<b style=" not in about._errors(card + "| age | 0-2 | ? | 2.000 | ? |\n")
+    assert "<img" not in about._errors(card + "| <img> | <img> | <img> | <img> | <img> |\n")
 
 
 # ---------------------------------------------------------------- the server

@@ -14,6 +14,7 @@ from facefeat.builtin.kinds.classes import softmax
 from facefeat.cli import run
 from facefeat.errors import DataError, InputError
 from facefeat.evaluation import calibrate, expected_calibration_error
+from facefeat.evaluation.card import group_figure
 from facefeat.evaluation.metrics import score_batch
 from facefeat.evaluation.report import predict_dataset, report_on
 from facefeat.networks.postprocess import Calibration, read_logits
@@ -96,6 +97,20 @@ def test_metrics_by_hand() -> None:
     assert m["race_accuracy"] == 1.0  # the row without a label does not count
     # Everyone's median, 25, is off by 0, 5 and 5 years.
     assert m["score"] == pytest.approx(((1 - 65 / 10) + 0.75 + 1) / 3, abs=0.01)
+
+
+def test_the_error_of_a_group_has_an_interval() -> None:
+    z = {name: np.zeros((4, a.outputs)) for name, a in UTK.attributes.items()}
+    z["age"][range(4), [25, 25, 35, 80]] = 30
+    labels = {"age": np.array([3, 4, 3, 3]), "gender": np.array([0, 0, 0, 1]), "race": np.full(4, -1)}
+    years = np.array([25, 30, np.nan, 20], "float32")
+    report = report_on("mine", UTK, read_logits(UTK, z), targets_of(UTK, labels, years), bootstrap=0)
+    rows = {row["group"]: row for row in report.by_group.to_dict(orient="records")}
+    # Errors of men: 0, 5, and one without a year. The standard error of the mean of two is half of their distance.
+    assert rows["Male"]["age_mae"] == pytest.approx(2.5) and rows["Male"]["age_mae_se"] == pytest.approx(2.5)
+    assert group_figure(rows["Male"], "age_mae") == "2.500 (0.000 to 7.400)"
+    assert group_figure(rows["Female"], "age_mae") == "60.000"  # one face
+    assert group_figure(rows["Male"], "gender_accuracy") == "1.000"
 
 
 def test_calibration_finds_the_temperature_of_overconfident_logits() -> None:

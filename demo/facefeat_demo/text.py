@@ -53,8 +53,12 @@ def _error_of(name: str) -> tuple[str, str]:
 
 
 def _worded(cell: str, kind: str) -> str:
-    try:
-        value = float(cell)
-    except ValueError:
+    """An error in words, with its interval where the card has one: "4.4 years (4.3 to 4.6)"."""
+    number = r"(\d+(?:\.\d+)?)"
+    found = re.fullmatch(rf"{number}(?: \({number} to {number}\))?", cell)
+    if found is None:
         return cell
-    return f"{value:.1f} years" if kind == "years" else f"{100 * (1 - value):.0f} in 100"
+    value = float(found[1])
+    if kind == "share":
+        return f"{100 * (1 - value):.0f} in 100"
+    return f"{value:.1f} years" + (f" ({float(found[2]):.1f} to {float(found[3]):.1f})" if found[2] else "")

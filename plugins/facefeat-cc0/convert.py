@@ -134,13 +134,15 @@ def by_race(model, data: Path, splits: Path | None, size: int) -> list[str]:
 
 def write_card(model, report, races: list[str], photos: dict[str, list[tuple[str, str, str]]]) -> str:
     """Markdown: what CARD says, with the figures put in."""
+    from facefeat.evaluation.card import group_figure
+
     metrics = []
     for name, value in report.metrics.items():
         low, high = report.intervals.get(name, (value, value))
         metrics.append(f"| {name.replace('_', ' ')} | {value:.4f} | {low:.4f} to {high:.4f} |")
     columns = ["age_accuracy", "age_one_off_accuracy", "age_mae", "gender_accuracy"]
     groups = [
-        f"| {r['attribute']} | {r['group']} | {r['faces']} | " + " | ".join(f"{r[c]:.3f}" for c in columns) + " |"
+        f"| {r['attribute']} | {r['group']} | {r['faces']} | " + " | ".join(group_figure(r, c) for c in columns) + " |"
         for r in report.by_group.to_dict(orient="records")
     ]
     tables = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -65,21 +66,22 @@ def _errors(card: str) -> str:
 def _chart(title: str, rows: list[list[str]], column: int) -> str:
     """One kind of error as bars, a group each; a table, so that it can be read without eyes."""
     values = [_number(row[1 + column]) for row in rows]
-    top = max((v for v in values if v is not None), default=0) * 1.25 or 1
+    ends = [_ends(row[1 + column], value, row[2]) for row, value in zip(rows, values, strict=True)]
+    top = 1.05 * max([1e-9, *(v for v in values if v is not None), *(high for _, high in filter(None, ends))])
     body, before = "", ""
-    for (attribute, group, faces, *cells), value in zip(rows, values, strict=True):
+    for (attribute, group, faces, *cells), value, between in zip(rows, values, ends, strict=True):
         if attribute != before:
             body += f'<tr class="ff-part"><th scope="rowgroup" colspan="3">By {escape(attribute)}</th></tr>'
             before = attribute
-        text = cells[column - 2]
+        text = escape(cells[column - 2].partition(" (")[0])
         bar = line = ""
         if value is not None:
-            bar = f'<i style="width:{min(100 * value / top, 100):.1f}%"></i>'
-            ends = _between(value / 100, _number(faces)) if text.endswith("in 100") else None
-            if ends is not None:
-                low, high = (min(100 * 100 * end / top, 100) for end in ends)
-                line = f'<b style="left:{low:.1f}%;width:{max(high - low, 1):.1f}%"></b>'
-                text = f"{text} <small>({100 * ends[0]:.0f} to {100 * ends[1]:.0f})</small>"
+            bar = f'<i style="width:{100 * value / top:.1f}%"></i>'
+        if between is not None:
+            low, high = (100 * end / top for end in between)
+            line = f'<b style="left:{low:.1f}%;width:{max(high - low, 1):.1f}%"></b>'
+            digits = 0 if text.endswith("in 100") else 1
+            text += f" <small>({between[0]:.{digits}f} to {between[1]:.{digits}f})</small>"
         few = " class=ff-few" if (_number(faces) or 0) < _FEW else ""
         body += (
             f'<tr{few}><th scope="row">{escape(group)} <small>{escape(_thousands(faces))} faces</small></th>'
@@ -99,14 +101,21 @@ def _number(cell: str) -> float | None:
         return None
 
 
+def _ends(cell: str, value: float | None, faces: str) -> tuple[float, float] | None:
+    """The 95 % interval of an error: the card's own, or that of a share of so many faces."""
+    if found := re.search(r"\(([\d.]+) to ([\d.]+)\)", cell):
+        return float(found[1]), float(found[2])
+    return _between(value / 100, _number(faces)) if value is not None and cell.endswith("in 100") else None
+
+
 def _between(share: float, faces: float | None) -> tuple[float, float] | None:
-    """Wilson's 95 % interval of a share (JASA 1927); None where the number of faces is unknown."""
+    """Wilson's 95 % interval of a share (JASA 1927), in 100; None where the number of faces is unknown."""
     if not faces:
         return None
     z = 1.96
     middle = (share + z * z / (2 * faces)) / (1 + z * z / faces)
     half = z / (1 + z * z / faces) * math.sqrt(share * (1 - share) / faces + z * z / (4 * faces * faces))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
 
 
 def _licence(host: Host) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -93,11 +94,11 @@ def model_card(
     lines.append("| attribute | group | faces | " + " | ".join(c.replace("_", " ") for c in columns) + " |")
     lines.append("|---|---|---|" + "---|" * len(columns))
     for row in report.by_group.to_dict(orient="records"):
-        cells = " | ".join(f"{row[c]:.3f}" if row[c] == row[c] else "" for c in columns)
+        cells = " | ".join(group_figure(row, c) for c in columns)
         lines.append(f"| {row['attribute']} | {row['group']} | {row['faces']} | {cells} |")
     lines += [
         "",
-        f"Groups under {SMALL_GROUP} faces are uncertain.",
+        f"Groups under {SMALL_GROUP} faces are uncertain. In brackets, the 95 % interval of a mean error.",
         "",
         "## Limits",
         "",
@@ -106,6 +107,16 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def group_figure(row: Mapping[str, Any], name: str) -> str:
+    """A figure of a row of `Report.by_group`, a mean error with its 95 % interval; empty where there is none."""
+    value, se = row[name], row.get(f"{name}_se", math.nan)
+    if math.isnan(value):
+        return ""
+    return f"{value:.3f}" + (
+        "" if math.isnan(se) else f" ({max(0.0, value - 1.96 * se):.3f} to {value + 1.96 * se:.3f})"
+    )
 
 
 def _limits(schema: Schema) -> str:

@@ -17,7 +17,7 @@ from facefeat.types import FaceBatch
 from facefeat.utils.atomic import write_text
 from facefeat.utils.frames import import_pandas
 from facefeat.utils.json_text import json_text
-from facefeat.utils.statistics import interval, resamples
+from facefeat.utils.statistics import interval, resamples, standard_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,8 @@ class Report:
     """What a model scores on a data set.
 
     metrics: name -> value. intervals: name -> (low, high), 95 % by bootstrap over the faces.
-    by_group: one row per group (class, or range of a number) of every attribute: faces, and the metrics within it.
+    by_group: one row per group (class, or range of a number) of every attribute: faces, and the metrics within it; for
+    each NAME_mae, NAME_mae_se, its standard error.
     baselines: accuracy -> what always saying the most frequent class would score.
     """
 
@@ -110,6 +111,8 @@ def report_on(
     groups = [(a, g, m) for a, every in members.items() for g, m in zip(schema[a].groups, every.T, strict=True)]
     groups += [(SOURCE, part, here) for part, here in (parts or {}).items()]
     present = [(a, g, here) for a, g, here in groups if here.any()]
+    faces = {k: a.strategy.per_face(a, batch.answers[k], targets[k]) for k, a in schema.attributes.items()}
+    errors = {f"{k}_mae": found["mae"] for k, found in faces.items() if "mae" in found}
     # Row 0 weighs everyone alike, the others only the faces of one group.
     weights = np.stack([np.ones(n), *(here for _, _, here in present)]).astype("float64")
     found = weighted_scores(schema, batch, targets, weights)
@@ -120,6 +123,7 @@ def report_on(
             "group": group,
             "faces": int(here.sum()),
             **{m: float(v[i]) for m, v in found.items()},
+            **{f"{m}_se": standard_error(v[here]) for m, v in errors.items()},
         }
         for i, (attribute, group, here) in enumerate(present, 1)
     ]

@@ -52,6 +52,12 @@ def interval(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean of the finite ones of (N,) values; NaN for fewer than two."""
+    known = values[np.isfinite(values)]
+    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
+
+
 def tsne(latents: np.ndarray, seed: int, perplexity: float = 30.0) -> np.ndarray:
     """(N, D) latents -> (N, 2) places that keep neighbours together (van der Maaten and Hinton, JMLR 2008)."""
     from sklearn.decomposition import PCA
