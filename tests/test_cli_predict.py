@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facefeat import AttributePrediction, Face, FaceResult, ImageResult, PresetError, Schema
-from facefeat.builtin.kinds.words import percent
 from facefeat.cli import run
 from facefeat.cli._annotate import COPIES
 from facefeat.cli._inputs import expand
@@ -34,6 +33,7 @@ from facefeat.cli._results import (
 from facefeat.plugins.kinds import say
 from facefeat.schema import get_schema
 from facefeat.types import Interval
+from facefeat.utils.text import percent
 
 
 def prediction(schema: Schema, name: str, index: int, p: float) -> AttributePrediction:

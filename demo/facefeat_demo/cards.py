@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from facefeat.utils.text import with_unit
+from facefeat.utils.text import percent, with_unit
 from facefeat_demo.host import MAX_CARDS, NO_FACE, Host, PhotoResult
 from facefeat_demo.photos import PORTRAITS, data_uri
 
@@ -193,16 +193,11 @@ def bars(name: str, prediction: AttributePrediction) -> str:
     rows_of = sorted(prediction.probabilities.items(), key=lambda kv: -kv[1])
     rows = "".join(
         f'<tr{" class=ff-best" if i == 0 else ""}><th scope="row">{escape(label)}</th>'
-        f'<td><div class="ff-bar"><i style="width:{100 * p:.1f}%"></i></div></td><td>{percent(p)}</td></tr>'
+        f'<td><div class="ff-bar"><i style="width:{100 * p:.1f}%"></i></div></td><td>{escape(percent(p))}</td></tr>'
         for i, (label, p) in enumerate(rows_of)
     )
     only = f" <small>of the {len(rows_of)} words that I know</small>" if len(rows_of) > 2 else ""
     return f'<table class="ff-bars"><caption>{escape(name.capitalize())}{only}</caption><tbody>{rows}</tbody></table>'
-
-
-def percent(p: float) -> str:
-    """A probability for people: never 0 % and never 100 %."""
-    return "&lt;1 %" if p < 0.01 else "&gt;99 %" if p > 0.99 else f"{100 * p:.0f} %"
 
 
 def doubts_of(face: FaceResult) -> list[str]:

@@ -53,8 +53,7 @@ def compared(model: FaceFeatureModel, before: FaceBatch, now: FaceBatch, real: b
     """A table of what the model predicts from a face before and after, with all probabilities folded under it."""
     rows = []
     for name in model.schema.attributes:
-        # As on the cards, a space before the sign, at which no line breaks.
-        old, new = (escape(say(name, b.row(0)[name]).short).replace("%", "\N{NO-BREAK SPACE}%") for b in (before, now))
+        old, new = (escape(say(name, b.row(0)[name]).short) for b in (before, now))
         changed = ' class="ff-changed"' if old != new else ""
         rows.append(f'<tr{changed}><th scope="row">{escape(name.capitalize())}</th><td>{old}</td><td>{new}</td></tr>')
     all_bars = "".join(bars(name, read) for name, read in now.row(0).items() if read.value is None)

@@ -31,7 +31,7 @@ function show(frame) {
   }
   element.querySelectorAll('[data-now]').forEach((at) => {
     const values = morph.predicted[at.dataset.now];
-    at.textContent = Array.isArray(values) ? `${values[frame]} ${morph.units[at.dataset.now]}` : `${percent(values[at.dataset.class][frame])} %`;
+    at.textContent = Array.isArray(values) ? `${values[frame]} ${morph.units[at.dataset.now]}` : `${percent(values[at.dataset.class][frame])}%`;
   });
   const x = 600 * frame / Math.max(1, morph.frames - 1);
   element.querySelectorAll('.ff-cursor').forEach((line) => { line.setAttribute('x1', x); line.setAttribute('x2', x); });

@@ -1,6 +1,8 @@
-"""Untrusted text (names, messages, cards) made safe for a terminal."""
+"""Text for people: a probability, a number with its unit; and untrusted text made safe for a terminal."""
 
 from __future__ import annotations
+
+import math
 
 _KEPT = "\n\t\u00a0\u202f\u3000"  # not printable for Python, and harmless
 
@@ -21,6 +23,13 @@ def one_line(text: str, limit: int = 300) -> str:
 def with_unit(number: str, unit: str) -> str:
     """A number with its unit: "41 years", "1 year", or "3" where it has none."""
     return f"{number} {'year' if unit == 'years' and number == '1' else unit}".rstrip()
+
+
+def percent(p: float | None) -> str:
+    """A probability that never claims to be certain: 0.998 is ">99%"."""
+    if p is None or not math.isfinite(p):
+        return "?"
+    return ">99%" if p >= 0.995 else "<1%" if p <= 0.005 else f"{p:.0%}"
 
 
 def plain_cell(text: str) -> str:

@@ -15,11 +15,11 @@ import numpy as np
 from facefeat.builtin.kinds import classes as shared
 from facefeat.builtin.kinds.categorical import MEASURES, PROBABILITIES
 from facefeat.builtin.kinds.fitting import MAX_BIAS
-from facefeat.builtin.kinds.words import percent
 from facefeat.errors import SchemaError
 from facefeat.plugins.contracts import Judged, Parsed, Wording
 from facefeat.schema import fold
 from facefeat.types import Answers
+from facefeat.utils.text import percent
 from facefeat.utils.weighted import calibration_error, mean, mean_of_finite
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ import numpy as np
 from facefeat.builtin.kinds import classes as shared
 from facefeat.builtin.kinds.categorical import MEASURES, PROBABILITIES, Categorical
 from facefeat.builtin.kinds.fitting import FEWEST_FOR_INTERVAL, check_levels, fit, fit_levels, try_interval
-from facefeat.builtin.kinds.words import class_words, number, percent
+from facefeat.builtin.kinds.words import class_words, number
 from facefeat.errors import LabelError, SchemaError
 from facefeat.plugins.contracts import Parsed, Wording
 from facefeat.types import YEARS, Answers, Axis
-from facefeat.utils.text import with_unit
+from facefeat.utils.text import percent, with_unit
 from facefeat.utils.weighted import mean, medians
 
 if TYPE_CHECKING:

@@ -6,16 +6,10 @@ import math
 
 from facefeat.plugins.contracts import Wording
 from facefeat.types import AttributePrediction
+from facefeat.utils.text import percent
 
 CLEAR = 0.6
 """A class less probable than this is given with its runner-up."""
-
-
-def percent(p: float | None) -> str:
-    """A probability that never claims to be certain: 0.998 is ">99%"."""
-    if p is None or not math.isfinite(p):
-        return "?"
-    return ">99%" if p >= 0.995 else "<1%" if p < 0.005 else f"{p:.0%}"
 
 
 def number(value: float, decimals: int = 0) -> str:
