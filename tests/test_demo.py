@@ -239,6 +239,8 @@ def test_what_may_be_no_face_gets_no_number_and_one_year_is_a_year() -> None:
     baby = AttributePrediction("0-2", 0.9, {"0-2": 0.9}, value=1.2, unit="years")
     assert "1 <small>year</small>" in cards.value("age", baby)
     assert "This is my guess" not in page and "An example" in cards.page(reading(face()), example=True)
+    assert "Read in less than 0.1 s on " in cards.page(replace(reading(face()), seconds=0.04))
+    assert "Read in 1.2 s on " in cards.page(replace(reading(face()), seconds=1.2))
 
 
 def test_names_of_classes_are_shown_as_text() -> None:

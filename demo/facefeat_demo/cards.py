@@ -44,7 +44,8 @@ def page(result: PhotoResult, example: bool = False) -> str:
         more += f'<p class="ff-quiet">The cards show the {MAX_CARDS} largest faces of {count}.</p>'
     says = f"{found}. " + " ".join(f"Face {i}: {spoken(f)}." for i, f in enumerate(result.faces[:MAX_CARDS], 1))
     share = "" if example else _share(result)
-    took = "" if example else f"Read in {result.seconds:.1f} s on {escape(result.device)}. "
+    seconds = "less than 0.1" if result.seconds < 0.1 else f"{result.seconds:.1f}"
+    took = "" if example else f"Read in {seconds} s on {escape(result.device)}. "
     several = " ff-several" if 1 < count < _CROWD else " ff-crowd" if count >= _CROWD else ""
     return (
         f'<div class="ff-answer{several}" data-says="{escape("" if example else says)}">{_photo(result)}'
