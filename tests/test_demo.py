@@ -282,6 +282,17 @@ def test_a_morph_is_one_picture_a_slider_and_a_curve_for_each_attribute() -> Non
     assert [data["predicted"]["age"][i] for i in (0, -1)] == [20, 60] and data["predicted"]["gender"]["Male"][4] == 50
     assert made.count('class="ff-panel"') == 2 and 'max="8"' in made and made.count("data:image") == 1
     assert "from 20 to 60 years" in made and "from Female to Male" in made
+    assert data["between"] == {}
+
+
+def test_the_curve_of_an_age_shows_how_unsure_it_is() -> None:
+    sure = batch(2)
+    ends = np.array([[15, 25], [30, 95]], "float32")
+    unsure = FaceBatch({**sure.answers, "age": replace(sure.answers["age"], intervals=ends, coverage=0.9)})
+    made = morph_view.viewer(SimpleNamespace(frames=toy_crops(2, 8), predictions=unsure))  # type: ignore[arg-type]
+    assert html.unescape(made).count('"between": {"age": [[15, 25], [30, 95]]}') == 1
+    # Of 100 years in 90 units: 25 and 95 above, 30 and 15 below.
+    assert 'class="ff-band" points="0.0,67.5 600.0,4.5 600.0,63.0 0.0,76.5"' in made and ">100<" in made
 
 
 # ---------------------------------------------------------------- sliders and the map

@@ -49,6 +49,7 @@ def viewer(morph: Frames, note: str = "") -> str:
     count, size = frames.shape[:2]
     data = {"frames": count, "across": across, "size": size, "predicted": _predicted(batch)}
     data["units"] = {name: batch.answers[name].unit for name in batch.values}
+    data["between"] = {name: np.rint(ends).astype(int).tolist() for name, ends in batch.intervals.items()}
     panels = "".join(_panel(name, batch) for name in batch.classes)
     return (
         f"<div class=\"ff-morph\" data-morph='{escape(json.dumps(data), quote=True)}'>"
@@ -94,10 +95,13 @@ def _panel(name: str, batch: FaceBatch) -> str:
     title = escape(name.capitalize())
     if name in batch.values:
         values, unit = batch.values[name], batch.answers[name].unit
-        top = 10 * math.ceil(max(10.0, float(values.max())) / 10)
-        bottom = 10 * math.floor(min(0.0, float(values.min())) / 10)
+        low, high = batch.intervals.get(name, np.stack([values, values], axis=1)).T
+        top = 10 * math.ceil(max(10.0, float(high.max())) / 10)
+        bottom = 10 * math.floor(min(0.0, float(low.min())) / 10)
         says = f"from {values[0]:.0f} to {values[-1]:.0f} {unit}"
-        drawn = f'<polyline class="ff-line" points="{_points((values - bottom) / (top - bottom))}"/>'
+        at, ends = _points((values - bottom) / (top - bottom)), [(end - bottom) / (top - bottom) for end in (high, low)]
+        drawn = f'<polygon class="ff-band" points="{_points(ends[0])} {_points(ends[1], back=True)}"/>'
+        drawn += f'<polyline class="ff-line" points="{at}"/>'
         legend = f'<span class="ff-now" data-now="{escape(name)}"></span>'
         marks = f'<span class="ff-axis ff-axis-top">{top}</span><span class="ff-axis ff-axis-bottom">{bottom}</span>'
     else:

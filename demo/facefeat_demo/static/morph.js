@@ -12,6 +12,8 @@ function stop() {
 // A probability for people: never 0 and never 100.
 const percent = (p) => p < 1 ? '<1' : p > 99 ? '>99' : p;
 
+const between = (name, frame) => morph.between[name] ? `, probably ${morph.between[name][frame].join(' to ')}` : '';
+
 function show(frame) {
   const slider = part('.ff-slider'), canvas = part('.ff-canvas'), sprite = part('.ff-sprite');
   if (!morph || !slider) return;
@@ -23,7 +25,7 @@ function show(frame) {
   const says = [];
   for (const [name, values] of Object.entries(morph.predicted)) {
     if (Array.isArray(values)) {
-      says.push(`about ${values[frame]} ${morph.units[name]}`);
+      says.push(`about ${values[frame]} ${morph.units[name]}${between(name, frame)}`);
     } else {
       const best = Object.keys(values).reduce((a, b) => values[b][frame] > values[a][frame] ? b : a);
       says.push(`${name}: ${best} ${percent(values[best][frame])} percent`);
@@ -31,7 +33,7 @@ function show(frame) {
   }
   element.querySelectorAll('[data-now]').forEach((at) => {
     const values = morph.predicted[at.dataset.now];
-    at.textContent = Array.isArray(values) ? `${values[frame]} ${morph.units[at.dataset.now]}` : `${percent(values[at.dataset.class][frame])}%`;
+    at.textContent = Array.isArray(values) ? `${values[frame]} ${morph.units[at.dataset.now]}${between(at.dataset.now, frame)}` : `${percent(values[at.dataset.class][frame])}%`;
   });
   const x = 600 * frame / Math.max(1, morph.frames - 1);
   element.querySelectorAll('.ff-cursor').forEach((line) => { line.setAttribute('x1', x); line.setAttribute('x2', x); });
