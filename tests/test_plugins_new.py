@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def test_each_kind_passes_its_own_tests(tmp_path: Path) -> None:
     # One process for all of them, since TensorFlow starts slowly; their test files have one name, hence importlib.
     tests = box.run(["pytest", "-q", "--import-mode=importlib", "--rootdir=.", "."], work)
     assert tests.returncode == 0 and f"{2 * len(KINDS)} passed" in tests.stdout, tests.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_builds_networks_has_a_backend_to_test_it_on(kind: str, tmp_path: Path) -> None:
+    assert run(["plugins", "new", "mine", "--kind", kind, "--folder", str(tmp_path / "new")]) == 0
+    project = tomllib.loads((tmp_path / "new" / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = kind not in ("detector", "analyzer", "preset")
+    assert ("facefeat[tensorflow]" in project["optional-dependencies"]["test"]) == wanted
 
 
 @pytest.mark.parametrize("name", ["Über", "two words", "-x", "9lives", "a--b", "", "x" * 51, "facefeat-", "../up"])

@@ -25,6 +25,8 @@ _OPTIONS = {
     "attribute_kind": 'table={"range": [1, 1000]}, labels=["2", "500"]',
     "loss": 'changed={"epsilon": 0.5}',
 }
+_ON_KERAS = ("backbone", "head", "augmentation", "decoder", "attribute_kind", "loss")
+"""Kinds whose tests build networks: they need a backend, which facefeat itself does not bring."""
 _MORE = {
     "preset": """
 There is no preset in it yet. Train one (`facefeat train --help`), and put its folder into `src/$module/presets`: the
@@ -84,6 +86,7 @@ def write(names: Names, folder: Path) -> Path:
         "version": ".".join(__version__.split(".")[:2]),
         "options": _OPTIONS.get(kind, ""),
         "extra": "[tables]" if kind == "analyzer" else "",
+        "tests": '"pytest>=8.3"' + (', "facefeat[tensorflow]"' if kind in _ON_KERAS else ""),
     }
     values["more"] = Template(_MORE.get(kind, "")).substitute(values)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
