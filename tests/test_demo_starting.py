@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -91,6 +92,48 @@ def test_programs_get_no_answer_so_that_none_takes_it_for_the_demo(
     assert httpx.get(url, headers=BROWSER).status_code == 200
 
 
+def test_a_photo_is_read_while_the_demo_starts(page: tuple[str, Starting, Callable[[], None]]) -> None:
+    url, shown, _ = page
+    assert httpx.post(url, headers=ASKS, content=b"photo").status_code == 413  # there is no model yet
+    shown.show("<p>32</p>", lambda photo: f"<p>{photo.decode()}</p>", largest=5)
+    found = httpx.post(f"{url}/?tab=classify", headers=ASKS, content=b"photo")
+    assert (found.status_code, found.text, found.headers[STATE]) == (200, "<p>photo</p>", "1")
+    for size, status in ((0, 413), (6, 413), (5, 200)):
+        assert httpx.post(url, headers=ASKS, content=b"x" * size).status_code == status
+    shown.rest()
+    assert httpx.post(url, headers=ASKS, content=b"photo").status_code == 503
+
+
+def test_only_the_page_can_send_a_photo(page: tuple[str, Starting, Callable[[], None]]) -> None:
+    url, shown, _ = page
+    shown.show("<p>32</p>", lambda photo: pytest.fail("it was read"), largest=100)
+    others = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": STATE, "Origin": "http://a.b"}
+    for method, headers in (("POST", BROWSER), ("OPTIONS", others)):
+        with pytest.raises(httpx.TransportError):
+            httpx.request(method, url, headers=headers, content=b"photo" if method == "POST" else None)
+    for length in ("-1", "1e3", "\u0663", "9" * 5000, ""):
+        with contextlib.suppress(httpx.TransportError):
+            found = httpx.post(url, headers={**ASKS, "Content-Length": length.encode()}, content=b"photo")
+            assert found.status_code == 413
+
+
+def test_one_photo_is_read_at_a_time_and_the_demo_does_not_wait_for_an_upload(
+    page: tuple[str, Starting, Callable[[], None]], port: int
+) -> None:
+    url, shown, _ = page
+    shown.show("<p>32</p>", lambda photo: "read", largest=100)
+    head = f"POST / HTTP/1.1\r\nHost: a\r\n{STATE}: 1\r\nContent-Length: 10\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
+        slow.sendall(head + b"half")
+        codes = [200]
+        while codes[-1] == 200:  # until the other one has its turn
+            codes.append(httpx.post(url, headers=ASKS, content=b"photo").status_code)
+        assert codes[-1] == 503
+        shown.rest()
+        slow.sendall(b"of it.")
+        assert slow.recv(100).startswith(b"HTTP/1.0 503")
+
+
 def test_what_is_no_request_does_not_end_it_and_is_not_told(
     page: tuple[str, Starting, Callable[[], None]], port: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,8 +159,6 @@ def test_the_port_is_free_when_it_ends_however_often_that_is_asked(
 
 
 def test_where_a_password_is_asked_for_nothing_is_shown(port: int) -> None:
-    import contextlib
-
     with contextlib.ExitStack() as stack:
         found, shown, end = server._first_page(server.Settings(port=port, auth=("ada", "lovelace")), stack)
         assert (found, shown) == (port, None)
@@ -129,8 +170,6 @@ def test_where_a_password_is_asked_for_nothing_is_shown(port: int) -> None:
 def test_a_port_that_another_program_takes_meanwhile_is_told_or_left(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import contextlib
-
     real = server.free_port
     taken = socket.socket()
     with taken, contextlib.ExitStack() as stack:

@@ -55,6 +55,12 @@ def page(result: PhotoResult, example: bool = False) -> str:
     )
 
 
+def answer(host: Host, photo: bytes) -> str:
+    """The HTML for the bytes of a photo."""
+    (result,) = host.predict([photo])
+    return page(result)
+
+
 def opening(host: Host) -> str:
     """What the page opens with: the answer for the first example."""
     return page(host.example(PORTRAITS[0]), example=True)

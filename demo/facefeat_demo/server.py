@@ -99,14 +99,16 @@ def running(
             say(f"The page opens at {_address(settings.host, port)} and shows a first answer while the demo starts")
         host = _host(settings, detector, say)
         if starting is not None:
-            from facefeat_demo.cards import opening
+            from facefeat_demo.cards import answer, opening
 
-            starting.show(opening(host))
+            starting.show(opening(host), partial(answer, host), settings.max_upload * MEGABYTE)
         # Importing Gradio takes longer than the answer, which needs none of it.
         with without_stubs():
             from facefeat_demo.app import build, gate, launch_options
             from facefeat_demo.inputs import check_photos
 
+        if starting is not None:
+            starting.rest()
         most = settings.max_total * MEGABYTE
         page = build(host, most)
         check_photos(page)

@@ -9,9 +9,11 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,37 @@ class Starting:
     def __init__(self) -> None:
         self._answer = ""
         self._there = threading.Event()
+        self._read: Callable[[bytes], str] | None = None
+        self._largest = 0
+        self._one, self._reading = threading.Lock(), threading.Lock()
 
-    def show(self, answer: str) -> None:
-        """The HTML of the first answer, from now on part of the page."""
-        self._answer = answer
+    def show(self, answer: str, read: Callable[[bytes], str] | None = None, largest: int = 0) -> None:
+        """The HTML of the first answer, from now on part of the page.
+
+        read: the HTML for the bytes of a photo, called by one thread at a time until `rest`. largest: bytes of a photo.
+        """
+        self._answer, self._read, self._largest = answer, read, largest
         self._there.set()
+
+    def rest(self) -> None:
+        """No more photos are read, and none is being read: the model is needed elsewhere."""
+        with self._reading:
+            self._read = None
+
+    def take(self, size: int, receive: Callable[[int], bytes]) -> tuple[HTTPStatus, str]:
+        """The status and the HTML for a photo of so many bytes, which `receive` gives; one photo at a time."""
+        if not 0 < size <= self._largest:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ""
+        if not self._one.acquire(blocking=False):
+            return HTTPStatus.SERVICE_UNAVAILABLE, ""
+        try:
+            photo = receive(size)
+            with self._reading:
+                if self._read is None or len(photo) < size:
+                    return HTTPStatus.SERVICE_UNAVAILABLE, ""
+                return HTTPStatus.OK, self._read(photo)
+        finally:
+            self._one.release()
 
     @property
     def state(self) -> str:
@@ -103,10 +131,12 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A visitor who went away is nothing to tell."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers browsers that open the page, and the page's own question. Nobody else gets an answer, as if nobody
+    """Answers browsers that open the page, and the page's own questions. Nobody else gets an answer, as if nobody
     listened: programs that wait for the demo must not take this for it."""
 
     timeout = _PATIENCE
@@ -119,12 +149,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """As of BaseHTTPRequestHandler."""
         if not self.path.partition("?")[0].strip("/") and "text/html" in self.headers.get("Accept", ""):
-            self._send(*self._starting.page(_WAIT))
+            state, page = self._starting.page(_WAIT)
+            self._send(HTTPStatus.OK, state, page)
 
     def do_HEAD(self) -> None:
         """As of BaseHTTPRequestHandler."""
         if STATE in self.headers:
-            self._send(self._starting.state, b"")
+            self._send(HTTPStatus.OK, self._starting.state, b"")
+
+    def do_POST(self) -> None:
+        """A photo, from the page: other sites cannot send its header. As of BaseHTTPRequestHandler."""
+        length = self.headers.get("Content-Length", "")
+        if not self.path.partition("?")[0].strip("/") and STATE in self.headers and length.isdecimal():
+            status, answer = self._starting.take(int(length[:12]), self.rfile.read)
+            self.close_connection = True  # what was not read of a photo is no request
+            self._send(status, self._starting.state, answer.encode())
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """No answer to what is no such request, either."""
@@ -133,8 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Who opens the page is nothing to tell."""
 
-    def _send(self, state: str, body: bytes) -> None:
-        self.send_response(200)
+    def _send(self, status: HTTPStatus, state: str, body: bytes) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")

@@ -19,6 +19,7 @@ from driving import PATIENCE, WIDTHS, Visit, chromium
 from PIL import Image
 
 from facefeat.image.video import write_frames
+from facefeat_demo.starting import answered
 
 Go = Callable[[str], Any]
 
@@ -48,7 +49,25 @@ def test_the_answer_is_there_before_the_script(visit: Go, served: str) -> None:
     v.check()
 
 
-def test_whoever_comes_early_sees_the_answer_and_then_the_whole_page(visit: Go) -> None:
+def test_the_page_of_a_demo_that_starts_takes_a_photo(visit: Go, repo: Path) -> None:
+    photo = (repo / "docs" / "assets" / "portrait.jpg").read_bytes()
+    v = visit("about:blank")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with answered("127.0.0.1", port) as (starting, _):
+        starting.show('<p class="ff-answer">An example</p>', lambda sent: f"<h2>{sent == photo}</h2>", len(photo))
+        v.page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
+        v.page.get_by_text("An example").wait_for()
+        v.page.get_by_label("Drop a photo here, or click to choose one").set_input_files(
+            {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": photo}
+        )
+        v.page.get_by_role("heading", name="True").wait_for()
+        assert v.page.get_by_text("An example").count() == 0
+        v.check()
+
+
+def test_whoever_comes_early_sees_the_answer_and_then_the_whole_page(visit: Go, repo: Path) -> None:
     v = visit("about:blank")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -64,8 +83,12 @@ def test_whoever_comes_early_sees_the_answer_and_then_the_whole_page(visit: Go) 
             first = v.page.goto(f"http://127.0.0.1:{port}", wait_until="commit")
             assert first.headers["x-facefeat-starting"] in "01"
             v.page.get_by_role("heading", name="An example: this is my guess").first.wait_for()
+            v.page.locator("input[type=file]").first.set_input_files(str(repo / "docs" / "assets" / "portrait.jpg"))
             v.page.locator("#classify-photo").wait_for()  # nobody had to do anything
             v.page.locator("#ff-shell").wait_for(state="detached")
+            # The photo has come with the visitor, and nothing of it stays behind.
+            v.page.locator("#classify-result").get_by_role("heading", name="1 face found").wait_for()
+            assert v.page.evaluate("sessionStorage.length") == 0
             v.errors = [e for e in v.errors if "net::ERR_" not in e]  # of the moment between the two pages
             v.check()
         finally:

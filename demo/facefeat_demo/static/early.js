@@ -15,14 +15,19 @@
     if (props.id === now) link.setAttribute('aria-current', 'page');
     return link.outerHTML;
   }).join('');
-  const answer = now === 'classify' ? of((props) => props.elem_id === 'classify-result').value || '' : '';
+  let before = '';  // the answer for a photo that was shown while the demo was starting
+  try { before = starting ? '' : sessionStorage.getItem('ff-answer'); } catch { /* a browser that keeps nothing */ }
+  const answer = now === 'classify' ? before || of((props) => props.elem_id === 'classify-result').value || '' : '';
+  const take = '<label class="ff-take"><input type="file" accept="image/*"><span>Drop a photo here, or click to choose one</span></label>';
   shell.className = dark ? 'dark' : '';
   shell.innerHTML = `<style>${css}</style><div><div class="ff-top">${header}</div><nav class="ff-tabs">${tabs}</nav>`
-    + `${answer && `<div class="ff-ask"><i>${starting && 'A moment, then show me yours …'}</i><b></b></div>`}${answer || '<p class="ff-quiet">One moment …</p>'}</div>`;
+    + `${answer && `<div class="ff-ask">${starting === '1' ? take : '<i></i>'}<b></b></div>`}`
+    + `<div class="ff-first" aria-live="polite">${answer || '<p class="ff-quiet">One moment …</p>'}</div></div>`;
   const since = performance.now();
   const look = () => {
     // Of the page's own parts, the tab that is open is whole; or something went wrong, and it is shown as it is.
-    const whole = [...document.querySelectorAll('.tabitem[data-whole]')].some((tab) => tab.offsetParent !== null);
+    const whole = [...document.querySelectorAll('.tabitem[data-whole]')].some((tab) => tab.offsetParent !== null)
+      && (!before || document.querySelector('#classify-result [data-says]:not([data-says=""])'));
     if (whole || (performance.now() - since > 6000 && document.querySelector('.tabitem'))) shell.remove();
     else setTimeout(look, 30);
   };

@@ -51,7 +51,25 @@
       soonWhole.set(tab, setTimeout(() => { tab.dataset.whole = ''; }, Math.min(150, Math.max(0, since.get(tab) + 1500 - now))));
     });
   }
+  // ---- a photo that was chosen while the demo was starting is read as if it had been chosen here
+  function handOver() {
+    let kept = null;
+    try {
+      kept = JSON.parse(sessionStorage.getItem('ff-photo'));
+      ['ff-photo', 'ff-answer'].forEach((name) => sessionStorage.removeItem(name));
+    } catch { /* a browser that keeps nothing */ }
+    const waiting = kept && setInterval(async () => {
+      const field = document.querySelector('#classify-photo input[type=file]');
+      if (!field) return;
+      clearInterval(waiting);
+      const blob = await (await fetch(kept.data)).blob(), files = new DataTransfer();
+      files.items.add(new File([blob], kept.name, { type: blob.type }));
+      field.files = files.files;
+      field.dispatchEvent(new Event('change', { bubbles: true }));
+    }, 60);
+  }
   function begin() {
+    handOver();
     live = document.createElement('div');
     live.className = 'ff-unseen';
     live.setAttribute('role', 'status');

@@ -18,7 +18,7 @@ def test_every_component_keeps_its_contract(check_plugin):
             "detector middle": {"changed": {"part": 0.25}},
             "backbone two-convolutions": {"changed": {"width": 8}},
             "head linear": {"changed": {"dropout": 0.5}},
-            "augmentation gamma": {"changed": {"reach": 0.8}},
+            "augmentation random-gamma": {"changed": {"reach": 0.8}},
             "decoder blurred": {"changed": {"width": 4}},
             "analyzer means": {"changed": {"digits": 2}},
             "attribute_kind circular": {

@@ -12,7 +12,7 @@ def build(*, seed, reach=0.5):
     from keras import ops
 
     if not isinstance(reach, int | float) or not 0 < reach <= 2:
-        raise InputError(f"augmentation 'gamma': reach must be over 0, and at most 2. Received: {reach!r}.")
+        raise InputError(f"augmentation 'random-gamma': reach must be over 0, and at most 2. Received: {reach!r}.")
 
     class Gamma(keras.layers.Layer):
         def __init__(self):
@@ -30,4 +30,4 @@ def build(*, seed, reach=0.5):
     return Gamma()
 
 
-AUGMENTATION = Component("gamma", build, "each crop lighter or darker by a gamma of its own")
+AUGMENTATION = Component("random-gamma", build, "each crop lighter or darker by a gamma of its own")
