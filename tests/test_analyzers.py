@@ -123,7 +123,10 @@ def test_directions_are_in_the_attributes_units_and_orthogonal_on_request() -> N
 
 def test_probe_reads_what_was_planted_on_held_out_faces_and_nothing_more() -> None:
     z, labels, faces = planted()
-    table = BUILD["probe"]().analyze(z, labels, Schemed(), faces).table
+    found = BUILD["probe"]().analyze(z, labels, Schemed(), faces)
+    table = found.table
+    assert found.summary is not None and set(found.summary["attribute"]) == set(labels)
+    assert len(found.summary) == (table["read_from"] == "all").sum()
     of = table.set_index(["attribute", "read_from", "measure"])
     gender = of.loc[("gender", "all", "accuracy")]
     assert gender["value"] > 0.97 and gender["low"] <= gender["value"] <= gender["high"]
@@ -165,7 +168,11 @@ def test_a_traversal_is_drawn_where_there_is_a_decoder_and_only_there() -> None:
 
 def test_neighbours_are_exact() -> None:
     z, labels, faces = planted(50)
-    table = BUILD["neighbours"](k=3).analyze(z, labels, Schemed(), faces).table
+    found = BUILD["neighbours"](k=3).analyze(z, labels, Schemed(), faces)
+    table = found.table
+    assert found.summary is not None and list(found.summary["attribute"]) == list(labels)
+    for row in found.summary.itertuples(index=False):
+        assert row[1] == pytest.approx(table[f"same_{row.attribute}"].mean()) and 0 < row.chance <= 1
     far = np.linalg.norm(z[:, None] - z[None], axis=-1) + np.where(np.eye(50), np.inf, 0)
     np.testing.assert_array_equal(table["neighbour"].to_numpy().reshape(50, 3), far.argsort(axis=1)[:, :3])
     np.testing.assert_allclose(table["distance"].to_numpy().reshape(50, 3), np.sort(far, axis=1)[:, :3], rtol=1e-4)

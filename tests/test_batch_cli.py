@@ -111,7 +111,7 @@ def test_where_nothing_could_be_read_the_exit_code_says_so(tmp_path: Path, capsy
         (("{photos}", "--gpus", "0.5"), "--gpus is of the engine ray. Add: --engine ray"),
         (("{photos}", "--preset", "nope"), "no such preset"),
         (("{photos}", "--detector", "mtcn"), "Did you mean 'mtcnn'"),
-        (("{photos}", "--engine", "dask"), "'dask' is not one of 'local', 'ray'"),
+        (("{photos}", "--engine", "dask"), "Received: 'dask'. Valid: local, ray"),
         (("nowhere",), "no such file or folder: 'nowhere'"),
         (("{photos}/../empty",), "no pictures in"),
         (("{photos}/../shards",), "shards'. Its tars or Parquet files are read where a glob names them: '"),

@@ -138,7 +138,11 @@ def test_a_mistyped_preset_is_answered_with_the_nearest(
         ("edit photo.jpg -o o.png", 2, "nothing to change. Such as: facefeat edit photo.jpg --age +20 -o edited.png"),
         ("edit photo.jpg -o o.png --age +20 --limit nan", 2, "is no finite number"),
         ("edit photo.jpg -o o.png --age +20 --limit 0", 2, "0<x<=20"),
-        ("edit photo.jpg -o o.png --age +20 --method lest", 2, "is not one of 'means', 'least', 'orthogonal'"),
+        (
+            "edit photo.jpg -o o.png --age +20 --method lest",
+            2,
+            "Received: 'lest'. Did you mean 'least'?",
+        ),
         ("edit none.jpg -o o.png --age +20", 2, "no such file: 'none.jpg'"),
         ("edit text.jpg -o o.png --age +20", 2, "is not a picture that can be read"),
         ("edit empty -o o.png --age +20", 2, "'empty' is a folder"),

@@ -64,7 +64,7 @@ def test_many_skipped_rows_are_summed_up(source: Path, tmp_path: Path, capsys: p
         (["{source}"], 2, "--output"),
         (["{folder}/none", "-o", "{folder}/d"], 2, "does not exist"),
         (["{source}", "-o", "{folder}/d", "--schema", "fareface"], 2, "Did you mean 'fairface'"),
-        (["{source}", "-o", "{folder}/d", "--format", "coco"], 2, "'coco' is not one of"),
+        (["{source}", "-o", "{folder}/d", "--format", "coco"], 2, "Received: 'coco'. Valid: auto"),
         (["{folder}/a.jpg", "-o", "{folder}/d"], 1, "neither a folder nor a tar nor a zip"),
         (["{source}", "-o", "{folder}"], 1, "not empty and not an imported data set"),
         (["{source}", "-o", "{folder}/d", "--splits", "{folder}/a.jpg"], 1, "not a CSV table"),

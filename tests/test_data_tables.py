@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,18 @@ def test_the_real_damaged_tables_read_as_the_sound_ones(shared_data: Path, table
     classes = reader.attribute.classes
     assert all(classes[reader.read(row["age"])[0]] == truth[row["file"]] for _, row in damaged.rows)
     assert {k.split(" as ")[0]: n for k, n in reader.repaired.items()} == rows
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("image,gender", "Next: rename the column 'image' to 'file'."),
+        ("source,gender", "Next: rename the column 'source' to 'file'."),
+        ("files,gender", "Next: rename the column 'files' to 'file'."),
+        ("a/b.jpg,Male", "Next: a first line with the names of the columns."),
+    ],
+)
+def test_a_missing_column_says_what_to_rename(header: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\nx.png,Male\n")
+    with pytest.raises(DataError, match=re.escape(said)):
+        read_table(tmp_path / "t.csv").require(["file"])

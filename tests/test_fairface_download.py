@@ -246,7 +246,7 @@ def test_the_command_fetches_and_imports(
     [
         (["fareface"], 2, "Did you mean 'fairface'"),
         (["utkface"], 2, "available from its authors on request"),
-        (["fairface", "--margin", "0.5"], 2, "'0.5' is not one of"),
+        (["fairface", "--margin", "0.5"], 2, "Received: '0.5'."),
         (["fairface", "-o", "{folder}/ff"], 1, "By hand"),
         (["fairface", "-o", "{folder}/file/ff"], 1, "Give another --output"),
     ],

@@ -328,7 +328,10 @@ def test_mistakes_are_answered_before_the_work(index: FaceIndex, tmp_path: Path)
     for args, words in (
         (("index", "a", "b", "-o", tmp_path / "i"), "one data set at a time"),
         (("index", tmp_path, "--photos", "--split", "val", "-o", tmp_path / "i"), "not for --photos"),
-        (("index", tmp_path / "none", "-o", tmp_path / "i", "--metric", "l1"), "'l1' is not one of 'euclidean'"),
+        (
+            ("index", tmp_path / "none", "-o", tmp_path / "i", "--metric", "l1"),
+            "Received: 'l1'. Valid: cosine",
+        ),
         (("similar", "a.jpg", "--index", tmp_path), "is no index of faces"),
         (("similar", "a.jpg", "--index", index.folder), "no such file: 'a.jpg'"),
         (("similar", "a.jpg", "--index", index.folder, "-o", tmp_path / "s.pdf"), "a sheet is a picture"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from facefeat import FaceFeatureModel, InputError
 from facefeat.cli import cli
-from facefeat.latent.explain import Explanation, check_request
+from facefeat.latent.explain import Explanation, _slope, check_request
 from facefeat.schema import get_schema
 from facefeat.testing import toy_crops
 from made import TINY
@@ -55,6 +55,15 @@ def test_every_head_and_attribute_has_a_map_of_its_own_answer(head: str, attribu
     assert found.labels == tuple(model.predict_faces(crops).labels[attribute])
     assert np.isfinite(found.maps).all() and found.maps.std() > 0
     assert len(model.explain(crops[:0], attribute).maps) == 0
+
+
+@pytest.mark.parametrize("label", ["Male", "Female"])
+def test_an_answer_that_is_certain_has_a_map_too(label: str, linear: FaceFeatureModel) -> None:
+    certain = {n: np.zeros((1, a.outputs), "float32") for n, a in linear.schema.attributes.items()}
+    certain["gender"][0] = (60, -60)
+    slope = _slope(linear._classifier, certain, 0, "gender", label)
+    sign = 1 if label == "Male" else -1
+    assert sign * slope[0] > 1e-5 and sign * slope[1] < -1e-5
 
 
 def test_all_attributes_at_once_are_each_as_alone_and_ask_the_backbone_once(
@@ -100,6 +109,11 @@ def test_mistakes_are_answered_with_the_nearest(args: Any, said: str, linear: Fa
     attribute, label, method = (*args, None, "auto")[:3] if len(args) < 3 else args
     with pytest.raises(InputError, match=said):
         linear.explain(toy_crops(1, 32), attribute, label, method=method or "auto")
+
+
+def test_a_class_of_another_attribute_names_that(linear: FaceFeatureModel) -> None:
+    with pytest.raises(InputError, match="'Asian', a class of race. .* Next: --attribute race"):
+        check_request(linear.schema, "gender", "Asian", "auto")
 
 
 def test_a_class_is_known_in_any_case(linear: FaceFeatureModel) -> None:

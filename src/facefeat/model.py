@@ -112,6 +112,9 @@ class FaceFeatureModel:
         ONNX Runtime where the preset has graphs, on the first accelerator that it supports, else on the CPU.
 
         Raises PresetError for an unknown preset, or a folder that is incomplete, altered or of another version.
+
+        Example:
+            >>> model = FaceFeatureModel.from_preset("mobilenet-112-utkface")
         """
         from facefeat.presets.store import find_preset, load_classifier, read_record
 
@@ -237,6 +240,10 @@ class FaceFeatureModel:
         Args:
             images: a path, bytes, PIL image or (H, W, 3) uint8 RGB array, or a list of such. A bad image in a list is a
                 result with `.error` set; alone, it raises ImageError.
+
+        Example:
+            >>> [result.error for result in model.predict(["photo.jpg", "none.jpg"])]
+            [None, "no such file: 'none.jpg'."]
         """
         from facefeat.pipeline import read_images
 
@@ -248,6 +255,10 @@ class FaceFeatureModel:
         The main face is large and near the middle (`facefeat.image.main_face`).
 
         Raises ImageError for an image that cannot be read.
+
+        Example:
+            >>> model.align(["photo.jpg"]).shape
+            (1, 112, 112, 3)
         """
         from facefeat.pipeline import align
 
@@ -258,6 +269,10 @@ class FaceFeatureModel:
 
         crops: (N, H, W, 3) uint8, of any size; resized to (N, S, S, 3). faces: the N faces that they were cut from, if
         known: their size, pose and score belong to the quality. Raises InputError for anything else.
+
+        Example:
+            >>> model.predict_faces(crops).labels["race"].tolist()
+            ['White']
         """
         return self._classifier.predict(self._crops(crops), faces)
 
@@ -276,6 +291,9 @@ class FaceFeatureModel:
 
         Raises:
             InputError: for an unknown attribute, class or method.
+
+        Example:
+            >>> path = model.explain(crops, "gender").save("looked.png")
         """
         from facefeat.latent.explain import explain
 
@@ -301,6 +319,10 @@ class FaceFeatureModel:
         """(N, H, W, 3) uint8 crops -> (N, D) float32 latents. Raises InputError as `predict_faces`.
 
         With a decoder that has a detail encoder a latent is [attribute features, detail code].
+
+        Example:
+            >>> model.decode(model.encode(crops)).shape
+            (1, 128, 128, 3)
         """
         checked = self._crops(crops)
         features = self._classifier.encode(checked)
@@ -332,7 +354,7 @@ class FaceFeatureModel:
             PresetError: without a decoder.
 
         Example:
-            >>> model.morph("a.jpg", "b.jpg", steps=60).save("morph.mp4")
+            >>> path = model.morph("a.jpg", "b.jpg", steps=12).save("morph.gif")
         """
         from facefeat.pipeline import align_at
 
@@ -380,6 +402,9 @@ class FaceFeatureModel:
         """Change (N, H, W, 3) uint8 crops until the head predicts what is asked: `{"age": +20, "gender": "Female"}`.
 
         For what may be asked, and the options, see `latent.edit.edit`. Raises InputError, PresetError.
+
+        Example:
+            >>> path = model.edit(crops, {"age": +20}).save("older.png")
         """
         from facefeat.latent.edit import edit
 
@@ -403,6 +428,9 @@ class FaceFeatureModel:
 
         Raises:
             InputError, PresetError: as `latent.compose.compose`, which has the details.
+
+        Example:
+            >>> path = model.compose({"age": 70, "gender": "Female"}).save("face.png")
         """
         from facefeat.latent.compose import compose
 

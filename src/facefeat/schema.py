@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from facefeat.errors import LabelError, SchemaError, UnknownComponentError, did_you_mean
 from facefeat.plugins.kinds import get_kind
 from facefeat.types import YEARS
-from facefeat.utils.files import read_toml
+from facefeat.utils.files import nearest_file, read_toml
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ class Attribute:
     missing: what people call themselves and no class says, such as "Latino". rest: the class of all that fits no other.
     unclear: another attribute -> its classes at which this one is hard to tell, such as gender of a baby.
     Raises SchemaError where these do not fit together, or there is no such kind.
+
+    Example:
+        >>> Attribute("mood", ("glad", "sad"), aliases={"happy": "glad"}).index("happy")
+        0
     """
 
     name: str
@@ -225,7 +229,13 @@ def number_attribute(name: str, low: float, high: float, unit: str = "units") ->
 
 @dataclass(frozen=True)
 class Schema:
-    """The attributes of one labelling, by name. Raises SchemaError without any."""
+    """The attributes of one labelling, by name. Raises SchemaError without any.
+
+    Example:
+        >>> schema = Schema.from_dict({"name": "mine", "attributes": {"mood": {"classes": ["glad", "sad"]}}})
+        >>> schema["mood"].classes
+        ('glad', 'sad')
+    """
 
     name: str
     attributes: Mapping[str, Attribute]
@@ -293,12 +303,12 @@ def get_schema(value: str | Path | Mapping[str, Any] | Schema) -> Schema:
     path = Path(value)
     if path.suffix != ".toml":
         own = path.with_name(f"{path.name}.toml") if path.name else path
-        hint = f"Did you mean {str(own)!r}?" if _is_file(own) else "Or the path of a .toml file."
+        hint = f"Did you mean {str(own)!r}?" if _is_file(own) else f"Or the path of a .toml file.{nearest_file(path)}"
         raise SchemaError(f"no such schema. {did_you_mean(str(value), BUILTIN_SCHEMAS)} {hint}")
     try:
         _, table = read_toml(path)
     except OSError as e:
-        raise SchemaError(f"cannot read the schema {str(path)!r}: {e.strerror or e}") from None
+        raise SchemaError(f"cannot read the schema {str(path)!r}: {e.strerror or e}{nearest_file(path)}") from None
     except ValueError as e:
         raise SchemaError(f"{str(path)!r} is not valid TOML: {e}") from None
     return Schema.from_dict(table)

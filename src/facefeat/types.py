@@ -280,6 +280,11 @@ class ImageResult:
 
     source: the path as given, or "image N" for bytes, arrays and PIL images.
     size: (width, height) of the upright image in pixels; None where it could not be read.
+
+    Example:
+        >>> result = model.predict("photo.jpg")
+        >>> [face.attributes["gender"].label for face in result.faces]
+        ['Female']
     """
 
     source: str
@@ -389,6 +394,10 @@ class FaceBatch:
 
     answers: attribute -> Answers. The mappings below are views of them, by attribute.
     quality: how well each face can be read; None where that was not measured.
+
+    Example:
+        >>> model.predict_faces(crops).probabilities["gender"].shape
+        (1, 2)
     """
 
     answers: Mapping[str, Answers]
@@ -518,12 +527,14 @@ class Analysis:
 
     table: one row per latent, coordinate or group: the analyzer's documentation says which.
     figures: name -> matplotlib Figure. directions: name -> (D,) float32 unit vector in the latent space.
+    summary: what was found in a few rows, where the table has too many to read; `facefeat analyze` prints it.
     """
 
     name: str
     table: pd.DataFrame
     figures: Mapping[str, Any] = field(default_factory=dict)
     directions: Mapping[str, FloatArray] = field(default_factory=dict)
+    summary: pd.DataFrame | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: the table as records, directions as lists; figures are left out."""

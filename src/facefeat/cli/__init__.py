@@ -16,8 +16,8 @@ import click
 from facefeat._version import __version__
 from facefeat.cli._group import Commands, Lazy
 from facefeat.cli._show import say, warn
+from facefeat.cli._usage import explained
 from facefeat.errors import AmbiguousComponentError, FacefeatError, InputError, UnknownComponentError
-from facefeat.utils.text import printable
 
 INTERRUPTED = 130
 
@@ -92,8 +92,7 @@ def run(args: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except click.ClickException as e:
         _traceback()
-        vars(e)["message"] = printable(e.message)
-        e.show()
+        explained(e).show()
         return e.exit_code
     except FacefeatError as e:
         return _failed(str(e), 2 if isinstance(e, InputError | UnknownComponentError | AmbiguousComponentError) else 1)

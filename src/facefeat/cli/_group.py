@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facefeat.errors import FacefeatError, PluginError, did_you_mean
+from facefeat.cli._usage import unknown_command, with_examples
+from facefeat.errors import FacefeatError, PluginError
 from facefeat.utils.text import one_line
 
 if TYPE_CHECKING:
     from facefeat.plugins.loading import Plugin, PluginProblem
 
 _PLUGIN = "facefeat.cli.plugin"
+GROUPS = ("data", "plugins")
+"""Commands that have commands of their own."""
 _NAME = re.compile(r"\w[\w.-]*")
 
 
@@ -58,7 +61,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by its name; plugins are loaded only where no built-in has it."""
         if cmd_name in self._lazy:
-            return self._lazy[cmd_name].load()
+            return with_examples(self._lazy[cmd_name].load(), cmd_name)
         if cmd_name in self._plugin_commands:
             command, plugin = self._plugin_commands[cmd_name]
             ctx.meta[_PLUGIN] = plugin
@@ -71,7 +74,10 @@ class Commands(click.Group):
         """As click's, but an unknown command's error names the nearest ones and all."""
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
-            ctx.fail(f"no such command. {did_you_mean(name, self.list_commands(ctx))}")
+            groups = [
+                c for c in (self._lazy[n].load() for n in GROUPS if n in self._lazy) if isinstance(c, click.Group)
+            ]
+            ctx.fail(unknown_command(name, self.list_commands(ctx), groups))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -16,7 +16,7 @@ from facefeat.cli._annotate import without_copies
 from facefeat.cli._sources import is_file_name
 from facefeat.errors import DataError
 from facefeat.image.io import PICTURE_SUFFIXES, is_picture_name, pictures_below
-from facefeat.utils.files import expanded
+from facefeat.utils.files import expanded, nearest_file
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
@@ -66,7 +66,9 @@ def check_model(preset: str | None, detector: str | None = None) -> None:
 def check_data(data: str | Path, splits: Path | None = None) -> None:
     """Call before `start_keras`. Raises DataError for a data set or a table of splits that is not there."""
     if not os.path.exists(expanded(data)):
-        raise DataError(f"no such file or folder: {str(data)!r}. Valid: an imported folder, tar, zip or CSV.")
+        raise DataError(
+            f"no such file or folder: {str(data)!r}.{nearest_file(data)} Valid: an imported folder, tar, zip or CSV."
+        )
     if Path(data).is_dir() and not any(Path(data).iterdir()):
         raise DataError(f"{str(data)!r} is empty. Valid: an imported folder, tar, zip or CSV.")
     if splits is not None and not os.path.isfile(expanded(splits)):

@@ -24,9 +24,9 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--runtime", type=click.Choice(RUNTIMES), default="auto", show_default=True, expose_value=False,
                      callback=_set, help="auto: ONNX Runtime where the preset has graphs, else Keras."),
         click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True, expose_value=False,
-                     callback=_set, help="Of ONNX Runtime."),
+                     callback=_set, help="Where ONNX Runtime computes."),
         click.option("--threads", type=click.IntRange(0, 1024), default=0, expose_value=False, callback=_set,
-                     metavar="N", help="Of ONNX Runtime on the CPU.  [default: one a core]"),
+                     metavar="N", help="CPU threads of ONNX Runtime.  [default: one per core]"),
     )  # fmt: skip
     has = {p.name for p in getattr(command, "__click_params__", ())}
     for option in reversed(options[:2] if "threads" in has else options):

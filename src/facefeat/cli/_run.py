@@ -45,12 +45,12 @@ _OPTIONS = (
     click.option(
         "--validation-split", default=VALIDATION_SPLIT, show_default=True, help="The faces that choose the epoch."
     ),
-    click.option("--epochs", type=int, help="Instead of the recipe's."),
-    click.option("--batch-size", type=int, help="Instead of the recipe's."),
+    click.option("--epochs", type=int, help="Number of epochs, in place of the recipe's."),
+    click.option("--batch-size", type=int, help="Faces per batch, in place of the recipe's."),
     click.option(
-        "--learning-rate", type=float, help="Instead of the recipe's; the rates of its phases change in proportion."
+        "--learning-rate", type=float, help="In place of the recipe's; the rates of its phases change in proportion."
     ),
-    click.option("--seed", type=int, help="Instead of the recipe's."),
+    click.option("--seed", type=int, help="Random seed, in place of the recipe's."),
 )
 
 
@@ -119,7 +119,8 @@ class RunArguments:
         warn_of_photos(dataset, "Next: facefeat data import --detect")
         console.print(
             f"{name}: {len(found.training.table):,} faces to train on, {len(found.validation.table):,} to choose on, "
-            f"{measured}{len(dataset.skipped)} skipped{more}"
+            f"{measured}{len(dataset.skipped)} skipped{more}",
+            soft_wrap=True,
         )
         return found
 
@@ -227,10 +228,12 @@ def say_scores(console: Console, report: Report, data: RunData) -> None:
             baseline = f" (most frequent class {report.baselines[key]:.4g})" if key in report.baselines else ""
             parts.append(f"{key.replace('_', ' ')} {value:.4g}{baseline}")
     where = "unseen" if data.test is not None else "validation"
-    console.print(f"on {report.faces:,} {where} faces: {', '.join(parts)}", highlight=False)
+    console.print(f"on {report.faces:,} {where} faces: {', '.join(parts)}", highlight=False, soft_wrap=True)
     for row in report.by_group[report.by_group["attribute"] == SOURCE].to_dict("records"):
         shown = [f"{k.replace('_', ' ')} {v:.4g}" for k, v in row.items() if is_shown(k) and v == v]
-        console.print(f"  {printable(row['group'])}, {row['faces']:,}: {', '.join(shown)}", highlight=False)
+        console.print(
+            f"  {printable(row['group'])}, {row['faces']:,}: {', '.join(shown)}", highlight=False, soft_wrap=True
+        )
 
 
 def bars(console: Console) -> Progress:
@@ -268,4 +271,5 @@ class RichReporter:
         self.console.print(
             f"epoch {record['epoch'] + 1}/{self.epochs}  loss {record['loss']:.4f}  {shown}  {record['seconds']:.0f} s",
             highlight=False,
+            soft_wrap=True,
         )

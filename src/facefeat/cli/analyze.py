@@ -15,7 +15,7 @@ from facefeat.cli._show import rows, say, terminal
 from facefeat.errors import InputError
 
 ROWS = 20
-"""Of the table that are shown; the file has all."""
+"""How many rows of the table, or of the summary, are shown; the file has all."""
 
 
 @click.command("analyze")
@@ -70,10 +70,11 @@ def analyze(
     parts = [f"table.csv ({len(analysis.table):,} rows)", *(f"{n}.png" for n in analysis.figures)]
     if analysis.directions:
         parts.append(f"directions.npz ({len(analysis.directions)})")
-    shown = analysis.table.head(ROWS)
+    table = analysis.table if analysis.summary is None else analysis.summary
+    shown = table.head(ROWS)
     rows([str(c) for c in shown.columns], [[_cell(v) for v in row] for row in shown.itertuples(index=False)])
-    if len(analysis.table) > ROWS:
-        say(f"... {len(analysis.table) - ROWS:,} more rows in table.csv")
+    if len(table) > ROWS:
+        say(f"... {len(table) - ROWS:,} more rows in table.csv")
     say(f"{output}: {', '.join(parts)}")
 
 

@@ -32,11 +32,13 @@ _OF_RAY = ("address", "workers", "gpus", "cpus")
 @click.option("--allow-remote", metavar="SCHEMES", default="", help="Schemes of addresses that a list of paths may "
               "hold, such as s3,https. [default: none, local files only]")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads that decode, in each process; without a "
-              "cluster the networks have as many. [default: one a core; 8 at most decode]")  # fmt: skip
+              "cluster the networks have as many. [default: one per core; 8 at most decode]")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="ray: workers on a cluster.")  # fmt: skip
-@click.option("--address", help="ray: of a cluster; auto on a machine of one. [default: Ray is started here]")
-@click.option("--workers", type=click.IntRange(1), help="ray: how many. [default: as many as fit]")
+@click.option(
+    "--address", help="ray: address of the cluster; auto on one of its machines. [default: Ray is started here]"
+)
+@click.option("--workers", type=click.IntRange(1), help="ray: how many workers. [default: as many as fit]")
 @click.option("--gpus", type=Finite(min=0), metavar="FRACTION", help="ray: GPUs of each worker, such as 0.5. "
               "[default: none]")  # fmt: skip
 @click.option("--cpus", type=Finite(min=0), metavar="NUMBER", help="ray: CPUs of each worker. [default: 1]")

@@ -21,15 +21,17 @@ NEAREST = 5
 @attribute_options("Years, such as 70, or a class.")
 @click.option("--set", "coordinates", multiple=True, metavar="I=V", help="Hold coordinate I of the latent at V "
               "standard deviations from its mean; repeatable.")  # fmt: skip
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
-@click.option("--count", default=1, show_default=True, type=click.IntRange(1, 64), help="Faces; they differ in what "
-              "is not asked.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the random draws.")
+@click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path), help="The picture to write, .png or .jpg."
+)
+@click.option("--count", default=1, show_default=True, type=click.IntRange(1, 64), help="How many faces; they "
+              "differ in what is not asked.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random faces.")
 @click.option("--variety", default=0.8, show_default=True, type=click.FloatRange(0, 2), help="How far the faces are "
               "from the typical one: 1 as far as real faces are, 0 that face itself.")  # fmt: skip
 @click.option("--nearest", "data", metavar="DATA", type=click.Path(path_type=Path), help="Show next to each face the "
               "nearest ones of a data set: imported folder, tar, zip or CSV.")  # fmt: skip
-@click.option("--split", help="Of --nearest. [default: all]")
+@click.option("--split", help="With --nearest: the split to search. [default: all]")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
 @click.option("--size", default=192, show_default=True, type=click.IntRange(32, 1024), help="Side of a face, pixels.")

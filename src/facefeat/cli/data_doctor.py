@@ -25,7 +25,13 @@ AT_ONCE = 256
 @click.option("--split", help="The faces to check. [default: all]")
 @click.option("--schema", metavar="NAME|FILE", help="For data that is not imported yet. Default: the format's own.")
 @click.option("--preset", metavar="NAME|FOLDER", help="Whose latents to use. [default: the bundled one]")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the folds.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Seed of the cross-validation folds.",
+)
 @runtime_options
 def doctor(
     source: Path,
@@ -36,10 +42,10 @@ def doctor(
     preset: str | None,
     seed: int,
 ) -> None:
-    """Find labels of the data set in DIR that are likely wrong, and copies of pictures.
+    """Find labels that are likely wrong, and copies of pictures.
 
-    OUTPUT/doctor.html is a sheet of the doubtful faces: keep, change or drop each by a key, download the decisions, and
-    apply them with --apply.
+    DIR: what `facefeat data import` wrote. OUTPUT/doctor.html is a sheet of the doubtful faces: keep, change or drop
+    each by a key, download the decisions, and apply them with --apply.
     """
     import numpy as np
 

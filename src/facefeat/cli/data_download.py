@@ -22,7 +22,7 @@ ELSEWHERE = {
 @click.argument("name", metavar="NAME")
 @click.option("--margin", type=click.Choice(["0.25", "1.25"]), default="0.25", show_default=True,
               help="Margin around the face, as a fraction of its size. 0.25: 0.6 GB, 1.25: 2.7 GB.")  # fmt: skip
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder. Default: NAME-MARGIN.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to download to. [default: NAME-MARGIN]")
 @click.option("--import", "import_too", is_flag=True, help="Then import it into OUTPUT/table.")
 def download(name: str, margin: str, output: Path | None, import_too: bool) -> None:
     """Fetch the data set NAME (fairface) with its labels.

@@ -26,14 +26,22 @@ SHOWN = 5
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the table.")
 @click.option("--schema", metavar="NAME|FILE", help="fairface, utkface or a .toml file. Default: the format's own.")
 @click.option("--splits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with file and split.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True, help="Of SOURCE.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True, help="The format of SOURCE."
+)
 @click.option("--root", type=click.Path(exists=True, path_type=Path), help="What a CSV's file names start from.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Read every picture once, skip the broken.")
 @click.option("--detect", is_flag=True, help="The pictures are whole photos: cut the main face out of each, into "
               "OUTPUT/crops.")  # fmt: skip
-@click.option("--detector", default="centerface", show_default=True, metavar="NAME", help="Of --detect.")
-@click.option("--alignment", default="utkface", show_default=True, metavar="NAME", help="Of --detect: the geometry of "
-              "the crops, that of the recipe or preset they are for.")  # fmt: skip
+@click.option(
+    "--detector",
+    default="centerface",
+    show_default=True,
+    metavar="NAME",
+    help="With --detect: the detector that finds the faces.",
+)
+@click.option("--alignment", default="utkface", show_default=True, metavar="NAME", help="With --detect: the "
+              "geometry of the crops, that of the recipe or preset they are for.")  # fmt: skip
 def import_(
     source: Path,
     output: Path,
@@ -109,7 +117,7 @@ def _bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
 def _summary(dataset: FaceDataset, notes: tuple[str, ...], output: Path) -> None:
     splits = ", ".join(f"{name} {n:,}" for name, n in dataset.splits.items())
-    say(f"{dataset.name}: {len(dataset):,} faces ({splits}), schema {dataset.schema.name}")
+    say(f"{dataset.name}: {len(dataset):,} face{'s' * (len(dataset) != 1)} ({splits}), schema {dataset.schema.name}")
     for note in notes:
         say(note)
     say()

@@ -13,7 +13,7 @@ from facefeat.cli.data_import import _bar, _summary
 @click.command("merge")
 @click.argument("sources", nargs=-1, required=True, metavar="DATA DATA...", type=click.Path(path_type=Path))
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the new data set.")
-@click.option("--schema", metavar="NAME|FILE", help="Of the new data set. [default: that of the first]")
+@click.option("--schema", metavar="NAME|FILE", help="Schema of the new data set. [default: that of the first]")
 def merge(sources: tuple[Path, ...], output: Path, schema: str | None) -> None:
     """Copy several data sets into one, for one training.
 

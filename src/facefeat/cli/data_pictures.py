@@ -22,12 +22,24 @@ SPARSE = 8
 
 @click.command("explore")
 @click.argument("source", metavar="DIR", type=click.Path(exists=True, path_type=Path))
-@click.option("--output", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for all.")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for what is written.",
+)
 @click.option("--schema", metavar="NAME|FILE", help="For data that is not imported yet. Default: the format's own.")
 @click.option("--splits", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with file and split.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Draws the sample faces.")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Seed that chooses the sample faces.",
+)
 def explore(source: Path, output: Path, schema: str | None, splits: Path | None, seed: int) -> None:
-    """Show what the data set in DIR holds: how many faces of which labels, and some of them.
+    """Count the labels of a data set, and show some of its faces.
 
     Prints a summary and writes counts.png, pairs.png, faces.png, counts.csv and counts.json into OUTPUT. DIR: what
     `facefeat data import` wrote, or data as it can import it.
@@ -86,13 +98,28 @@ def _summary(found: Exploration) -> None:
 
 @click.command("preview")
 @click.option("--recipe", required=True, metavar="NAME|FILE", help="Whose augmentation to show.")
-@click.option("--data", "source", required=True, type=click.Path(exists=True, path_type=Path), help="Data set.")
-@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG file.")
-@click.option("--rows", "count", default=6, show_default=True, type=click.IntRange(1, 64), help="Faces.")
-@click.option("--columns", default=8, show_default=True, type=click.IntRange(1, 32), help="Versions of each.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Draws faces and changes.")
+@click.option(
+    "--data",
+    "source",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Imported folder, tar, zip or CSV.",
+)
+@click.option(
+    "--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The PNG file to write."
+)
+@click.option(
+    "--rows", "count", default=6, show_default=True, type=click.IntRange(1, 64), help="How many faces, one per row."
+)
+@click.option(
+    "--columns", default=8, show_default=True, type=click.IntRange(1, 32), help="How many changed versions of each."
+)
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of the faces and changes.")
 def preview(recipe: str, source: Path, output: Path, count: int, columns: int, seed: int) -> None:
-    """Show what a recipe's augmentation does to faces: the original at the left, changed versions next to it."""
+    """Show what a recipe's augmentation does to faces.
+
+    Each row has the original at the left, and changed versions next to it.
+    """
     import numpy as np
     from PIL import Image
 

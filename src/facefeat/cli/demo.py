@@ -14,8 +14,10 @@ from facefeat.cli._show import say
 
 @click.command()
 @click.option("--share", is_flag=True, help="Also give a public link for up to a week, by Gradio's tunnel.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Of the page. [default: the first free one from 7860]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for everybody on the network.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the page. [default: the first free one from 7860]")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for everybody on the network."
+)
 @click.option("--auth", metavar="USER:PASSWORD", envvar="FACEFEAT_DEMO_AUTH", show_envvar=True, help="Ask for a name "
               "and a password.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")

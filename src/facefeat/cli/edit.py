@@ -27,7 +27,9 @@ _SHORT_OF = 0.95  # of the limit: a face that was moved less was not held by it
 @click.command()
 @click.argument("photo")
 @attribute_options("Years to add, such as +20 or -20.")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
+@click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path), help="The picture to write, .png or .jpg."
+)
 @click.option("--grid", is_flag=True, help="A strip: the face, its reconstruction, the steps between, predictions.")
 @click.option("--strip", is_flag=True, help="The face at 10 to 80 years in one row, with what the model reads; each as "
               "far as reading follows.")  # fmt: skip
@@ -35,7 +37,11 @@ _SHORT_OF = 0.95  # of the limit: a face that was moved less was not held by it
               "edited.")  # fmt: skip
 @click.option("--allow-race-edit", is_flag=True, help="Edit the race of a real person's face, with their consent.")
 @click.option("--whole", is_flag=True, help="The whole photo with the face changed in it, not the face alone.")
-@click.option("--steps", type=click.IntRange(1, 12), help="Of --grid, with the edited face.  [default: 4]")
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 12),
+    help="With --grid: how many pictures of the way, the last one included.  [default: 4]",
+)
 @click.option("--limit", type=Finite(0, 20, min_open=True), help="Standard deviations that "
               "the face is moved at most.  [default: 6 for ages, 4 for classes]")  # fmt: skip
 @click.option("--method", type=click.Choice(["means", "least", "orthogonal"]), default="means", show_default=True,

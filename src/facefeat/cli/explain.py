@@ -12,12 +12,16 @@ from facefeat.cli._model import load_model, runtime_options
 from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import say
 
+_DEFAULT = "gender"
+
 
 @click.command()
 @click.argument("photo")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".png or .jpg.")
-@click.option("--attribute", default="gender", show_default=True, metavar="NAME", help="age, gender, race, or another "
-              "of the model's.")  # fmt: skip
+@click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path), help="The picture to write, .png or .jpg."
+)
+@click.option("--attribute", metavar="NAME", help="age, gender, race, or another of the "
+              "model's.  [default: gender, or the model's first]")  # fmt: skip
 @click.option("--class", "label", metavar="NAME", help="The class to explain. [default: the predicted one]")
 @click.option("--method", type=click.Choice(["auto", "attention", "gradient"]), default="auto", show_default=True,
               help="auto: attention where the head has it and no class is given.")  # fmt: skip
@@ -30,7 +34,7 @@ from facefeat.cli._show import say
 def explain(
     photo: str,
     output: Path,
-    attribute: str,
+    attribute: str | None,
     label: str | None,
     method: str,
     face: int | None,
@@ -48,6 +52,7 @@ def explain(
     (pixels,) = open_photos(photo)
 
     model = load_model(preset)
+    attribute = attribute or next(n for n in (_DEFAULT, *model.schema.attributes) if n in model.schema.attributes)
     check_request(model.schema, attribute, label, method)
     crop = the_face(model, photo, pixels, face).cut(model.image_size)
     found = model.explain(crop[None], attribute, label, method=method)

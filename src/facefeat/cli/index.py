@@ -17,7 +17,7 @@ from facefeat.utils.files import expanded
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the index.")
 @click.option("--photos", is_flag=True, help="DATA is photos, folders or globs: every face found is indexed.")
-@click.option("--split", help="This split of a data set alone.  [default: all]")
+@click.option("--split", help="Index this split of the data set only.  [default: all]")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
 @click.option("--detector", metavar="NAME", help="With --photos: centerface (default), mtcnn, whole-image, a plugin's.")

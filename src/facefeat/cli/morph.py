@@ -15,22 +15,22 @@ from facefeat.cli._show import say
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO PHOTO...")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help=".mp4, .gif, .webp, .png or .jpg "
-              "(a contact sheet), or a new folder for PNG frames.")  # fmt: skip
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="What to write: "
+              ".mp4, .gif, .webp, .png or .jpg (a contact sheet), or a new folder for PNG frames.")  # fmt: skip
 @click.option("--preset", metavar="NAME|FOLDER", help="A model with a decoder. [default: the bundled one]")
-@click.option("--steps", default=60, show_default=True, help="Frames, all stretches together.")
+@click.option("--steps", default=60, show_default=True, help="Number of frames in all.")
 @click.option("--path", type=click.Choice(["linear", "spherical"]), default="linear", show_default=True,
-              help="From latent to latent: straight, or around.")  # fmt: skip
+              help="How to go from latent to latent: in a straight line, or along a sphere.")  # fmt: skip
 @click.option("--easing", type=click.Choice(["smooth", "none"]), default="smooth", show_default=True,
-              help="Slow near each photo, or even.")  # fmt: skip
-@click.option("--bounce", is_flag=True, help="And back again, for an endless loop.")
+              help="smooth: slower near each photo; none: even steps.")  # fmt: skip
+@click.option("--bounce", is_flag=True, help="Go back again, too, for an endless loop.")
 @click.option("--residual/--no-residual", default=True, show_default=True, help="Restore what decoding loses of the "
               "faces, the more the nearer a frame is to one.")  # fmt: skip
 @click.option("--face", "faces", multiple=True, type=click.IntRange(1), metavar="N",
-              help="Which face of a photo, by the numbers of `facefeat predict`: once for all photos, or once a photo. "
-              "[default: the main one]")  # fmt: skip
+              help="Which face of a photo, by the numbers of `facefeat predict`: once for all photos, or once "
+              "per photo. [default: the main one]")  # fmt: skip
 @click.option("--attributes", is_flag=True, help="Write the predictions next to each frame.")
-@click.option("--fps", default=30.0, show_default=True, help="Frames a second.")
+@click.option("--fps", default=30.0, show_default=True, help="Frames per second.")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Side of a frame, pixels.")
 @overwrite_option
 @runtime_options

@@ -106,7 +106,7 @@ def check(ctx: click.Context) -> None:
     help="Where to write it; by default a folder of the plugin's name here.",
 )
 def new(name: str, kind: str, folder: Path | None) -> None:
-    """Write a project with a component of a kind, ready to install, with tests that pass."""
+    """Write a plugin's project, with tests that pass."""
     from facefeat.cli._scaffold import names_of, write
 
     names = names_of(name, kind)

@@ -23,6 +23,7 @@ from facefeat.cli._show import Escaping, progress, warn
 from facefeat.cli._sources import is_file_name, read_source
 from facefeat.errors import ImageError, InputError
 from facefeat.utils.atomic import atomic_file, check_writable
+from facefeat.utils.files import nearest_file
 
 if TYPE_CHECKING:
     from facefeat import FaceFeatureModel
@@ -47,8 +48,8 @@ CHUNK = 16
 )
 @click.option("--min-quality", metavar="Q", type=Finite(0, 1), default=0.0, help='Say "unsure", and why, for faces of '
               "a quality below Q, such as 0.5. [default: what the model was calibrated for]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each photo.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one row a face, with every probability.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one item per photo.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one row per face, with every probability.")
 @click.option(
     "--annotate", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Draw on copies, saved in DIR."
 )
@@ -155,19 +156,6 @@ def _images(sources: Sequence[str]) -> dict[str, ImageLike | ImageError]:
     return found
 
 
-def _nearest_file(name: str) -> str:
-    """A question after a mistyped file name, or nothing."""
-    import difflib
-
-    folder, base = os.path.split(name)
-    try:
-        there = os.listdir(folder or ".")[:1000]
-    except (OSError, ValueError):
-        return ""
-    near = difflib.get_close_matches(base[:255], there, 1, 0.75)
-    return f" Did you mean {os.path.join(folder, near[0])!r}?" if near else ""
-
-
 def _is_missing(error: str | None) -> bool:
     return error is not None and error.startswith("no such file")
 
@@ -184,14 +172,14 @@ def _read(
     from facefeat.types import ImageResult
 
     if model is None:
-        return [ImageResult(f, error=f"no such file: {f!r}.{_nearest_file(f)}") for f in images]
+        return [ImageResult(f, error=f"no such file: {f!r}.{nearest_file(f)}") for f in images]
     given = {source: image for source, image in images.items() if not isinstance(image, ImageError)}
     read = dict(zip(given, model.predict(list(given.values())) if given else [], strict=True))
     results = [
         replace(read[source], source=source) if source in read else ImageResult(source, error=str(image))
         for source, image in images.items()
     ]
-    missing = {r.source: f"{r.error}{_nearest_file(r.source)}" for r in results if _is_missing(r.error)}
+    missing = {r.source: f"{r.error}{nearest_file(r.source)}" for r in results if _is_missing(r.error)}
     results = [replace(r, error=missing.get(r.source, r.error)) for r in results]
     kept = [replace(r, faces=tuple(f for f in r.faces if f.score >= min_score)) for r in results]
     if not min_confidence and not min_quality:

@@ -19,8 +19,14 @@ _FEW = 100  # faces; on 32 of the bundled preset's, a label of eight changed
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
 @click.option("--split", default="train", show_default=True, help="The faces to choose from.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
-@click.option("--faces", default=512, show_default=True, type=click.IntRange(1), help="How many, chosen at random.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of that choice.")
+@click.option(
+    "--faces",
+    default=512,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many faces to measure, chosen at random.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of that random choice.")
 def quantize(
     data: Path, output: Path, preset: str | None, split: str, splits: Path | None, faces: int, seed: int
 ) -> None:

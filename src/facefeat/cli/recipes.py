@@ -55,7 +55,7 @@ def recipes(name: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--format", "format_", type=click.Choice(["table", "markdown", "csv", "json"]), default="table",
-              show_default=True, help="Of what is printed.")  # fmt: skip
+              show_default=True, help="How to print the comparison.")  # fmt: skip
 def compare(runs: tuple[Path, ...], format_: str) -> None:
     """Put finished runs side by side, each under its folder's name.
 

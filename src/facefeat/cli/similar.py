@@ -25,12 +25,14 @@ _MAX_BYTES = 16 * 1024**2  # of a latent
 
 @click.command()
 @click.argument("photo", metavar="PHOTO")
-@click.option("--index", "folder", required=True, type=click.Path(path_type=Path), help="What `facefeat index` wrote.")
+@click.option(
+    "--index", "folder", required=True, type=click.Path(path_type=Path), help="The folder that `facefeat index` wrote."
+)
 @click.option("--count", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many faces.")
 @click.option("--face", type=click.IntRange(1), metavar="N",
               help="Which face of the photo, by `facefeat predict`'s numbers. [default: the main one]")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write a contact sheet: .png or .jpg.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, an item for each face.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one item per face.")
 @click.option("--exact", is_flag=True, help="Compare with every face, where the index would be searched approximately.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: that of the index]")
 @click.option("--detector", metavar="NAME", help="centerface (default), mtcnn, whole-image for crops, or a plugin's.")

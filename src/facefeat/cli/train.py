@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from facefeat.cli._run import (
     run_options,
     say_scores,
 )
-from facefeat.cli._show import say, terminal, warned
+from facefeat.cli._show import say, terminal, warn, warned
 
 
 @click.command("train")
@@ -66,7 +67,8 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     if len(log.epochs) < planned:
         console.print(
             f"ended after {len(log.epochs)} of {planned} epochs: none of the last {chosen.train.patience} scored "
-            f"higher (patience); epoch {log.best_epoch + 1} is kept"
+            f"higher (patience); epoch {log.best_epoch + 1} is kept",
+            soft_wrap=True,
         )
     measured = data.test or data.validation
     report = model.evaluate(measured)
@@ -78,3 +80,6 @@ def train(run: RunArguments, start: str | None, distributed: bool) -> None:
     with warned():
         model.save(run.output / "preset", card=card)
     say(str(run.output / "preset"))
+    data_of = f" --data {shlex.quote(str(run.data))}" if run.data else " --data DATA"
+    preset = shlex.quote(str(run.output / "preset"))
+    warn(f"done. Next: facefeat evaluate --preset {preset}{data_of}, or facefeat predict PHOTO --preset {preset}")

@@ -18,19 +18,27 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--recipe", required=True, metavar="NAME|FILE", help="To start from: a name of `facefeat recipes`, or a "
-              ".toml file.")  # fmt: skip
+@click.option("--recipe", required=True, metavar="NAME|FILE", help="The recipe to start from: a name of "
+              "`facefeat recipes`, or a .toml file.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path),
               help="Imported folder, tar, zip or CSV; for a recipe with sources, the folder of these.")  # fmt: skip
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the search.")
-@click.option("--trials", default=20, show_default=True, type=click.IntRange(min=1), help="In all, pruned ones too.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of each trial, instead of the recipe's.")
+@click.option(
+    "--trials",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of trials, pruned ones included.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each trial, in place of the recipe's.")
 @click.option("--space", type=click.Path(path_type=Path), help="TOML file of ranges, instead of the recipe's own.")
 @click.option("--storage", help="Database address, to search on several machines; else a journal file in --output.")
 @click.option("--splits", type=click.Path(path_type=Path), help="CSV with `file` and `split`, for raw UTKFace data.")
 @click.option("--train-split", default="train", show_default=True, help="The faces to train on.")
-@click.option("--validation-split", default="val", show_default=True, help="Those to judge a trial on.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the points drawn.")
+@click.option("--validation-split", default="val", show_default=True, help="The faces that a trial is judged on.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Seed of the random search."
+)
 def tune(
     recipe: str,
     data: Path | None,

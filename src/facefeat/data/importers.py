@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -386,6 +387,7 @@ def _csv(
             f"{str(path)!r} has no column for any attribute of schema {schema.name!r}. Expected:"
             f" {', '.join(schema.attributes)}. Found: {one_line(', '.join(table.columns))}. Next: facefeat data"
             " import with --schema FILE.toml, a schema with your columns (docs: Your labels in ten minutes)."
+            f"{_near_column(schema, table.columns)}"
         )
     source = open_source(root or path.parent, outside=True)
     files = [_relative(row["file"], source) for _, row in table.rows]
@@ -419,6 +421,15 @@ def _csv(
     if progress:
         progress(len(files), len(files))
     return _made(path.stem, "csv", rows, source, prefix, notes, people)
+
+
+def _near_column(schema: Schema, columns: Sequence[str]) -> str:
+    """Which column is probably meant, where one attribute alone is wanted or a name is mistyped; else nothing."""
+    for name in schema.attributes:
+        near = difflib.get_close_matches(name, columns, n=1)
+        if near:
+            return f" Did you mean {name!r} by the column {near[0]!r}? Then rename it."
+    return ""
 
 
 def _relative(file: str, source: Source) -> str:

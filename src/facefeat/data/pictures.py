@@ -60,7 +60,8 @@ def _bars(panel: Any, found: Exploration, attribute: str) -> None:
     panel.set_xlim(0, max(left) * 1.16)
     uneven = found.imbalance[attribute]
     ratio = f"{uneven.ratio:.1f} : 1" if math.isfinite(uneven.ratio) else f"no {uneven.smallest}"
-    title = f"{attribute}    largest to smallest {ratio}; as even as {uneven.effective:.1f} of {uneven.classes} classes"
+    even = f"effective number of classes {uneven.effective:.1f} of {uneven.classes}"
+    title = f"{attribute}    largest class to smallest {ratio}; {even}"
     panel.set_title(title, loc="left", fontsize=10)
     _plain(panel)
     panel.set_xticks([])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import difflib
 import io
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facefeat.errors import DataError
+from facefeat.image.io import is_picture_name
 from facefeat.utils.files import read_regular
 
 MAX_TABLE_BYTES = 512 * 1024**2
@@ -19,6 +21,9 @@ MAX_COLUMNS = 10_000
 SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 """The first line of a file that names its separator for Excel, such as `sep=;`."""
+_CALLED = {"file": ("filename", "file_name", "filepath", "file_path", "path", "image", "image_path", "img", "img_path",
+                    "img_name", "picture", "photo", "name", "source")}  # fmt: skip
+"""What a column is called elsewhere."""
 _NAME = re.compile(r"[\w .-]{1,60}")
 """What the only column of a table may be called; a line of other text is no header."""
 
@@ -43,7 +48,20 @@ class Table:
             if len(self.columns) == 1 and not _NAME.fullmatch(self.columns[0]):
                 raise DataError(f"{self.where!r} is not a CSV table: its first line has no names of columns.")
             found = ", ".join(self.columns[:50]) + ", ..." * (len(self.columns) > 50) or "(none)"
-            raise DataError(f"{self.where!r} has no column {', '.join(map(repr, missing))}. Columns found: {found}.")
+            raise DataError(
+                f"{self.where!r} has no column {', '.join(map(repr, missing))}. Columns found: {found}."
+                f"{_renamed(missing[0], self.columns)}"
+            )
+
+
+def _renamed(missing: str, columns: Sequence[str]) -> str:
+    """What to do about a missing column, where that is known."""
+    near = [c for c in _CALLED.get(missing, ()) if c in columns] or difflib.get_close_matches(missing, columns, n=1)
+    if near:
+        return f" Next: rename the column {near[0]!r} to {missing!r}."
+    if not any(_NAME.fullmatch(c) for c in columns) or any(is_picture_name(c) for c in columns):
+        return " Next: a first line with the names of the columns."
+    return ""
 
 
 def read_table(path: Path) -> Table:

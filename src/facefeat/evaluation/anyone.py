@@ -67,7 +67,7 @@ def audit(
 
     Example:
         >>> import facefeat
-        >>> facefeat.audit("predictions.csv").save("report")
+        >>> page = facefeat.audit("predictions.csv", bootstrap=50).save("report")
     """
     require_extra()
     if callable(source):

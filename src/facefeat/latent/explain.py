@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 METHODS = ("auto", "attention", "gradient")
 _FOR, _AGAINST = (230, 97, 0), (26, 133, 255)  # orange and blue, distinguishable with any kind of colour vision
 _STEP = 1e-2
+_NEVER, _SURE, _HALVINGS = 1e-20, 0.999, 8
+"""Beyond these probabilities float32 has no digits for a slope of the logarithm: outputs are then halved first."""
 _LETTERS = 40  # that fit below a crop and its map
 
 
@@ -190,6 +192,12 @@ def check_request(schema: Schema, attribute: str, label: str | None, method: str
     if label is None:
         return None
     found = schema.attributes[attribute]
+    others = [n for n, a in schema.attributes.items() if n != attribute and label in a.classes]
+    if others and label not in found.classes:
+        raise InputError(
+            f"no such {attribute}. Received: {label!r}, a class of {others[0]}. Valid: "
+            f"{', '.join(sorted(found.classes))}. Next: --attribute {others[0]}"
+        )
     return found.classes[found.index(label)]
 
 
@@ -200,7 +208,13 @@ def _slope(classifier: Classifier, logits: Any, row: int, attribute: str, label:
     place that knows that, the kind of the attribute, and it knows NumPy only.
     """
     outputs = logits[attribute].shape[1]
-    rows = {name: np.repeat(values[row : row + 1], 2 * outputs, axis=0) for name, values in logits.items()}
+    here = {name: values[row : row + 1].copy() for name, values in logits.items()}
+    for _ in range(_HALVINGS):
+        answer = read_logits(classifier.schema, here, classifier.calibration).answers[attribute]
+        if not answer.classes or _NEVER <= answer.probabilities[0, answer.classes.index(label)] <= _SURE:
+            break
+        here[attribute] = here[attribute] / 2
+    rows = {name: np.repeat(values, 2 * outputs, axis=0) for name, values in here.items()}
     steps = _STEP * np.eye(outputs, dtype="float32")
     rows[attribute] = rows[attribute] + np.concatenate([steps, -steps])
     batch = read_logits(classifier.schema, rows, classifier.calibration)

@@ -49,6 +49,10 @@ class Component:
     summary: one line for `facefeat plugins`.
     requires: importable module names that `build` needs beyond the core, such as ("umap",).
     extra: what to `pip install` where one of them is missing, such as "facefeat[video]".
+
+    Example:
+        >>> Component("mine", lambda *, image_size: ..., "a backbone of mine").name
+        'mine'
     """
 
     name: str

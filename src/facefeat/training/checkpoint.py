@@ -95,11 +95,18 @@ class Checkpoints:
             variable.assign(weight)
 
 
+_FACES = {f"data.{use}.fingerprint": f"the faces or labels to {what} differ" for use, what in
+          (("train", "train on"), ("validation", "choose on"))}  # fmt: skip
+"""What a differing hash means."""
+
+
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], most: int = 5) -> list[str]:
     """What differs between two nested tables: "train.epochs 20 there, 30 here"; `most` at most, then how many more."""
     a, b = _flat(there), _flat(here)
     keys = [k for k in dict.fromkeys([*a, *b]) if a.get(k, _ABSENT) != b.get(k, _ABSENT)] if a and b else []
-    found = [f"{k} {_short(a.get(k, _ABSENT))} there, {_short(b.get(k, _ABSENT))} here" for k in keys[:most]]
+    found = [
+        _FACES.get(k) or f"{k} {_short(a.get(k, _ABSENT))} there, {_short(b.get(k, _ABSENT))} here" for k in keys[:most]
+    ]
     return found + ([f"and {len(keys) - most} more"] if len(keys) > most else [])
 
 

@@ -130,6 +130,19 @@ def _check_depth(value: Any) -> None:
     raise ValueError("it is nested too deep")
 
 
+def nearest_file(name: str | os.PathLike[str]) -> str:
+    """A question after a mistyped file name, or nothing."""
+    import difflib
+
+    folder, base = os.path.split(os.fspath(name))
+    try:
+        there = os.listdir(folder or ".")[:1000]
+    except (OSError, ValueError):
+        return ""
+    near = difflib.get_close_matches(base[:255], there, 1, 0.75)
+    return f" Did you mean {os.path.join(folder, near[0])!r}?" if near else ""
+
+
 def is_visible(name: str) -> bool:
     """Whether no part of a name with "/" is hidden, or the `__MACOSX` of a Mac's archives."""
     return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

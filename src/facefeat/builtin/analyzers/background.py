@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 WHAT = "analyzer 'background'"
 SIGNIFICANT = 0.05
+_MOST = 10
+"""Coordinates of the summary, those with the largest share of background."""
 LEAST = 8
 
 
@@ -98,7 +100,10 @@ class Background:
         if len(masking):
             figures["background-masking"] = draw_masking(masking, len(chosen), seen)
         table = pd.concat([coordinates.assign(kind="coordinate"), masking.assign(kind="masking")], ignore_index=True)
-        return Analysis("background", table[["kind", *[c for c in table.columns if c != "kind"]]], figures)
+        table = table[["kind", *[c for c in table.columns if c != "kind"]]]
+        most = table[table["kind"] == "coordinate"].nlargest(_MOST, "background_share")
+        summary = pd.concat([table[table["kind"] == "masking"], most]).dropna(axis=1, how="all")
+        return Analysis("background", table, figures, summary=summary)
 
     def _parts(self, model: FaceFeatureModel, faces: FaceSet, n: int) -> Parts:
         rows = np.sort(np.random.default_rng(self.seed).permutation(n)[: self.limit])

@@ -75,7 +75,8 @@ class Coordinates:
         strip = None if model is None else traversal(z, self.show, model)
         if strip is not None:
             figures["coordinates-traversal"] = strip
-        return Analysis("coordinates", frame, figures)
+        strongest = frame.iloc[best].drop(columns=["most", "least"])
+        return Analysis("coordinates", frame, figures, summary=strongest)
 
     def _faces(self, order: np.ndarray, frame: pd.DataFrame, faces: FaceSet, best: np.ndarray) -> Any:
         half = min(self.top, len(order) // 2)
@@ -154,7 +155,7 @@ def _changes(z: np.ndarray, decode: Callable[[Any], Any]) -> np.ndarray:
 
 def _said(frame: pd.DataFrame, i: int) -> str:
     carries = frame["carries"].iloc[i]
-    return f"{i}\n{carries} {frame[f'{carries}_r'].iloc[i]:.2f}" if carries else f"{i}\n(none)"
+    return f"coordinate {i}\n{carries} {frame[f'{carries}_r'].iloc[i]:.2f}" if carries else f"coordinate {i}\n(none)"
 
 
 def _strengths(frame: pd.DataFrame, read: Mapping[str, Labelling], best: np.ndarray) -> Any:

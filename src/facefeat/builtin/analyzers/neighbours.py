@@ -52,7 +52,11 @@ class Neighbours:
         figures = {f"neighbours-{n}": _agreement(label, frame, k) for n, label in read.items() if label.known.any()}
         if faces is not None:
             figures["neighbours-faces"] = self._faces(near, far, faces)
-        return Analysis("neighbours", frame, figures)
+        shares = [
+            (n, *_overall(label, frame), int(label.known.sum())) for n, label in read.items() if label.known.any()
+        ]
+        summary = pd.DataFrame(shares, columns=["attribute", f"same_of_{k}_nearest", "chance", "faces"])
+        return Analysis("neighbours", frame, figures, summary=summary)
 
     def _faces(self, near: np.ndarray, far: np.ndarray, faces: FaceSet) -> Any:
         some = np.sort(np.random.default_rng(self.seed).permutation(len(near))[: self.show])
@@ -82,6 +86,12 @@ def _agreement(label: Labelling, frame: Any, k: int) -> Any:
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     plain(axes)
     return figure
+
+
+def _overall(label: Labelling, frame: Any) -> tuple[float, float]:
+    """The share of neighbours of the same class, and that of two faces drawn at random."""
+    shares = np.bincount(label.index[label.known], minlength=len(label.classes)) / label.known.sum()
+    return _mean(frame[f"same_{label.name}"].to_numpy("float64")), float((shares**2).sum())
 
 
 def _mean(values: np.ndarray) -> float:

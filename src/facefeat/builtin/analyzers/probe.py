@@ -54,7 +54,8 @@ class Probe:
             rows += [_row(name, str(i), "balanced_accuracy", float(v), None, chance, n) for i, v in enumerate(alone)]
         table = pd.DataFrame(rows, columns=COLUMNS)
         figures = {"probe-all": _whole(table), "probe-coordinates": _alone(table, curves, read)} if read else {}
-        return Analysis("probe", table, figures)
+        whole_latent = table[table["read_from"] == "all"].drop(columns="read_from")
+        return Analysis("probe", table, figures, summary=whole_latent)
 
     def _from_all(self, z: np.ndarray, label: Labelling) -> list[dict[str, Any]]:
         known, y, k = np.flatnonzero(label.known), label.index, len(label.classes)
