@@ -173,3 +173,19 @@ def test_what_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None
         check_folder(tmp_path, "a report", {"report.html"}.__contains__)
     check_writable(tmp_path / "a" / "b" / "c")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")  # as /dev/stdout is one
+    for name in ("pipe", "link"):
+        with pytest.raises(InputError, match="it is no regular file"):
+            check_writable(tmp_path / name)
+        with pytest.raises(InputError, match="it is no regular file"):
+            write_text(tmp_path / name, "a")
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
+    (tmp_path / "nowhere").symlink_to("gone")
+    write_text(tmp_path / "nowhere", "a")
+    assert (tmp_path / "nowhere").read_text() == "a"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from facefeat.cli import COMMANDS, run
-from facefeat.cli._inputs import Finite
+from facefeat.cli._numbers import Finite
 from made import squares
 
 PRESETS = Path(importlib.import_module("facefeat").__file__ or "").parent / "assets" / "presets"
@@ -155,7 +155,7 @@ def test_a_mistyped_preset_is_answered_with_the_nearest(
         ("compose -o o.png --nearest none", 1, "Valid: an imported folder, tar, zip or CSV"),
         ("evaluate --data none", 1, "Valid: an imported folder, tar, zip or CSV"),
         ("evaluate --data data --splits none.csv", 1, "Valid: a CSV with the columns file and split"),
-        ("evaluate --data data --bootstrap -1", 2, "not in the range x>=0"),
+        ("evaluate --data data --bootstrap -1", 2, "not in the range 0<=x<=10000"),
         ("analyze pca --data none -o o", 1, "no such file or folder: 'none'"),
         ("fit-directions --preset run/preset --data none", 1, "no such file or folder: 'none'"),
         ("train --recipe utkface-compact --data none -o o", 1, "no such file or folder: 'none'"),
@@ -167,6 +167,11 @@ def test_a_mistyped_preset_is_answered_with_the_nearest(
         ("tune --recipe utkface-compact --data none -o o", 1, "no such file or folder: 'none'"),
         ("tune --recipe utkface-compact --data data -o file/x", 2, "cannot write 'file/x': Not a directory"),
         ("tune --recipe utkface-compact --data data -o o --storage x", 2, "Valid for --storage: a database address"),
+        ("edit photo.jpg --age +5 -o ./photo.jpg --overwrite", 2, "'photo.jpg' is read by this command"),
+        ("explain photo.jpg -o photo.jpg --overwrite", 2, "would be lost. Next: another --output"),
+        ("morph data/0.png photo.jpg -o photo.jpg --overwrite", 2, "is read by this command"),
+        ("similar photo.jpg --index none -o photo.jpg", 2, "is read by this command"),
+        ("evaluate --data data --predictions data/faces.csv", 2, "Next: another --predictions"),
         ("data import empty -o o", 1, "Valid: a folder, tar or zip of pictures, or a CSV file"),
         ("data import text.jpg -o o", 1, "neither a folder nor a tar nor a zip archive, nor a .csv"),
         ("data import data/faces.csv -o file", 1, "'file' is a file. Choose another --output"),
@@ -187,3 +192,21 @@ def test_a_mistake_is_told_before_the_work_and_leaves_nothing(
     told = capsys.readouterr().err
     assert words in told and "Traceback" not in told
     assert sorted(here.rglob("*")) == before
+
+
+def test_numbers_have_no_nan_and_their_range_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    ranges = [p for _, p in OPTIONS if isinstance(p.type, click.FloatRange)]
+    assert ranges and all(isinstance(p.type, Finite) for p in ranges)
+    for words, valid in (
+        (["predict", "a.jpg", "--threads", ""], "is not a whole number. Valid: from 0 to 1024."),
+        (["predict", "a.jpg", "--min-score", "x"], "a share from 0 to 1"),
+        (["train", "--epochs", "x"], "is not a whole number."),
+        (["audit", "a.csv", "--bootstrap", "x"], "from 0 to 10000."),
+    ):
+        assert run(words) == 2
+        assert valid in capsys.readouterr().err
+
+
+def test_resamples_have_a_limit() -> None:
+    found = [p.type for _, p in OPTIONS if "--bootstrap" in p.opts]
+    assert len(found) == 3 and all(isinstance(t, click.IntRange) and t.max == 10_000 for t in found)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from facefeat import AttributePrediction, Face, FaceResult, ImageResult, PresetError, Schema
 from facefeat.cli import run
-from facefeat.cli._annotate import COPIES
+from facefeat.cli._annotate import COPIES, Annotator
 from facefeat.cli._inputs import expand
 from facefeat.cli._results import (
     CsvWriter,
@@ -30,6 +30,7 @@ from facefeat.cli._results import (
     finite,
     terminal_writer,
 )
+from facefeat.errors import InputError
 from facefeat.plugins.kinds import say
 from facefeat.schema import get_schema
 from facefeat.types import Interval
@@ -377,6 +378,19 @@ def test_any_file_name_stays_on_its_line(name: str) -> None:
 
 
 # ---------------------------------------------------------------- annotate
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+def test_a_list_of_copies_that_is_a_link_or_a_pipe_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    for name in ("link", "pipe"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link" / COPIES).symlink_to(tmp_path / "mine")
+    os.mkfifo(tmp_path / "pipe" / COPIES)
+    for name, why in (("link", "is a link to another file"), ("pipe", "it is no regular file")):
+        with pytest.raises(InputError, match=why):
+            Annotator(tmp_path / name, [], {}, True)
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_annotated_copies_lie_in_the_folder_and_touch_no_original(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import re
 import tarfile
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facefeat import FaceFeatureModel, ImageError
+from facefeat import FaceFeatureModel, ImageError, InputError, SchemaError
 from facefeat.builtin.analyzers.directions import Directions
 from facefeat.data import FaceDataset, load_dataset
 from facefeat.image.align import resize_crops
@@ -181,3 +183,32 @@ def _pictures(shared_data: Path, names: list[str]) -> list[np.ndarray]:
                 assert file is not None
                 out[name] = np.asarray(Image.open(io.BytesIO(file.read())).convert("RGB"))
     return [out[n.split("/")[-1]] for n in names]
+
+
+@pytest.mark.parametrize("given", [None, "data/faces.csv", 7])
+def test_what_is_no_data_set_is_refused_with_how_one_is_read(model: FaceFeatureModel, given: object) -> None:
+    calls = (model.evaluate, model.calibrate, model.robustness, model.fit_directions)
+    for call in (*calls, lambda d: model.analyze(d, "pca"), lambda d: model.fit(d, d, "finetune-head")):
+        with pytest.raises(InputError, match=f"load_dataset.*Received: {type(given).__name__}"):
+            call(given)
+
+
+def test_changes_seeds_and_runtimes_that_are_none(model: FaceFeatureModel) -> None:
+    crops = np.zeros((1, 112, 112, 3), "uint8")
+    with pytest.raises(InputError, match="changes are a dictionary.*Received: str"):
+        model.edit(crops, "age")  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match=r"Received: 5\. Valid: age"):
+        model.edit(crops, {5: 5})  # type: ignore[dict-item]
+    for seed in (-1, "x", 1.5):
+        with pytest.raises(InputError, match="seed must be a whole number from 0"):
+            model.compose({"age": 40}, seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="RuntimeOptions"):
+        FaceFeatureModel.from_preset(runtime="keras")  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match="Received: int"):
+        FaceFeatureModel(schema=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy])
+def test_a_model_says_how_it_is_copied(model: FaceFeatureModel, copied: object) -> None:
+    with pytest.raises(TypeError, match=r"model\.save\(FOLDER\)"):
+        copied(model)  # type: ignore[operator]

@@ -344,3 +344,40 @@ def test_a_pnm_whose_comment_never_ends_is_refused_and_a_large_one_read() -> Non
         open_image(b"P6 # " + b"x" * 100_000)
     assert open_image(b"P6 #a\n300 300 255\n" + b"\1" * 270_000).shape == (300, 300, 3)
     assert open_image(b"P4 1000 1000\n" + bytes(125_000)).shape == (1000, 1000, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\xff\xd8", "begins like one, and is damaged"),
+        (b"\x89PNG\r\n\x1a\n", "begins like one, and is damaged"),
+        (b"\0\0\0\x20ftypavif" + bytes(40), "begins like one, and is damaged"),
+        (b"\xff\x0a\xfa\x00", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"8BPS\0\1" + bytes(30), "PSD"),
+        ("Grüße, 你好\n".encode() * 90, "it looks like text"),
+    ],
+)
+def test_what_a_file_looks_like_is_true(data: bytes, what: str) -> None:
+    assert what in refusal(data)
+
+
+@pytest.mark.parametrize("data", [b"\x76\x2f\x31\x01", b"\x1f\x8b\x08abc", b"\xfe\xed\xfa\xce", b"a\x01b"])
+def test_binary_files_without_a_zero_do_not_look_like_text(data: bytes) -> None:
+    assert "text" not in refusal(data)
+
+
+def test_the_limit_of_a_side_is_said() -> None:
+    assert "100,001 x 1" in refusal(Image.new("1", (100_001, 1))) and "100,000 a side" in refusal(
+        png_header(100_001, 1)
+    )
+
+
+def test_tiff_files_of_twelve_bits_are_as_bright_as_they_say() -> None:
+    values = np.array([[0, 4095], [2048, 16]])
+    first, second = values[:, 0], values[:, 1]
+    packed = np.stack([first >> 4, ((first & 15) << 4) | (second >> 8), second & 255], -1).astype("uint8").tobytes()
+    numbers = {256: 2, 257: 2, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 2, 279: len(packed)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in numbers.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + struct.pack("<H", len(numbers))
+    assert open_image(head + entries + bytes(4))[..., 0].tolist() == [[0, 255], [128, 1]]

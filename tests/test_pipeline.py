@@ -154,3 +154,35 @@ def test_a_large_jpeg_gives_nearly_the_crops_of_the_whole_picture(
         np.testing.assert_allclose(ours.face.box, its.face.box)
         assert ours.face.crop is not None and its.face.crop is not None
         assert np.abs(ours.face.crop.astype(int) - its.face.crop).mean() < 1
+
+
+class Tensor:
+    """As a framework's: it can be iterated, and is no array of NumPy."""
+
+    shape = (2, 2, 3)
+
+    def __array__(self) -> np.ndarray:
+        return plain(90)
+
+    def __iter__(self) -> object:
+        raise AssertionError("its rows were taken for pictures")
+
+
+@pytest.mark.parametrize("given", [io.BytesIO(b"a\nb\n"), io.StringIO("a\nb\n"), {"a": "b.jpg"}, Tensor()])
+def test_what_only_can_be_iterated_is_no_list_of_pictures(given: Any) -> None:
+    with pytest.raises(ImageError, match=rf"Received: {type(given).__name__}\."):
+        read_images(given, Detector(), Reader())
+
+
+def test_a_view_of_bytes_is_one_picture() -> None:
+    out = io.BytesIO()
+    Image.fromarray(plain(90)).save(out, "PNG")
+    assert len(read_images(out.getbuffer(), Detector(), Reader()).faces) == 1  # type: ignore[call-overload]
+
+
+def test_results_are_compared_by_their_values() -> None:
+    one, same = (read_images(plain(90), Detector(), Reader()) for _ in range(2))
+    assert one == same and [one] == [same]
+    moved = Face((0, 0, 9, 9), landmarks=np.float32([[1, np.nan]] * 5))
+    assert moved == Face((0, 0, 9, 9), landmarks=np.float32([[1, np.nan]] * 5))
+    assert moved != Face((0, 0, 9, 9)) and moved != 7

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from facefeat.errors import DownloadError, InputError
-from facefeat.utils.download import fetch, sha256_of
+from facefeat.utils.download import fetch, read_bytes, sha256_of
 from loopback import serving
 
 BODY = random.Random(0).randbytes(700_000)
@@ -261,6 +261,8 @@ def test_two_at_once_download_it_once(serve: Callable[..., Site], tmp_path: Path
 def test_unusable_arguments(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="http"):
         fetch("file:///etc/passwd", None, tmp_path / "f")
+    with pytest.raises(InputError, match="and a host"):
+        fetch("http://[", None, tmp_path / "f")
     with pytest.raises(InputError, match="no address"):
         fetch([], None, tmp_path / "f")
     (tmp_path / "f").mkdir()
@@ -282,3 +284,17 @@ def test_a_full_disk_is_one_clear_error(serve: Callable[..., Site], tmp_path: Pa
     (tmp_path / "f.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match=r"cannot write .*: No space left on device\. Make room\.$"):
         get(serve(body=BODY[:size]).url, tmp_path / "f", hint="Make room.")
+
+
+def test_a_small_file_is_read_or_refused_in_one_sentence(serve: Callable[..., Site]) -> None:
+    good = serve()
+    assert read_bytes(good.url, 10**9, 5, DownloadError) == BODY
+    assert read_bytes(good.url, 99, 5, DownloadError) == BODY[:100]
+    for address in ("http://[", "https://[::1", serve(redirect="http://[").url):
+        with pytest.raises(DownloadError, match=r"^cannot read .*[^.]\.$"):
+            read_bytes(address, 99, 5, DownloadError)
+
+
+def test_a_server_that_sends_a_little_now_and_then_is_left(serve: Callable[..., Site]) -> None:
+    with pytest.raises(DownloadError, match=r"had not ended after 1\.5 seconds"):
+        read_bytes(serve(delay=0.3).url, 10**9, 0.5, DownloadError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import socket
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from facefeat.utils.files import is_compressed, open_regular, parse_json, read_json, read_regular, walk
+from facefeat.utils.files import is_compressed, matching, open_regular, parse_json, read_json, read_regular, walk
 from facefeat.utils.machine import _quota, cache_dir, cores
 from facefeat.utils.text import one_line, printable
 
@@ -91,6 +92,29 @@ def test_a_folder_is_walked_in_order_without_the_hidden(tmp_path: Path) -> None:
     assert found == [(n, None) for n in ("z.txt", "a/c/1.txt", "b/10.txt", "b/2.txt")]
     ((path, fault),) = walk(tmp_path / "none")
     assert path == str(tmp_path / "none") and isinstance(fault, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["**/*.jpg", "a/**/*.jpg", "**/**/*.jpg", "a/**/b/**/*", "*/**/x.jpg", "./**/*", "a**/x.jpg", "**/.h/*"]
+)
+def test_patterns_match_what_those_of_glob_do(pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/b/c/x.jpg", "a/x.jpg", "x.jpg", "a/.h/x.jpg", "a/b/y.png", "[z]/x.jpg", "q/b/x.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert matching(pattern) == sorted(set(glob.glob(pattern, recursive=True)))
+    whole = os.path.join(glob.escape(str(tmp_path)), pattern)
+    assert matching(whole) == sorted(set(glob.glob(whole, recursive=True)))
+
+
+def test_links_that_lead_up_do_not_make_a_pattern_endless(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.jpg").touch()
+    (tmp_path / "a" / "up").symlink_to("..")
+    (tmp_path / "a" / "itself").symlink_to(".")
+    (tmp_path / "a" / "y.jpg").symlink_to("x.jpg")
+    found = matching(f"{tmp_path}/**/*.jpg")  # by glob, 2^40 paths
+    assert found == [str(tmp_path / "a" / "x.jpg"), str(tmp_path / "a" / "y.jpg")]
 
 
 def test_compressed_files_are_told_by_their_first_bytes() -> None:

@@ -91,13 +91,13 @@ class MissingExtraError(PluginError):
     """A component whose optional dependency is not installed."""
 
 
-def did_you_mean(received: str, valid: Iterable[str]) -> str:
+def did_you_mean(received: object, valid: Iterable[str]) -> str:
     """The sentence after "unknown X": the nearest valid names, then all of them.
 
     >>> did_you_mean("mtcn", ["mtcnn", "whole-image"])
     "Received: 'mtcn'. Did you mean 'mtcnn'? Valid: mtcnn, whole-image."
     """
     names = sorted(valid)
-    near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(received if isinstance(received, str) else "", names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     return f"Received: {received!r}.{hint} Valid: {', '.join(names) or '(none)'}."

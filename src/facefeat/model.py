@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, overload
 
 from facefeat.presets.metadata import Metadata
 
@@ -578,6 +578,13 @@ class FaceFeatureModel:
         decoder = self.decoder if latent and self.has_decoder else None
         about = self._metadata.about()
         return export_model(self._classifier, path, format, latent=latent, decoder=decoder, about=about)
+
+    def __reduce__(self) -> NoReturn:
+        """Raises TypeError: pickle and copy cannot take the networks, which live in this process."""
+        raise TypeError(
+            "a FaceFeatureModel cannot be pickled or copied. Next: model.save(FOLDER), and "
+            "FaceFeatureModel.from_preset(FOLDER) where the copy is needed, such as in each worker process."
+        )
 
     def __repr__(self) -> str:
         c, about = self._classifier, f"schema={self.schema.name!r}, image_size={self.image_size}"

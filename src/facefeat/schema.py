@@ -298,6 +298,10 @@ def get_schema(value: str | Path | Mapping[str, Any] | Schema) -> Schema:
         return value
     if isinstance(value, Mapping):
         return Schema.from_dict(value)
+    if not isinstance(value, str | Path):
+        raise SchemaError(
+            f"a schema is a built-in name, a .toml file, a table or a Schema. Received: {type(value).__name__}."
+        )
     if value in BUILTIN_SCHEMAS:
         return _builtin(str(value))
     path = Path(value)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from facefeat.utils.values import ByValue
+
 if TYPE_CHECKING:
     import os
     from pathlib import Path
@@ -25,8 +27,8 @@ YEARS = "years"
 """The unit of an attribute that is an age: that of `age_years` and `age_interval`."""
 
 
-@dataclass(frozen=True)
-class Face:
+@dataclass(frozen=True, eq=False)
+class Face(ByValue):
     """One detected face, in pixels of the upright image (after EXIF orientation).
 
     box: (left, top, right, bottom), floats; may reach beyond the image's border.
@@ -130,8 +132,8 @@ class Quality:
         return {"value": round(float(self.value), 3), "reasons": list(self.reasons), "signals": signals}
 
 
-@dataclass(frozen=True)
-class Qualities:
+@dataclass(frozen=True, eq=False)
+class Qualities(ByValue):
     """The quality of N faces. values: (N,) float32 of 0 to 1. reasons: (N,) str, joined by ", ".
 
     signals: (N, K) float32, NaN where unknown. names: K names. unsure_below: below it answers are "unsure".
@@ -302,8 +304,8 @@ class ImageResult:
         }
 
 
-@dataclass(frozen=True)
-class Answers:
+@dataclass(frozen=True, eq=False)
+class Answers(ByValue):
     """The predictions of one attribute for N faces.
 
     labels: (N,) str and classes, K names: as of AttributePrediction. probabilities: (N, K) float32, calibrated.

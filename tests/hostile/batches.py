@@ -128,6 +128,14 @@ def cases(seed: int) -> list[Case]:
 
     add("folder-circle", circle, *folder, exit=(0,))
 
+    def spiral(folder: Path) -> None:
+        circle(folder)
+        (folder / "a" / "c").symlink_to(".")
+
+    add("glob-spiral", spiral, "batch", "**/*.png", *folder[2:], exit=(0,))
+    add("glob-spiral-predict", spiral, "predict", "**/*.png", "--detector", "whole-image", exit=(0,))
+    add("glob-spiral-index", spiral, "index", "**/*.png", "--photos", "--detector", "whole-image", "-o", "i")
+
     def deep(folder: Path) -> None:
         inside = folder
         for _ in range(300):

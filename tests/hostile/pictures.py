@@ -160,6 +160,8 @@ def cases(seed: int) -> list[Case]:
     add("standard-input", lambda f: None, "predict", "/dev/stdin", exit=(1, 2))
     add("kernel-log", lambda f: None, "predict", "/proc/kmsg", exit=(1,), seconds=20.0)
     add("nothing", lambda f: None, exit=(1, 2))
+    for number, address in enumerate(("http://[", "https://[::1", "http://a b", "http://127.0.0.1:99999", "https://")):
+        add(f"address-{number}", file(encoded("jpeg", "RGB")), "predict", address, "a.jpg", exit=(1,), says="a.jpg")
 
     def annotate(folder: Path) -> None:
         (folder / "a.jpg").write_bytes(encoded("jpeg", "RGB"))

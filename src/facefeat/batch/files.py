@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import re
 import threading
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from facefeat.errors import ImageError, InputError, MissingExtraError
 from facefeat.image.io import MAX_PICTURE_BYTES, is_picture_name, pictures_below
+from facefeat.utils import files
 from facefeat.utils.files import open_regular
 
 NO_ACCESS = "no access to "
@@ -135,7 +135,7 @@ def _asked(address: str, question: str) -> bool:
 def matching(pattern: str) -> list[str]:
     """Files and folders that a glob matches, sorted."""
     if not is_address(pattern):
-        return sorted(glob.glob(pattern, recursive=True))
+        return files.matching(pattern)
     fs, path = _system(pattern)
     try:
         found = [str(p) for p in within(lambda: fs.glob(path))]

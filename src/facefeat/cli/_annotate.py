@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefeat.errors import FacefeatError, ImageError, InputError
-from facefeat.utils.atomic import atomic_file, unwritable
+from facefeat.utils.atomic import atomic_file, check_writable, unwritable
 
 if TYPE_CHECKING:
     from facefeat.types import ImageLike, ImageResult
@@ -67,9 +67,12 @@ class Annotator:
                 f"{str(folder)!r} has the copies of an earlier run ({len(before):,}). Next: --overwrite to replace "
                 "them, or another folder for --annotate."
             )
+        self._list = folder / COPIES
+        check_writable(self._list)  # a pipe would be waited for
+        if self._list.is_symlink():
+            raise InputError(f"{str(self._list)!r} is a link to another file. Give another folder for --annotate.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._list = folder / COPIES
             # Before any copy: after a kill, too, the list has all of them.
             with self._list.open("w" if not before else "a", newline="", encoding="utf-8") as out:
                 if not before:

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import glob
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from facefeat.cli._annotate import without_copies
 from facefeat.cli._sources import is_file_name
 from facefeat.errors import DataError
 from facefeat.image.io import PICTURE_SUFFIXES, is_picture_name, pictures_below
-from facefeat.utils.files import expanded, nearest_file
+from facefeat.utils.files import expanded, matching, nearest_file
 
 if TYPE_CHECKING:
     from facefeat.data import FaceDataset
 
 ALL = "all"
 """What --split takes for every face."""
-
-
-class Finite(click.FloatRange):
-    """A FloatRange without NaN, which lies in every range since no comparison with it is true, and infinity."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number. Fails with what is valid."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{number} is no finite number.", param, ctx)
-        return number
 
 
 @dataclass(frozen=True)
@@ -118,7 +104,7 @@ def expand(given: Iterable[str]) -> Inputs:
 def _matching(pattern: str) -> tuple[list[str], list[str]]:
     found: list[str] = []
     faults: list[str] = []
-    for path in sorted(glob.glob(pattern, recursive=True)):
+    for path in matching(pattern):
         if os.path.isfile(path) and is_picture_name(path):
             found.append(path)
         elif os.path.isdir(path) and "**" not in pattern:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,28 @@ overwrite_option: Callable[[Any], Any] = click.option(
 )
 
 
-def check_new(output: Path, overwrite: bool, option: str = "--output") -> None:
+def check_no_input(output: Path, inputs: Iterable[str | os.PathLike[str]], option: str = "--output") -> None:
+    """Call before the work. Raises InputError where the output is a file that the command reads, by whatever name."""
+    for path in inputs:
+        try:
+            same = os.path.samefile(output, path)
+        except (OSError, ValueError):  # what is not there cannot be lost
+            continue
+        if same:
+            raise InputError(f"{str(output)!r} is read by this command, and would be lost. Next: another {option}.")
+
+
+def check_new(
+    output: Path, overwrite: bool, option: str = "--output", inputs: Iterable[str | os.PathLike[str]] = ()
+) -> None:
     """Call before the work. A folder counts as there where it holds anything.
+
+    inputs: files that are read, which --overwrite does not replace either.
 
     Raises InputError where something is at `output` that may not be replaced. What is not facefeat's own is refused
     later all the same.
     """
+    check_no_input(output, inputs, option)
     try:
         there = any(output.iterdir()) if output.is_dir() else output.exists()
     except OSError:

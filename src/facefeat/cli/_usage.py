@@ -164,6 +164,9 @@ def _bad_value(message: str, parameter: click.Parameter) -> str:
         said = said.replace(of_click, ours)
     if isinstance(parameter.type, click.FloatRange) and (parameter.type.min, parameter.type.max) == (0, 1):
         said += " Valid: a share from 0 to 1, such as 0.9 for 90 %."
+    elif isinstance(parameter.type, click.IntRange | click.FloatRange) and "not in the range" not in said:
+        low, high = parameter.type.min, parameter.type.max
+        said += " Valid:" + f" from {low}" * (low is not None) + f" to {high}" * (high is not None) + "."
     return said
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facefeat.cli._inputs import Finite
+from facefeat.cli._numbers import Finite, bootstrap_rounds
 from facefeat.cli._show import rows, say, warn
 from facefeat.errors import InputError
 from facefeat.utils.json_text import json_text
@@ -43,7 +43,7 @@ _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Sets and intervals "
     "that hold the label of this share of faces in each group, such as 0.9, and thresholds of equal accuracy.",
 )
-@click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
+@click.option("--bootstrap", default=500, show_default=True, type=bootstrap_rounds(0), help="Resamples for the "
               "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def audit(

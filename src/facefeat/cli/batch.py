@@ -8,8 +8,8 @@ import time
 
 import click
 
-from facefeat.cli._inputs import Finite
 from facefeat.cli._model import runtime_options
+from facefeat.cli._numbers import Finite
 from facefeat.cli._show import progress, say, warn
 
 _OF_RAY = ("address", "workers", "gpus", "cpus")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from facefeat.cli._inputs import Finite, check_data, check_model
+from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._numbers import Finite
 from facefeat.cli._show import say, terminal, warn, warned
 
 _FEW = 100  # faces; on 12, a temperature of the bundled preset came out as 0.25

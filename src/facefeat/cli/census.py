@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._numbers import bootstrap_rounds
 from facefeat.cli._show import progress, say, warn
 from facefeat.cli.audit import show_section
 from facefeat.errors import DataError, InputError
@@ -32,7 +33,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--report", "folder", type=click.Path(path_type=Path), help="Write a page, JSON and tables to this folder."
 )
 @click.option("--preset", metavar="NAME|FOLDER", help="For a folder: the model. [default: the bundled one]")
-@click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(1), help="Resamples for intervals.")
+@click.option(
+    "--bootstrap",
+    default=500,
+    show_default=True,
+    type=bootstrap_rounds(1),
+    help="Resamples for intervals.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @runtime_options
 def census(

@@ -10,6 +10,7 @@ import click
 from facefeat.cli._changes import as_number, attribute_options, requested
 from facefeat.cli._inputs import check_data, check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._numbers import Finite
 from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
@@ -27,7 +28,7 @@ NEAREST = 5
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1, 64), help="How many faces; they "
               "differ in what is not asked.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random faces.")
-@click.option("--variety", default=0.8, show_default=True, type=click.FloatRange(0, 2), help="How far the faces are "
+@click.option("--variety", default=0.8, show_default=True, type=Finite(0, 2), help="How far the faces are "
               "from the typical one: 1 as far as real faces are, 0 that face itself.")  # fmt: skip
 @click.option("--nearest", "data", metavar="DATA", type=click.Path(path_type=Path), help="Show next to each face the "
               "nearest ones of a data set: imported folder, tar, zip or CSV.")  # fmt: skip

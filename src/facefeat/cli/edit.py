@@ -9,8 +9,9 @@ import click
 
 from facefeat.cli._changes import attribute_options, requested
 from facefeat.cli._faces import open_photos, the_face
-from facefeat.cli._inputs import Finite, check_model
+from facefeat.cli._inputs import check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._numbers import Finite
 from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._show import say, warn
 from facefeat.errors import InputError
@@ -87,7 +88,7 @@ def edit(
     from facefeat.latent.goals import check_changes
 
     check_picture(output)
-    check_new(output, overwrite)
+    check_new(output, overwrite, inputs=[photo])
     if steps is not None and not grid:
         raise InputError("--steps are those of a strip: give --grid, too.")
     if whole and (grid or size):

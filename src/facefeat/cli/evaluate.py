@@ -14,6 +14,8 @@ from rich.table import Table
 from facefeat.cli._detect import warn_of_photos
 from facefeat.cli._inputs import check_data, check_model, the_split
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._numbers import bootstrap_rounds
+from facefeat.cli._overwrite import check_no_input
 from facefeat.cli._show import progress, say, terminal, warn
 from facefeat.errors import InputError
 from facefeat.utils.json_text import json_text
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
               "under occlusion.")  # fmt: skip
 @click.option("--judge", metavar="NAME|FOLDER", help="With --report: how answers move when age or gender is edited, "
               "for the edits that this other model confirms.")  # fmt: skip
-@click.option("--bootstrap", default=500, show_default=True, type=click.IntRange(0), help="Resamples for the "
+@click.option("--bootstrap", default=500, show_default=True, type=bootstrap_rounds(0), help="Resamples for the "
               "intervals; 0 for none.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @runtime_options
@@ -79,6 +81,8 @@ def evaluate(
     elif conditions or judge:
         raise InputError("--conditions and --judge are sections of the page. Next: --report FOLDER")
     if predictions is not None:
+        tables = data.glob("*.csv") if data.is_dir() else ()
+        check_no_input(predictions, [data, *tables, *([splits] if splits else [])], "--predictions")
         check_writable(predictions)
     check_model(preset)
     if judge is not None:

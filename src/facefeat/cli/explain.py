@@ -47,7 +47,7 @@ def explain(
     from facefeat.latent.explain import check_request
 
     check_picture(output)
-    check_new(output, overwrite)
+    check_new(output, overwrite, inputs=[photo])
     check_model(preset)
     (pixels,) = open_photos(photo)
 

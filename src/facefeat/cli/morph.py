@@ -57,7 +57,7 @@ def morph(
     check_morph(len(photos), steps, path, easing)
     check_fps(fps)
     check_output(output)
-    check_new(output, overwrite)
+    check_new(output, overwrite, inputs=photos)
     check_animation(output, 2 * steps - 2 if bounce else steps, size * (1 + attributes), size)
     if len(faces) not in (0, 1, len(photos)):
         raise InputError(

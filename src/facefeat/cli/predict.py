@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from facefeat.cli._annotate import Annotator
-from facefeat.cli._inputs import Finite, check_model, expand
+from facefeat.cli._inputs import check_model, expand
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._numbers import Finite
 from facefeat.cli._overwrite import check_new
 from facefeat.cli._results import CsvWriter, JsonWriter, Writer, terminal_writer
 from facefeat.cli._show import Escaping, progress, warn

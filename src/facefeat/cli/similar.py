@@ -10,6 +10,7 @@ import click
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._model import load_model, runtime_options
+from facefeat.cli._overwrite import check_no_input
 from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
 from facefeat.utils.files import open_regular
@@ -54,6 +55,7 @@ def similar(
 
     if output is not None:
         check_sheet(output)
+        check_no_input(output, [photo])
     index = FaceIndex(folder)
     crop: UInt8Array | None = None
     if photo.lower().endswith(".npy"):

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facefeat.data.collect import Skipped, fingerprint, split_name
 from facefeat.data.labels import SOFT, soft_row
-from facefeat.errors import DataError, did_you_mean
+from facefeat.errors import DataError, InputError, did_you_mean
 from facefeat.schema import Schema
 
 if TYPE_CHECKING:
@@ -62,6 +62,16 @@ class _Shared:
     parts: tuple[Part, ...] = ()
     bad: dict[int, str] = field(default_factory=dict)
     decoded: dict[tuple[int, tuple[Path, ...]], tuple[tuple[int, int], DecodedCrops]] = field(default_factory=dict)
+
+
+def check_dataset(dataset: object, schema: Schema) -> None:
+    """Raises InputError for what is no data set, such as its path; DataError for one of another schema."""
+    if not isinstance(dataset, FaceDataset):
+        raise InputError(
+            "not a data set. Valid: a FaceDataset, as facefeat.data.load_dataset(PATH) returns. "
+            f"Received: {type(dataset).__name__}."
+        )
+    dataset.check_schema(schema)
 
 
 class FaceDataset:

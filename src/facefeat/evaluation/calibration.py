@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facefeat.data.dataset import check_dataset
 from facefeat.image.corrupt import CORRUPTIONS, corrupt_crops
 from facefeat.image.quality import TERMS, QualityReader, Term, signals_of
 from facefeat.networks.postprocess import REST_RECALL, SOFTENING, Calibration, read_logits
@@ -89,7 +90,7 @@ def calibrate_on_corrupted(
 
     unsure_below: quality below which answers are "unsure". Raises DataError for a data set of another schema.
     """
-    dataset.check_schema(classifier.schema)
+    check_dataset(dataset, classifier.schema)
     clean = dataset.crops(classifier.image_size)[:]
     crops = np.concatenate([clean, corrupted(clean, seed)])
     targets = {n: np.concatenate([t, t]) for n, t in dataset.targets().items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.data.dataset import check_dataset
 from facefeat.errors import DataError
 from facefeat.evaluation.metrics import weighted_scores
 from facefeat.evaluation.sections import csv_of
@@ -82,7 +83,7 @@ def evaluate(classifier: Classifier, dataset: FaceDataset, *, bootstrap: int = 5
 
 def predict_dataset(classifier: Classifier, dataset: FaceDataset) -> FaceBatch:
     """Predictions for every row of a data set. Raises DataError as `evaluate`."""
-    dataset.check_schema(classifier.schema)
+    check_dataset(dataset, classifier.schema)
     if not len(dataset.table):
         raise DataError(f"the data set {dataset.name!r} has no faces in this split.")
     require_labels(dataset.name, dataset.schema, dataset.targets())  # before the work, not after it

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.data.dataset import check_dataset
 from facefeat.errors import InputError
 from facefeat.evaluation.groups import Quantity, group_means, means, quantities, schema_groups
 from facefeat.evaluation.metrics import weighted_scores
@@ -112,7 +113,7 @@ def measure_robustness(
     for severity in severities:
         if isinstance(severity, bool) or not isinstance(severity, int | float) or not 0 < severity <= 1:
             raise InputError(f"a severity is a number above 0, up to 1. Received: {severity!r}.")
-    dataset.check_schema(schema)
+    check_dataset(dataset, schema)
     crops = dataset.crops(image_size)
     targets = dataset.targets()
     require_labels(dataset.name, schema, targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -10,7 +11,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -48,7 +49,7 @@ PICTURE_SUFFIXES = frozenset(
 """What counts as a picture when a folder is searched. A file named by itself is tried whatever its name."""
 
 _READABLE = "Readable: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF"
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG, _BITS_TAG = 0x0112, 0x0102
 
 # What Pillow's readers raise on damaged data. On 22,000 pictures of 19 kinds, damaged at random, no error was seen
 # but those of the first line; the second is what such code may raise when it believes a wrong number.
@@ -93,12 +94,18 @@ def pictures_below(folder: str) -> Iterator[tuple[str, str | None]]:
 
 
 def is_one_image(images: object) -> bool:
-    """Whether this is one image, as `open_image` takes it, rather than several."""
+    """Whether this is one image, as `open_image` takes it or refuses it, rather than several.
+
+    An open file, a dictionary, a table and a tensor are one, to be refused as such: their lines, keys, columns and rows
+    are no pictures.
+    """
     import numpy as np
 
     if isinstance(images, np.ndarray):
         return images.ndim != 4
-    return isinstance(images, str | bytes | bytearray) or not isinstance(images, Iterable)
+    if isinstance(images, str | bytes | bytearray | memoryview | Mapping) or not isinstance(images, Iterable):
+        return True
+    return hasattr(images, "read") or len(getattr(images, "shape", ())) > 1
 
 
 def name_of(image: object, index: int) -> str:
@@ -175,9 +182,14 @@ def _opened(source: ImageLike, scale: Scale, most: int = MAX_PIXELS) -> Photo:
         return Photo(*_from_file(io.BytesIO(data), f"the picture of {len(data):,} bytes", scale, most), source)
     if isinstance(source, str | os.PathLike):
         return Photo(*_from_path(os.fspath(source), scale, most), source)
+    following = ""
+    if hasattr(source, "read"):
+        following = " Next: open it in mode 'rb', and give what its read() returns."
+    elif hasattr(source, "__array__"):
+        following = " Next: give numpy.asarray of it."
     raise ImageError(
         "not a picture. Valid: a path, bytes, a PIL image or an (H, W, 3) uint8 array. "
-        f"Received: {type(source).__name__}."
+        f"Received: {type(source).__name__}.{following}"
     )
 
 
@@ -359,11 +371,17 @@ def _white(picture: PILImage.Image, values: NDArray[Any], name: str) -> int:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):  # either is NaN where any value is
         raise ImageError(f"{name} holds NaN or infinite values. Valid: finite numbers.")
-    whites = [65535] if picture.mode.startswith("I;16") else [255, 65535]
+    whites = [_white_of_bits(picture)] if picture.mode.startswith("I;16") else [255, 65535]
     white = next((w for w in ([1] if values.dtype.kind == "f" else []) + whites if high <= w), None)
     if white is None or low < 0:
         raise ImageError(f"{name} holds values from {low:g} to {high:g}. Valid: 0..1, 0..255 or 0..65535.")
     return white
+
+
+def _white_of_bits(picture: PILImage.Image) -> int:
+    """White of a picture of mode I;16, which holds the 12 bits of some TIFF files as they are."""
+    bits = getattr(picture, "tag_v2", {}).get(_BITS_TAG, (16,))
+    return 4095 if bits == (12,) else 65535
 
 
 def _to_8_bits(values: NDArray[Any], white: int) -> UInt8Array:
@@ -391,7 +409,8 @@ def check_pixels(array: NDArray[Any], what: str, axes: str) -> UInt8Array:
 
 def _too_large(name: str, received: str) -> TooManyPixels:
     return TooManyPixels(
-        f"{name} is too large. Received: {received}. Valid: up to {MAX_PIXELS:,} pixels; scale it down."
+        f"{name} is too large. Received: {received}. Valid: up to {MAX_PIXELS:,} pixels, "
+        f"{MAX_SIDE:,} a side; scale it down."
     )
 
 
@@ -406,6 +425,19 @@ def _no_memory(name: str) -> ImageError:
     return ImageError(f"{name} is too large for the memory of this machine.")
 
 
+# How files begin -> what they are. Some are of formats that are read, and so damaged that Pillow does not know them.
+_BEGINNINGS = {
+    b"%PDF": "looks like PDF",
+    b"%!": "looks like PostScript",
+    b"8BPS": "looks like a Photoshop file (PSD)",
+    **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL "), "is JPEG XL; save it as JPEG or PNG"),
+    **dict.fromkeys((b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*"), "begins like one, and is damaged"),
+    b"\x1aE\xdf\xa3": "looks like a video; give single frames",
+}
+_STILLS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEIC = 'is HEIC, as iPhones write it. Next: pip install "facefeat[heic]", or save it as JPEG'
+
+
 def _looks_like(file: Any) -> str:
     """What a file that Pillow does not know probably is, as ": it looks like ..."; empty where that is not known."""
     try:
@@ -413,18 +445,26 @@ def _looks_like(file: Any) -> str:
         head = file.read(512)
     except OSError:
         return ""
+    what = next((w for begins, w in _BEGINNINGS.items() if head.startswith(begins)), "")
     if head[4:8] == b"ftyp":
-        still = head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-        heic = ': it is HEIC, as iPhones write it. Next: pip install "facefeat[heic]", or save it as JPEG'
-        return heic if still else ": it looks like a video; give single frames"
-    if head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):
-        return ": it looks like a video; give single frames"
-    if head[:4] == b"%PDF":
-        return ": it looks like PDF"
-    if head[:2] == b"%!":
-        return ": it looks like PostScript"
-    if b"<svg" in head:
-        return ": it looks like SVG"
-    if b"\0" not in head:
-        return ": it looks like text"
-    return ""
+        what = _BEGINNINGS[b"\x1aE\xdf\xa3"]
+        if head[8:12] in _STILLS:
+            what = _HEIC
+        elif head[8:12] in (b"avif", b"avis"):
+            what = _BEGINNINGS[b"\xff\xd8"]
+    elif head[:4] == b"RIFF":
+        what = _BEGINNINGS[b"\xff\xd8" if head[8:12] == b"WEBP" else b"\x1aE\xdf\xa3"]
+    elif b"<svg" in head:
+        what = "looks like SVG"
+    elif not what and _is_text(head):
+        what = "looks like text"
+    return f": it {what}" if what else ""
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are UTF-8 without control characters; a character may be cut at the end."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(c.isprintable() or c in "\t\n\r\f\ufeff" for c in text)

@@ -19,6 +19,7 @@ from facefeat.errors import FacefeatError, InputError, MissingExtraError
 from facefeat.networks.decoder import check_latents
 from facefeat.utils.files import read_json
 from facefeat.utils.text import one_line
+from facefeat.utils.values import ByValue
 
 if TYPE_CHECKING:
     from facefeat.model import FaceFeatureModel
@@ -41,8 +42,8 @@ _LANCE = re.compile("lance", re.IGNORECASE)
 _PLACE = re.compile(r",?\s*\S+\.rs:\d+(:\d+)?|^lance error: |LanceError\([^)]*\): ")
 
 
-@dataclass(frozen=True)
-class Neighbour:
+@dataclass(frozen=True, eq=False)
+class Neighbour(ByValue):
     """A face of an index.
 
     distance: euclidean, or 1 minus the cosine. file: as in the data set, or the photo's path. face: its number in the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from facefeat.data.dataset import check_dataset
 from facefeat.errors import DataError, FacefeatError, PluginError
 from facefeat.plugins.loading import BUILTIN, describe
 from facefeat.plugins.registry import get_registry
@@ -27,7 +28,7 @@ def run_analyzer(model: FaceFeatureModel, dataset: FaceDataset, name: str, confi
     """
     import numpy as np
 
-    dataset.check_schema(model.schema)
+    check_dataset(dataset, model.schema)
     found = get_registry().get("analyzer", name)
     analyzer = get_registry().build("analyzer", name, **config)
     crops = dataset.crops(model.image_size)  # before the labels: what cannot be read leaves the table

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.data.dataset import check_dataset
 from facefeat.errors import DataError, InputError
 from facefeat.latent.analyze import latents_of
 from facefeat.latent.goals import Goal, check_attributes, class_goal, class_of, number
@@ -138,6 +139,8 @@ def compose(
         raise InputError(f"count must be a whole number from 1 to {MOST:,}. Received: {count!r}.")
     if isinstance(variety, bool) or not isinstance(variety, int | float) or not 0 <= variety <= WIDEST:
         raise InputError(f"variety must be a number from 0 to {WIDEST:g}. Received: {variety!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be a whole number from 0. Received: {seed!r}.")
     model.require_decoder()
     directions = model.directions
     held = coordinates_at(directions, coordinates)
@@ -193,7 +196,7 @@ def coordinates_at(directions: LatentDirections, coordinates: Mapping[int, float
 
 def check_nearest(model: FaceFeatureModel, dataset: FaceDataset, k: int) -> None:
     """Raises DataError for a data set of another schema, or with fewer faces than k, before the work."""
-    dataset.check_schema(model.schema)
+    check_dataset(dataset, model.schema)
     if len(dataset) < k:
         raise DataError(
             f"the data set {dataset.name!r} has {len(dataset)} faces, fewer than the {k} nearest asked for."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.data.dataset import check_dataset
 from facefeat.errors import DataError
 from facefeat.image.quality import SIGNALS, signals_of
 from facefeat.latent.analyze import latents_of
@@ -37,7 +38,7 @@ def fit_directions(model: FaceFeatureModel, dataset: FaceDataset) -> LatentDirec
     Raises PresetError without a decoder; DataError for fewer than LEAST faces, or labels that do not differ.
     """
     features = model.decoder.feature_dim
-    dataset.check_schema(model.schema)
+    check_dataset(dataset, model.schema)
     crops = dataset.crops(model.image_size)  # before the labels: what cannot be read leaves the table
     if len(crops) < LEAST:
         raise DataError(f"directions need {LEAST} faces or more. Received: {len(crops)}, of {dataset.name!r}.")

@@ -111,6 +111,11 @@ def check_changes(schema: Schema, changes: Mapping[str, Any]) -> list[Request]:
 
     Raises InputError for what is not in the schema, or does not fit it.
     """
+    if not isinstance(changes, Mapping) and changes is not None:
+        raise InputError(
+            "changes are a dictionary, such as {'age': +20} or {'gender': 'Female'}. "
+            f"Received: {type(changes).__name__}."
+        )
     if not changes:
         raise InputError(
             "nothing to change. Name an attribute and what it is to be, such as {'age': +20} or {'gender': 'Female'}."

@@ -149,6 +149,8 @@ def load_classifier(folder: str | Path, options: RuntimeOptions | None = None) -
     Raises PresetError for a folder that is incomplete, altered, of a newer format, or whose plugin is not installed;
     InputError for a device that is not there.
     """
+    if not isinstance(options, RuntimeOptions | None):
+        raise InputError(f"runtime takes RuntimeOptions, such as RuntimeOptions('keras'). Received: {options!r}.")
     config = read_config(folder := Path(folder))
     runtime = _runtime(folder, config, CLASSIFIER, options or default_options())
     with _reading(folder, ""):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.data.dataset import check_dataset
 from facefeat.errors import InputError, RecipeError, TrainingError
 from facefeat.training.augmentation import augmentation_layers
 from facefeat.training.batches import drawn_counts, face_batches, files_of, training_targets
@@ -52,7 +53,7 @@ def train(
     """
     read = load_recipe(recipe)
     for dataset in (train_set, validation_set):
-        dataset.check_schema(classifier.schema)
+        check_dataset(dataset, classifier.schema)
     goes_on = options.resume and options.folder is not None and (options.folder / CHECKPOINT).is_file()
     task = ClassifierTask(classifier, train_set, validation_set, read, options.processes, fresh=not goes_on)
     return run(task, options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facefeat.data.dataset import check_dataset
 from facefeat.errors import InputError, TrainingError
 from facefeat.training import weight_transfer
 from facefeat.training.batches import face_batches
@@ -80,7 +81,7 @@ def train_decoder(
     """
     read = load_decoder_recipe(recipe)
     for dataset in (train_set, validation_set):
-        dataset.check_schema(classifier.schema)
+        check_dataset(dataset, classifier.schema)
     task = DecoderTask(classifier, build_decoder(classifier, read), train_set, validation_set, read)
     log = run(task, options)
     return task.decoder, log

@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ def atomic_file(target: Path, error: type[FacefeatError] = InputError, hint: str
     Folders above are made. An OSError in the block, too, is raised as `error`; hint: what its message ends in.
     """
     try:
+        _check_replaceable(target)
         with temporary_folder(target) as folder:
             new = folder / target.name
             yield new
@@ -104,11 +106,24 @@ def check_folder(folder: Path, what: str, ours: Callable[[str], bool]) -> None:
 
 
 def check_writable(path: Path, error: type[FacefeatError] = InputError, hint: str = "") -> None:
-    """Raises `error` where the nearest folder above that exists is none, or may not be written: before the work."""
+    """Raises `error` where the nearest folder above that exists is none, or may not be written: before the work.
+
+    So it does for a pipe or a device: a file would take its place, and /dev/null be lost to all programs.
+    """
     try:
+        _check_replaceable(path)
         _check_above(path)
     except OSError as e:
         raise unwritable(path, e, error, hint) from None
+
+
+def _check_replaceable(path: Path) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # nothing is there, or a link to nothing; what else is wrong, writing says
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is no regular file")
 
 
 def _check_above(path: Path) -> None:

@@ -313,15 +313,19 @@ def _lock(job: _Job) -> Iterator[None]:
 def read_bytes(url: str, most: int, timeout: float, error: type[FacefeatError]) -> bytes:
     """The body at an http(s) address, up to one byte more than `most`; for one small file that the user named.
 
-    Raises `error`, in one sentence, where it cannot be had in `timeout` seconds a step.
+    Raises `error`, in one sentence, where it cannot be had in `timeout` seconds a step, or in three steps' time.
     """
-    (address,) = _addresses(url)
+    until, body = time.monotonic() + 3 * timeout, bytearray()
     try:
+        (address,) = _addresses(url)
         with _open(address, {"User-Agent": "facefeat"}, timeout) as response:
-            body: bytes = response.read(most + 1)
+            while len(body) <= most and (piece := response.read1(min(CHUNK, most + 1 - len(body)))):
+                body += piece
+                if time.monotonic() > until:
+                    raise _Interrupted(f"it had not ended after {3 * timeout:g} seconds")
     except (_Refused, _Interrupted, OSError, ValueError, http.client.HTTPException) as e:
-        raise error(f"cannot read {url!r}: {_why(e)}.") from None
-    return body
+        raise error(f"cannot read {url!r}: {_why(e).rstrip('.')}.") from None
+    return bytes(body)
 
 
 @contextlib.contextmanager
@@ -336,6 +340,8 @@ def _open(url: str, headers: dict[str, str], timeout: float) -> Iterator[Any]:
                 raise _Refused(f"HTTP {e.code} {e.reason}") from None
             raise _Interrupted(f"HTTP {e.code} {e.reason}", _number(e.headers.get("Retry-After")) or 0) from None
         response = e
+    except ValueError as e:  # an address that is none, as of a redirect
+        raise _Refused(_why(e)) from None
     except (OSError, http.client.HTTPException) as e:
         raise _Interrupted(f"no connection ({_why(e)})") from None
     with response:
@@ -346,7 +352,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a redirect to another http(s) address, but never from https to anything else."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        scheme = urllib.parse.urlsplit(newurl).scheme
+        scheme = _scheme(newurl)
         if scheme not in ("http", "https") or (req.type == "https" and scheme != "https"):
             raise _Refused(f"redirects to {newurl!r}, which is less safe")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -357,9 +363,17 @@ def _addresses(urls: str | Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise InputError("fetch: no address was given.")
     for url in found:
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-            raise InputError(f"fetch: an address must begin with http:// or https://. Received: {url!r}.")
+        if _scheme(url) not in ("http", "https"):
+            raise InputError(f"fetch: an address must begin with http:// or https://, and a host. Received: {url!r}.")
     return found
+
+
+def _scheme(url: str) -> str:
+    """The scheme of an address; "" where it is none, such as "http://["."""
+    try:
+        return urllib.parse.urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def _validator(response: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import re
@@ -160,6 +161,32 @@ def walk(folder: str | os.PathLike[str]) -> Iterator[tuple[str, OSError | None]]
         yield from ((str(f.filename), f) for f in faults)
         faults.clear()
     yield from ((str(f.filename), f) for f in faults)
+
+
+_SEPARATORS = re.escape(os.sep + (os.altsep or ""))
+_ANY_DEPTH = re.compile(rf"(?:^|(?<=[{_SEPARATORS}]))(?:\*\*(?:[{_SEPARATORS}]|$))+")
+"""`**` as a part of a pattern of paths, once or more in a row."""
+
+
+def matching(pattern: str) -> list[str]:
+    """What a pattern of paths matches, sorted: as `glob.glob` gives it, but `**` does not follow links to folders.
+
+    Two such links that lead up would else be followed in turn, to paths as long as the system allows, for ever.
+    """
+    deep = _ANY_DEPTH.search(pattern)
+    if deep is None:
+        return sorted(glob.glob(pattern))
+    before, after = pattern[: deep.start()], pattern[deep.end() :]
+    found: set[str] = set()
+    for base in glob.glob(before) if before else [""]:
+        for where, folders, names in os.walk(base or os.curdir):
+            folders[:] = [f for f in folders if not f.startswith(".")]
+            own = where if base else where.removeprefix(os.curdir).lstrip(os.sep)
+            if after:
+                found.update(matching(os.path.join(glob.escape(own), after)))
+            else:
+                found.update(os.path.join(own, n) for n in (*folders, *names) if not n.startswith("."))
+    return sorted(found)
 
 
 def is_compressed(head: bytes) -> bool:
