@@ -52,7 +52,8 @@ class Augmentation:
                 self.lower, self.upper = lower, upper
 
             def __call__(self, shape: Any = (), dtype: Any = "float32") -> Any:
-                return keras.random.uniform(shape, self.lower, self.upper, dtype, seed=generator)
+                drawn = keras.random.uniform(shape, self.lower, self.upper, seed=generator)
+                return tf.cast(drawn, dtype)  # RandomJpegQuality wants whole numbers, which Keras does not draw
 
         class InTraining(keras.layers.Layer):
             def __init__(self) -> None:
