@@ -65,6 +65,13 @@ def test_intervals_hold_the_share_and_raw_counts_do_not() -> None:
     assert raw < 70
 
 
+def test_a_share_that_is_corrected_to_nothing_has_an_interval() -> None:
+    few = pd.DataFrame({"gender": ["Male"] * 149 + ["Female"]})  # fewer than the model takes men for
+    found = census(read_collection(few, attributes()), read_predictions(drawn(400, 0.5, 1)), bootstrap=50)
+    women = found.table.query("group == 'Female'").iloc[0]
+    assert women["share"] < 1e-5 and women["share_low"] == 0 and women["share_high"] == pytest.approx(0.025, abs=2e-3)
+
+
 def test_what_cannot_be_told_is_said() -> None:
     rng = np.random.default_rng(0)
     labelled = drawn(400, 0.5, 0).iloc[:, :2].assign(gender=lambda f: rng.choice(["Male", "Female"], len(f)))

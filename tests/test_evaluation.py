@@ -18,7 +18,7 @@ from facefeat.evaluation.card import group_figure
 from facefeat.evaluation.metrics import score_batch
 from facefeat.evaluation.report import predict_dataset, report_on
 from facefeat.networks.postprocess import Calibration, read_logits
-from facefeat.schema import Attribute, get_schema
+from facefeat.schema import Attribute, Schema, get_schema
 from facefeat.utils.atomic import atomic_folder, check_folder
 from made import targets_of
 
@@ -199,3 +199,18 @@ def test_a_folder_of_other_things_is_refused_before_the_work(
     assert run(command.format(none=tmp_path / "none", folder=folder).split()) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert [p.name for p in folder.iterdir()] == ["chapter.txt"]
+
+
+def test_the_interval_of_faces_that_are_all_right_is_no_point() -> None:
+    from facefeat.evaluation.groups import Groups, Quantity, group_table
+
+    right = Quantity("gender", "accuracy", np.ones(58))
+    years = Quantity("age", "mae", np.full(58, 1.0) + np.arange(58))
+    groups = {"gender": Groups(("Male",), np.arange(58), np.zeros(58, int))}
+    table, _ = group_table([right, years], groups, ["gender"], 50, 0)
+    assert table["gender_accuracy_low"][0] == pytest.approx(0.938, abs=1e-3) and table["gender_accuracy_high"][0] == 1
+    assert table["age_mae_low"][0] < table["age_mae"][0] < table["age_mae_high"][0]
+    schema = Schema.from_dict({"name": "s", "attributes": {"mood": {"classes": ["glad", "sad"]}}})
+    logits = {"mood": np.tile(np.array([[9.0, -9.0]], "float32"), (58, 1))}
+    report = report_on("all right", schema, read_logits(schema, logits), {"mood": np.zeros((58, 1), "float32")}, 20)
+    assert report.intervals["mood_accuracy"] == pytest.approx((0.938, 1), abs=1e-3)

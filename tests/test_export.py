@@ -214,6 +214,8 @@ def test_the_command_writes_and_says_so(model: FaceFeatureModel, file: Path, tmp
     assert done.exit_code == 0, done.output
     assert "tiny as onnx" in done.stdout and "agrees with the model" in done.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "preset"]
+    again = ask("-o", tmp_path / "m.onnx", "--preset", preset)
+    assert isinstance(again.exception, InputError) and "--overwrite to replace it" in str(again.exception)
     # The hashes are those of the model before it was saved.
     assert OnnxModel(tmp_path / "m.onnx").metadata.fingerprint == OnnxModel(file).metadata.fingerprint
 

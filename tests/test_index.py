@@ -330,7 +330,7 @@ def test_mistakes_are_answered_before_the_work(index: FaceIndex, tmp_path: Path)
         (("index", tmp_path, "--photos", "--split", "val", "-o", tmp_path / "i"), "not for --photos"),
         (
             ("index", tmp_path / "none", "-o", tmp_path / "i", "--metric", "l1"),
-            "Received: 'l1'. Valid: cosine",
+            "'l1' is not one of 'euclidean'",
         ),
         (("similar", "a.jpg", "--index", tmp_path), "is no index of faces"),
         (("similar", "a.jpg", "--index", index.folder), "no such file: 'a.jpg'"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import rows, say, warn
 from facefeat.errors import DataError, InputError
@@ -115,7 +116,8 @@ def _summary(found: Exploration) -> None:
     "--columns", default=8, show_default=True, type=click.IntRange(1, 32), help="How many changed versions of each."
 )
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of the faces and changes.")
-def preview(recipe: str, source: Path, output: Path, count: int, columns: int, seed: int) -> None:
+@overwrite_option
+def preview(recipe: str, source: Path, output: Path, count: int, columns: int, seed: int, overwrite: bool) -> None:
     """Show what a recipe's augmentation does to faces.
 
     Each row has the original at the left, and changed versions next to it.
@@ -131,6 +133,7 @@ def preview(recipe: str, source: Path, output: Path, count: int, columns: int, s
     if output.suffix.lower() != ".png":
         raise InputError(f"the output must be a .png file. Received: {str(output)!r}.")
     check_writable(output, DataError)
+    check_new(output, overwrite)
     chosen = load_recipe(recipe)
     dataset = load_dataset(source)
     if "train" in dataset.splits:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facefeat.cli._inputs import check_model
+from facefeat.cli._overwrite import check_new, overwrite_option
 from facefeat.cli._quiet import start_keras
 from facefeat.cli._show import say
 from facefeat.export.metadata import FORMATS
@@ -15,10 +16,11 @@ from facefeat.export.metadata import FORMATS
 @click.command()
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path),
               help="The file (.onnx, .tflite), or the folder of a SavedModel.")  # fmt: skip
-@click.option("--format", type=click.Choice(list(FORMATS)), help="[default: by the ending of the file]")
+@click.option("--format", type=click.Choice(list(FORMATS)), help="What to write. [default: by the ending of the file]")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model; see `facefeat presets`. [default: the bundled one]")
-@click.option("--latent", is_flag=True, help="Give the latent, too.")
-def export(output: Path, format: str | None, preset: str | None, latent: bool) -> None:
+@click.option("--latent", is_flag=True, help="Write an output with the latent, too.")
+@overwrite_option
+def export(output: Path, format: str | None, preset: str | None, latent: bool, overwrite: bool) -> None:
     """Write a model for programs without Keras: crops in, calibrated probabilities out.
 
     The file says what it holds: classes, image size, alignment, licence. It is run once, and compared with the model.
@@ -26,6 +28,7 @@ def export(output: Path, format: str | None, preset: str | None, latent: bool) -
     from facefeat.export.write import check_export
 
     kind = check_export(output, format)
+    check_new(output, overwrite)
     check_model(preset)
     start_keras()
     from facefeat import FaceFeatureModel

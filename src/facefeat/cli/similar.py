@@ -10,7 +10,7 @@ import click
 from facefeat.cli._faces import open_photos, the_face
 from facefeat.cli._inputs import check_model
 from facefeat.cli._model import load_model, runtime_options
-from facefeat.cli._overwrite import check_no_input
+from facefeat.cli._overwrite import check_new, check_no_input, overwrite_option
 from facefeat.cli._show import rows, say
 from facefeat.errors import InputError
 from facefeat.utils.files import open_regular
@@ -33,6 +33,7 @@ _MAX_BYTES = 16 * 1024**2  # of a latent
 @click.option("--face", type=click.IntRange(1), metavar="N",
               help="Which face of the photo, by `facefeat predict`'s numbers. [default: the main one]")  # fmt: skip
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write a contact sheet: .png or .jpg.")
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one item per face.")
 @click.option("--exact", is_flag=True, help="Compare with every face, where the index would be searched approximately.")
 @click.option("--preset", metavar="NAME|FOLDER", help="The model. [default: that of the index]")
@@ -44,6 +45,7 @@ def similar(
     count: int,
     face: int | None,
     output: Path | None,
+    overwrite: bool,
     as_json: bool,
     exact: bool,
     preset: str | None,
@@ -56,6 +58,7 @@ def similar(
     if output is not None:
         check_sheet(output)
         check_no_input(output, [photo])
+        check_new(output, overwrite)
     index = FaceIndex(folder)
     crop: UInt8Array | None = None
     if photo.lower().endswith(".npy"):

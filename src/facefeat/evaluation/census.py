@@ -306,8 +306,11 @@ def _by(
     draws = _resampled(confusion, observed, bootstrap, seed)
     low, high = interval(draws)
     # No resample of a class that nobody or everybody was predicted as has any other count (Wilson's interval does).
-    ends = proportion_interval(observed, np.full(len(observed), observed.sum()))
-    alike = (observed == 0) | (observed == observed.sum())
+    # Nor has a share that the correction takes to 0 or 1, however few were predicted as it.
+    everybody = np.full(len(observed), observed.sum())
+    estimated = np.round(shares * observed.sum())
+    ends = proportion_interval(estimated, everybody)
+    alike = (estimated == 0) | (estimated == everybody) | (observed == 0) | (observed == everybody)
     low = np.where(alike, np.minimum(low, ends[0]), low)
     high = np.where(alike, np.maximum(high, ends[1]), high)
     em = np.full(len(groups), np.nan)

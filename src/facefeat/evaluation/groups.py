@@ -17,7 +17,7 @@ import numpy as np
 
 from facefeat.evaluation.report import SMALL_GROUP
 from facefeat.utils.frames import import_pandas
-from facefeat.utils.statistics import ENDS, interval
+from facefeat.utils.statistics import ENDS, interval, share_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +147,8 @@ def group_table(
             continue
         draws[q.name] = group_means(q.values, here, bootstrap, seed)
         low, high = interval(draws[q.name])
+        if bootstrap and np.isin(q.values[np.isfinite(q.values)], (0, 1)).all():
+            low, high = share_interval(value, known, low, high)
         table |= {q.name: value, f"{q.name}_n": known, f"{q.name}_low": low, f"{q.name}_high": high}
     return pd.DataFrame(table), draws
 

@@ -18,7 +18,7 @@ from facefeat.types import FaceBatch
 from facefeat.utils.atomic import write_text
 from facefeat.utils.frames import import_pandas
 from facefeat.utils.json_text import json_text
-from facefeat.utils.statistics import interval, resamples, standard_error
+from facefeat.utils.statistics import interval, resamples, share_interval, standard_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,12 +129,16 @@ def report_on(
         for i, (attribute, group, here) in enumerate(present, 1)
     ]
     blocks = [weighted_scores(schema, batch, targets, w) for w in resamples(n, bootstrap, seed)]
+    labelled = {k: int(m.any(axis=1).sum()) for k, m in members.items()}
     intervals = {}
     for key in metrics if blocks else ():
         draws = np.concatenate([b[key] for b in blocks])
         if key.endswith("_ece"):
             draws = centred(draws, metrics[key])
         low, high = interval(draws[:, None])
+        n_known = next((known for k, known in labelled.items() if key.startswith(f"{k}_")), 0)
+        if key.endswith("accuracy") and n_known:
+            low, high = share_interval(np.array([metrics[key]]), np.array([n_known]), low, high)
         intervals[key] = (float(low[0]), float(high[0]))
     exclusive = {f"{a}_accuracy": m for a, m in members.items() if schema[a].exclusive}
     baselines = {key: majority(m) for key, m in exclusive.items() if key in metrics}

@@ -17,7 +17,7 @@ import numpy as np
 
 from facefeat.errors import FacefeatError, InputError, MissingExtraError
 from facefeat.networks.decoder import check_latents
-from facefeat.utils.files import read_json
+from facefeat.utils.files import nearest_file, read_json
 from facefeat.utils.text import one_line
 from facefeat.utils.values import ByValue
 
@@ -205,7 +205,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         if not 0 < facts["latent_dim"] <= _WIDEST or not all(isinstance(n, str) for n in facts["attributes"]):
             raise ValueError
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{str(folder)!r} is no index of faces. Next: facefeat index DATA -o FOLDER") from None
+        raise InputError(
+            f"{str(folder)!r} is no index of faces.{nearest_file(folder)} Next: facefeat index DATA -o FOLDER"
+        ) from None
     if version > VERSION:
         raise InputError(f"{str(folder)!r} was written by a newer facefeat. Next: pip install -U facefeat")
     if not complete:

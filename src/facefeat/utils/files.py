@@ -140,7 +140,7 @@ def nearest_file(name: str | os.PathLike[str]) -> str:
         there = os.listdir(folder or ".")[:1000]
     except (OSError, ValueError):
         return ""
-    near = difflib.get_close_matches(base[:255], there, 1, 0.75)
+    near = [] if base in there else difflib.get_close_matches(base[:255], there, 1, 0.75)
     return f" Did you mean {os.path.join(folder, near[0])!r}?" if near else ""
 
 

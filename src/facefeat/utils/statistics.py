@@ -71,6 +71,18 @@ def tsne(latents: np.ndarray, seed: int, perplexity: float = 30.0) -> np.ndarray
     return np.asarray(TSNE(perplexity=perplexity, init=start, random_state=seed, n_jobs=1).fit_transform(few))
 
 
+def share_interval(
+    share: np.ndarray, n: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (M,) of the bootstrap intervals of shares of n, (M,) each; Wilson's where a share is 0 or 1.
+
+    A bootstrap of faces that are all right is a point, as if nothing could ever be wrong.
+    """
+    at_end = (share == 0) | (share == 1)
+    ends = proportion_interval(np.where(at_end, share * n, 0), n)
+    return np.where(at_end, ends[0], low), np.where(at_end, ends[1], high)
+
+
 def proportion_interval(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the 95 % interval of shares `hits` of `n`, (M,) each (Wilson, 1927); NaN where n is 0.
 
@@ -81,4 +93,5 @@ def proportion_interval(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np
     p = hits / total
     middle = (p + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * np.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
-    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+    # Exactly 0 and 1 there, not but for rounding.
+    return np.where(p == 0, 0, np.maximum(middle - half, 0)), np.where(p == 1, 1, np.minimum(middle + half, 1))
