@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import click
 import pytest
@@ -68,6 +69,16 @@ def test_an_example_can_be_typed(path: str, line: str, monkeypatch: pytest.Monke
 def test_wrong_usage_names_what_is_valid(typed: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(shlex.split(typed)) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_mistyped_file_names_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("predictions.csv").write_text("gender_true,gender_pred\n")
+    assert run(["audit", "prediction.csv"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no such file or folder: 'prediction.csv'. Did you mean 'predictions.csv'?" in said
 
 
 def test_a_group_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:

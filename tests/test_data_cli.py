@@ -62,7 +62,7 @@ def test_many_skipped_rows_are_summed_up(source: Path, tmp_path: Path, capsys: p
     ("args", "code", "message"),
     [
         (["{source}"], 2, "--output"),
-        (["{folder}/none", "-o", "{folder}/d"], 2, "does not exist"),
+        (["{folder}/none", "-o", "{folder}/d"], 2, "no such file or folder"),
         (["{source}", "-o", "{folder}/d", "--schema", "fareface"], 2, "Did you mean 'fairface'"),
         (["{source}", "-o", "{folder}/d", "--format", "coco"], 2, "Received: 'coco'. Valid: auto"),
         (["{folder}/a.jpg", "-o", "{folder}/d"], 1, "neither a folder nor a tar nor a zip"),

@@ -131,7 +131,7 @@ def test_the_command_writes_figures_and_tables(
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["{folder}/none", "-o", "{folder}/out"], 2, "does not exist"),
+        (["{folder}/none", "-o", "{folder}/out"], 2, "no such file or folder"),
         (["{folder}/empty", "-o", "{folder}/out"], 1, "is empty"),
         (["{folder}/photos", "-o", "{folder}/out"], 1, "not a data set that facefeat knows"),
         (["{folder}/faces", "-o", "{folder}/photos/1.jpg/out"], 1, "cannot write"),

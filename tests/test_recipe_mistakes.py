@@ -43,6 +43,8 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("epoch = 3\n", r"line 1: epoch: unknown key.* Next: 'epochs' below \[train\]"),
+        ("learning_rate = 1e-3\n", r"unknown key.* Next: 'learning_rate' below \[train\]"),
         ("seed = 2\ntrain.epohcs = 3\n", r"line 2: train\.epohcs: unknown key.*'epochs'"),
         ("\ntrain = { epohcs = 3 }\n", r"line 2: train\.epohcs: unknown key"),
         ("[train]\nphases = [\n  { epochs = 3 },\n  { epoch = 3 },\n]\n", r"line 4: train\.phases\.2\.epoch: unknown"),

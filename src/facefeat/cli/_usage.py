@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import click
 
 from facefeat.errors import did_you_mean
+from facefeat.utils.files import nearest_file
 from facefeat.utils.text import printable
 
 EXAMPLES = {
@@ -72,6 +73,7 @@ _VALUES = {"gpu": "cuda", "metal": "coreml", "mps": "coreml", "tensorflow": "ker
 _NUMBERS = {"a valid float range": "a number", "a valid integer range": "a whole number", "a valid float": "a number",
             "a valid integer": "a whole number"}  # fmt: skip
 _NOT_ONE_OF = re.compile(r"(?s)^'(.+?)' is not one of")
+_NOT_THERE = re.compile(r"(?s)^(?:File|Path|Directory) '(.+)' does not exist\.$")
 _TOO_MANY = "Got unexpected extra argument"
 _NO_COMMAND = re.compile(r"(?s)^No such command '(.+?)'\.")
 
@@ -159,6 +161,9 @@ def _bad_value(message: str, parameter: click.Parameter) -> str:
         else:
             said = did_you_mean(found[1], valid)
         return f"no such value of {_names(parameter)}. {said}"
+    absent = _NOT_THERE.match(message)
+    if absent:
+        return f"{_names(parameter)}: no such file or folder: {absent[1]!r}.{nearest_file(absent[1])}"
     said = f"{_names(parameter)}: {message}"
     for of_click, ours in _NUMBERS.items():
         said = said.replace(of_click, ours)

@@ -22,6 +22,7 @@ tables), or a mapping to anything (a table that is taken unchanged).
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import math
 import re
@@ -119,6 +120,16 @@ def read(kind: type[T], table: Any, where: str, text: str = "") -> T:
     return _Reader(where, text).read(kind, table, ())
 
 
+def _elsewhere(key: str, hints: Mapping[str, Any]) -> str:
+    """Which table a key belongs to, where it is none of these but one of a table's inside; else nothing."""
+    for name, kind in hints.items():
+        names = [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+        near = difflib.get_close_matches(key, names, 1, 0.85)
+        if near:
+            return f" Next: {near[0]!r} below [{name}]."
+    return ""
+
+
 @dataclass(frozen=True)
 class _Reader:
     where: str
@@ -134,7 +145,7 @@ class _Reader:
             table = collected(self.table(table, keys))
         for key in self.table(table, keys):
             if key not in hints:
-                raise self.fail((*keys, key), f"unknown key. {did_you_mean(key, hints)}")
+                raise self.fail((*keys, key), f"unknown key. {did_you_mean(key, hints)}{_elsewhere(key, hints)}")
         missing = dataclasses.MISSING
         for field in dataclasses.fields(kind):  # type: ignore[arg-type]
             if field.name not in table and field.default is missing and field.default_factory is missing:
