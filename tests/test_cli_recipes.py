@@ -97,6 +97,13 @@ def test_runs_of_other_attributes_have_their_own_rows_and_no_empty_ones(tmp_path
     assert not table.isna().all(axis=1).any()
 
 
+def test_the_folder_above_or_inside_a_run_names_the_run(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "runs" / "hats")
+    for given, meant in ((run.parent, f"facefeat compare {run}"), (run / "preset", str(run))):
+        with pytest.raises(InputError, match=f"is no run: .* Next: {re.escape(meant)}$"):
+            RunSummary.read(given)
+
+
 def test_what_is_no_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is no run: report.json is missing"):
         RunSummary.read(tmp_path)

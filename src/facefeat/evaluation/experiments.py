@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,12 +84,23 @@ def _by_source(report: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def _near_runs(folder: Path, name: str) -> str:
+    """Which runs are probably meant: those in the folder, or the one that it is in; else nothing."""
+    if (folder.parent / name).is_file():
+        return f" Next: {shlex.quote(str(folder.parent))}"
+    inside = sorted(str(p.parent) for p in folder.glob(f"*/{name}"))[:5]
+    return f" Next: facefeat compare {shlex.join(inside)}" if inside else ""
+
+
 def _json(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     if not path.is_file():
         if (folder / "checkpoint.npz").is_file():
             raise InputError(f"{str(folder)!r} is not finished: {name} is missing. Next: facefeat train ... --resume")
-        raise InputError(f"{str(folder)!r} is no run: {name} is missing. Valid: the --output of `facefeat train`.")
+        near = _near_runs(folder, name)
+        raise InputError(
+            f"{str(folder)!r} is no run: {name} is missing. Valid: the --output of `facefeat train`.{near}"
+        )
     try:
         found: dict[str, Any] = read_json(path)
     except (OSError, ValueError) as e:
