@@ -81,6 +81,12 @@ def test_a_mistyped_file_names_the_nearest(
     assert "no such file or folder: 'prediction.csv'. Did you mean 'predictions.csv'?" in said
 
 
+def test_a_mistyped_preset_folder_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "preset").mkdir()
+    assert run(["presets", str(tmp_path / "prset")]) == 2
+    assert f"Did you mean {str(tmp_path / 'preset')!r}?" in capsys.readouterr().err
+
+
 def test_a_group_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data"]) == 2
     err = capsys.readouterr().err

@@ -30,7 +30,7 @@ from facefeat.presets.weights import with_weights
 from facefeat.schema import BUILTIN_SCHEMAS, Schema, get_schema
 from facefeat.types import Alignment
 from facefeat.utils.atomic import atomic_folder, check_writable
-from facefeat.utils.files import read_json, read_regular
+from facefeat.utils.files import nearest_file, read_json, read_regular
 from facefeat.utils.precision import stored_weight
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def find_preset(value: str | Path | None) -> Path:
     if os.path.isdir(folder):  # False for what is too long for a name, too
         _check_is_preset(folder)
         return folder
-    raise UnknownPresetError(f"no such preset. {did_you_mean(text, names)} Or the path of a preset folder.")
+    near = nearest_file(text) if os.path.dirname(text) else ""
+    raise UnknownPresetError(f"no such preset. {did_you_mean(text, names)} Or the path of a preset folder.{near}")
 
 
 def _check_is_preset(folder: Path) -> None:
