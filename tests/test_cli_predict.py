@@ -403,6 +403,13 @@ def test_annotated_copies_lie_in_the_folder_and_touch_no_original(
     assert {p: p.read_bytes() for p in before} == before
 
 
+def test_a_name_of_the_greatest_length_has_a_copy(album: Path, model: Model) -> None:
+    (album / "f.jpg").rename(album / f"{'é' * 120}{'x' * 11}.jpg")
+    assert run(["predict", f"{'é' * 120}{'x' * 11}.jpg", "--annotate", "out"]) == 0
+    (copy,) = (album / "out").glob("*.jpg")
+    assert copy.name.endswith("-faces.jpg") and copy.stat().st_size
+
+
 def test_copies_keep_their_subfolders_name_their_sources_and_are_never_read_again(
     album: Path, model: Model, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ pytest.importorskip("lancedb", reason="the index needs LanceDB: pip install 'fac
 
 from facefeat.index import DatasetFaces, FaceIndex, PhotoFaces, build_index
 from facefeat.index import database as store
-from facefeat.index.build import partial
+from facefeat.index.build import check_index_output, partial
 from facefeat.index.sheet import neighbour_sheet
 from facefeat.utils.neighbors import nearest
 
@@ -349,3 +349,10 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "lancedb", None)
     said = ask("index", "a", "-o", tmp_path / "i")
     assert isinstance(said.exception, MissingExtraError) and '"facefeat[search]"' in str(said.exception)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "a\x7f"])
+def test_a_name_with_control_characters_is_refused_before_the_work(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no control characters"):
+        check_index_output(tmp_path / name, "euclidean")
+    assert list(tmp_path.iterdir()) == []

@@ -491,3 +491,46 @@ def test_saving_a_model_that_has_graphs_warns_of_nothing(folder: Path, tmp_path:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(folder).save(tmp_path / "again")
+
+
+def _changed(preset: Path, network: str, change: Any) -> None:
+    graph = onnx.load(preset / f"{network}.onnx")
+    change(graph.graph)
+    (preset / f"{network}.onnx").write_bytes(graph.SerializeToString())
+    reseal(preset)
+
+
+def _renamed(graph: onnx.GraphProto) -> None:
+    old = graph.output[0].name
+    graph.output[0].name = "zz"
+    for node in graph.node:
+        node.output[:] = ["zz" if name == old else name for name in node.output]
+
+
+def _with_input(graph: onnx.GraphProto) -> None:
+    graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+
+
+def _narrower(graph: onnx.GraphProto) -> None:
+    """The first output is of one row, and of two numbers."""
+    for node in graph.node:
+        node.output[:] = ["gone" if name == graph.output[0].name else name for name in node.output]
+    graph.initializer.append(numpy_helper.from_array(np.zeros((1, 2), "float32"), "two"))
+    graph.node.append(helper.make_node("Identity", ["two"], [graph.output[0].name]))
+
+
+@pytest.mark.parametrize(
+    ("network", "change", "says"),
+    [
+        ("head", _renamed, "the network 'head' has no output"),
+        ("backbone", _renamed, "the network 'backbone' has no output 'output'. Received: 'zz'"),
+        ("head", _with_input, "has 2 inputs, where one is valid"),
+        ("head", _narrower, "in another shape. Valid: (9, "),
+        ("backbone", _narrower, "in another shape. Valid: (9, any, any, any)"),
+    ],
+)
+def test_graphs_of_other_inputs_and_outputs_are_refused(network: str, change: Any, says: str, copy: Path) -> None:
+    _changed(copy, network, change)
+    with pytest.raises(PresetError) as caught:
+        FaceFeatureModel.from_preset(copy).predict_faces(CROPS)
+    assert says in str(caught.value) and "Next: fetch or train the preset again" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import os
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from facefeat.utils.csv_rows import ENDING, LineFeeds, csv_writer
 from facefeat.utils.files import is_compressed, matching, open_regular, parse_json, read_json, read_regular, walk
 from facefeat.utils.machine import _quota, cache_dir, cores
 from facefeat.utils.text import one_line, printable
@@ -152,3 +154,17 @@ def test_the_cache_folder_is_the_users_choice(monkeypatch: pytest.MonkeyPatch, t
     assert cache_dir() == tmp_path / "mine" and not cache_dir().exists()
     monkeypatch.setenv("FACEFEAT_CACHE", "")
     assert "facefeat" in cache_dir().parts[-2:]
+
+
+def test_a_cell_of_csv_may_hold_any_ending_of_a_line(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    names = ["a\rb.jpg", "a\nb.jpg", "a\r\nb.jpg", 'a"b,c.jpg', "plain.jpg"]
+    with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as out:
+        csv_writer(out).writerows([("file",), *((n,) for n in names)])
+    with (tmp_path / "table.csv").open("w", newline="", encoding="utf-8") as out:
+        pd.DataFrame({"file": names}).to_csv(LineFeeds(out), index=False, lineterminator=ENDING)
+    for name in ("rows.csv", "table.csv"):
+        with (tmp_path / name).open(newline="", encoding="utf-8") as file:
+            assert [row[0] for row in csv.reader(file)] == ["file", *names]
+        assert list(pd.read_csv(tmp_path / name)["file"]) == names
+        assert (tmp_path / name).read_bytes().endswith(b"plain.jpg\n")

@@ -557,16 +557,18 @@ class Analysis:
         import numpy as np
 
         from facefeat.utils.atomic import atomic_folder
+        from facefeat.utils.csv_rows import ENDING, LineFeeds
 
-        out = Path(folder)
-        with atomic_folder(out, "an analysis", is_analysis_file) as new:
-            self.table.to_csv(new / "table.csv", index=False)
+        to = Path(folder)
+        with atomic_folder(to, "an analysis", is_analysis_file) as new:
+            with (new / "table.csv").open("w", encoding="utf-8", newline="") as out:
+                self.table.to_csv(LineFeeds(out), index=False, lineterminator=ENDING)
             if self.directions:
                 arrays: dict[str, Any] = {k: np.asarray(v) for k, v in self.directions.items()}
                 np.savez(new / "directions.npz", **arrays)
             for name, figure in self.figures.items():
                 figure.savefig(new / f"{name}.png", dpi=120, bbox_inches="tight")
-        return out
+        return to
 
 
 def is_analysis_file(name: str) -> bool:

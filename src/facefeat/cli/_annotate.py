@@ -53,6 +53,10 @@ def without_copies(files: Iterable[str]) -> tuple[list[str], int]:
     return kept, left_out
 
 
+_LONGEST = 230
+"""Bytes of a photo's name that stand in that of its copy; file systems allow 255."""
+
+
 class Annotator:
     """Saves copies in a folder, in the subfolders that the photos lie in; an input is never overwritten.
 
@@ -115,7 +119,7 @@ class Annotator:
 
     def _target(self, source: str) -> Path:
         stem = Path(source.rstrip("/").rpartition("/")[2] or "photo").stem if "://" in source else Path(source).stem
-        stem = "photo" if source == "-" else stem
+        stem = os.fsdecode(os.fsencode("photo" if source == "-" else stem)[:_LONGEST])
         number = 1
         while True:
             name = f"{stem}-faces{'' if number == 1 else f'-{number}'}.jpg"

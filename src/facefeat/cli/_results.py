@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from facefeat.networks.postprocess import no_faces
 from facefeat.plugins.kinds import say
+from facefeat.utils.csv_rows import csv_writer
 from facefeat.utils.json_text import finite
 from facefeat.utils.text import one_line, printable
 
@@ -69,7 +69,7 @@ class CsvWriter:
     """One row per face; the columns depend on the schema alone. A photo without faces has no row."""
 
     def __init__(self, out: TextIO | Escaping, schema: Schema | None) -> None:
-        self._out, self._csv = out, csv.writer(out, lineterminator="\n")
+        self._out, self._csv = out, csv_writer(out)
         self._answers = list(no_faces(schema).columns()) if schema is not None else []
         self._csv.writerow(["source", "face", "left", "top", "right", "bottom", "score", *self._answers])
 

@@ -18,6 +18,7 @@ from facefeat.cli._numbers import bootstrap_rounds
 from facefeat.cli._overwrite import check_no_input
 from facefeat.cli._show import progress, say, terminal, warn
 from facefeat.errors import InputError
+from facefeat.utils.csv_rows import ENDING, LineFeeds
 from facefeat.utils.json_text import json_text
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ def evaluate(
             audit = replace(audit, sections=(*audit.sections, _moved(model, dataset, conditions, judge, bootstrap)))
     if predictions is not None:
         with console.status("writing the predictions"), atomic_file(predictions) as new:
-            prediction_frame(predict_dataset(model.classifier, dataset), dataset).to_csv(new, index=False)
+            frame = prediction_frame(predict_dataset(model.classifier, dataset), dataset)
+            with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out:
+                frame.to_csv(LineFeeds(out), index=False, lineterminator=ENDING)
     warn_of_photos(dataset, "Next: facefeat data import --detect")
     if part := part_of_training(model.metadata.training, dataset):
         what = "was trained on" if part == "train" else "chose its epoch and calibration by"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import warnings
@@ -22,6 +21,7 @@ from facefeat.data.tables import read_table
 from facefeat.errors import DataError, ImageError
 from facefeat.schema import Attribute, Schema, get_schema
 from facefeat.utils.atomic import check_writable, temporary_folder, unwritable
+from facefeat.utils.csv_rows import ENDING, LineFeeds, csv_writer
 from facefeat.utils.files import expanded, read_json
 
 if TYPE_CHECKING:
@@ -166,9 +166,10 @@ def _write(found: Import, temporary: Path, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "notes": [*found.notes, *([found.repaired] if found.repaired else [])],
     }
-    found.table.to_csv(temporary / "faces.csv", index=False, encoding="utf-8", lineterminator="\n")
+    with (temporary / "faces.csv").open("w", encoding="utf-8", newline="") as f:
+        found.table.to_csv(LineFeeds(f), index=False, lineterminator=ENDING)
     with (temporary / "skipped.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
+        writer = csv_writer(f)
         writer.writerow(("file", "reason"))
         writer.writerows((s.file, s.reason) for s in found.skipped)
     text = json.dumps(about, indent=2, ensure_ascii=False)

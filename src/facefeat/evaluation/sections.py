@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from facefeat.utils.csv_rows import ENDING, LineFeeds
 from facefeat.utils.text import plain_cell
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ def csv_of(table: pd.DataFrame) -> str:
         if safe[column].dtype.kind in "OUT" or str(safe[column].dtype) in ("str", "string"):
             safe[column] = [plain_cell(str(v)) for v in safe[column]]
     safe.columns = [plain_cell(str(c)) for c in safe.columns]
-    return str(safe.to_csv(index=False, lineterminator="\n"))
+    text = io.StringIO()
+    safe.to_csv(LineFeeds(text), index=False, lineterminator=ENDING)
+    return text.getvalue()
 
 
 def csv_link(table: pd.DataFrame) -> str:

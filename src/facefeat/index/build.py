@@ -228,6 +228,8 @@ def check_index_output(target: Path, metric: str) -> None:
         raise InputError(f"no such metric. {did_you_mean(metric, METRICS)}")
     if not target.name:
         raise InputError(f"{str(target)!r} is no name for a new folder. Give one.")
+    if any(c < " " or c == "\x7f" for c in str(target.absolute())):
+        raise InputError(f"LanceDB takes no control characters in a path. Received: {str(target)!r}. Give another.")
     for place in (target, partial(target)):
         if place.exists() and not (place / FACTS).is_file() and not (place.is_dir() and not any(place.iterdir())):
             raise InputError(f"{str(place)!r} exists and is not an index. Give a new or empty folder.")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from facefeat.errors import InputError
 from facefeat.networks.keras_backend import require_keras
 from facefeat.networks.models import ComponentRef
-from facefeat.networks.onnx_graph import OUTPUT
 from facefeat.networks.postprocess import Calibration, read_logits
-from facefeat.networks.runtime import KerasRuntime, Runtime, in_batches
+from facefeat.networks.runtime import KerasRuntime, Runtime, in_batches, named_output, only_output
 from facefeat.plugins.registry import get_registry
 
 if TYPE_CHECKING:
@@ -167,11 +166,17 @@ class Classifier:
 
     def _head(self, features: np.ndarray) -> dict[str, np.ndarray]:
         """(B, h, w, D) -> attribute -> (B, outputs)."""
-        return self.runtime.run("head", features)
+        found = self.runtime.run("head", features)
+        shapes = {n: (len(features), a.outputs) for n, a in self.schema.attributes.items()}
+        return {n: named_output(found, "head", n, shape) for n, shape in shapes.items()}
 
     def _of_crops(self, crops: UInt8Array, then: Callable[[np.ndarray], Any]) -> Any:
         """What `then` makes of the feature maps (B, h, w, D) of all crops, a batch at a time."""
         s = self.image_size
         if crops.ndim != 4 or crops.shape[1:] != (s, s, 3):
             raise InputError(f"crops must be (N, {s}, {s}, 3). Received: an array of shape {crops.shape}.")
-        return in_batches(lambda batch: then(self.runtime.run("backbone", batch)[OUTPUT]), crops)
+
+        def step(batch: np.ndarray) -> Any:
+            return then(only_output(self.runtime.run("backbone", batch), "backbone", (len(batch), None, None, None)))
+
+        return in_batches(step, crops)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from facefeat.errors import InputError, PluginError
 from facefeat.networks.keras_backend import require_keras
 from facefeat.networks.models import ComponentRef
-from facefeat.networks.onnx_graph import OUTPUT
-from facefeat.networks.runtime import BATCH, KerasRuntime, Runtime, in_batches
+from facefeat.networks.runtime import BATCH, KerasRuntime, Runtime, in_batches, only_output
 from facefeat.plugins.contracts import DetailDecoder
 from facefeat.plugins.registry import get_registry
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from facefeat.types import FloatArray, UInt8Array
 
 WEIGHTS = {"decoder": "decoder.weights.h5", "detail_encoder": "detail_encoder.weights.h5"}
@@ -130,8 +131,13 @@ class FaceDecoder:
         checked = check_latents(latents, self.latent_dim)
         # A large map for each face: 64 at once take 640 MB, which ONNX Runtime keeps, and are no faster.
         size = BATCH if isinstance(self.runtime, KerasRuntime) else DRAWN
-        crops: FloatArray = in_batches(lambda batch: self.runtime.run("decoder", batch)[OUTPUT], checked, size)
+        face = (self.face_size, self.face_size, 3)
+        crops: FloatArray = in_batches(lambda batch: self._run("decoder", batch, face), checked, size)
         return crops
+
+    def _run(self, network: str, batch: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The output of a network for a batch; shape: of one row."""
+        return only_output(self.runtime.run(network, batch), network, (len(batch), *shape))
 
     def draw(self, latents: FloatArray) -> UInt8Array:
         """(N, D + K) -> (N, F, F, 3) uint8. Raises as `decode`.
@@ -152,7 +158,7 @@ class FaceDecoder:
 
         if not self.detail_dim:
             return features
-        codes = in_batches(lambda batch: self.runtime.run("detail_encoder", batch)[OUTPUT], crops)
+        codes = in_batches(lambda batch: self._run("detail_encoder", batch, (self.detail_dim,)), crops)
         return np.concatenate([features, codes], axis=1)
 
 

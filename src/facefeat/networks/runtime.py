@@ -101,6 +101,29 @@ def set_default_options(options: RuntimeOptions) -> None:
     set_threads(options.threads)
 
 
+_AGAIN = "Next: fetch or train the preset again"
+
+
+def only_output(outputs: Outputs, network: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The output of a network that has one; None stands for any size of an axis. Raises PresetError for another."""
+    return named_output(outputs, network, OUTPUT, shape)
+
+
+def named_output(outputs: Outputs, network: str, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The output of this name. Raises PresetError where there is none, or it has another shape."""
+    if name not in outputs:
+        listed = ", ".join(repr(n) for n in outputs)
+        raise PresetError(f"the network {network!r} has no output {name!r}. Received: {listed}. {_AGAIN}.")
+    found = outputs[name]
+    if len(found.shape) != len(shape) or any(w not in (None, n) for n, w in zip(found.shape, shape, strict=True)):
+        valid = ", ".join("any" if w is None else str(w) for w in shape)
+        raise PresetError(
+            f"the network {network!r} gives {name!r} in another shape. Valid: ({valid}). Received: {found.shape}. "
+            f"{_AGAIN}."
+        )
+    return found
+
+
 class OnnxRuntime:
     """Runs ONNX graphs with ONNX Runtime; a session is made when its network is first asked for."""
 
@@ -135,7 +158,10 @@ class OnnxRuntime:
         with self._lock:
             if network not in self._sessions:
                 where = f"{self._where}: '{network}.onnx'"
-                self._sessions[network] = open_session(self._graphs[network], where, self._providers, self._options)
+                made = open_session(self._graphs[network], where, self._providers, self._options)
+                if (inputs := len(made.get_inputs())) != 1:
+                    raise PresetError(f"{where} has {inputs} inputs, where one is valid. {_AGAIN}.")
+                self._sessions[network] = made
             return self._sessions[network]
 
 

@@ -117,7 +117,7 @@ def _required(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
         return required
     try:
         names = [f"{n}.weights.h5" for n in decoder_networks(part)]
-    except (KeyError, TypeError) as e:
+    except (KeyError, TypeError, ValueError, OverflowError) as e:
         raise PresetError(f"preset {str(folder)!r}: config.json, decoder: incomplete or a wrong type: {e!r}") from None
     for name in names:
         if not (folder / name).is_file():
