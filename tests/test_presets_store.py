@@ -59,6 +59,13 @@ def test_a_new_card_leaves_the_preset_whole(folder: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
+@pytest.mark.parametrize("detail", ["x" * 9, "", None, [], 1e400])
+def test_a_decoder_of_no_detail_is_refused(detail: object, folder: Path) -> None:
+    change(folder, lambda c: c.update(decoder={"detail": detail}))
+    with pytest.raises(PresetError, match=r"config\.json, decoder: incomplete or a wrong type"):
+        read_config(folder)
+
+
 def test_a_new_card_does_not_vouch_for_a_file_that_was_altered(folder: Path) -> None:
     with (folder / "head.weights.h5").open("ab") as f:
         f.write(b"x")
