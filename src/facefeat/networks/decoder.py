@@ -131,11 +131,10 @@ class FaceDecoder:
         checked = check_latents(latents, self.latent_dim)
         # A large map for each face: 64 at once take 640 MB, which ONNX Runtime keeps, and are no faster.
         size = BATCH if isinstance(self.runtime, KerasRuntime) else DRAWN
-        face = (self.face_size, self.face_size, 3)
-        crops: FloatArray = in_batches(lambda batch: self._run("decoder", batch, face), checked, size)
+        crops: FloatArray = in_batches(lambda batch: self._run("decoder", batch, (None, None, 3)), checked, size)
         return crops
 
-    def _run(self, network: str, batch: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def _run(self, network: str, batch: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
         """The output of a network for a batch; shape: of one row."""
         return only_output(self.runtime.run(network, batch), network, (len(batch), *shape))
 
