@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from facefeat.errors import DataError, InputError
+from facefeat.image.video import write_frames
 from facefeat.utils.atomic import (
     atomic_file,
     atomic_folder,
@@ -184,6 +186,10 @@ def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
             check_writable(tmp_path / name)
         with pytest.raises(InputError, match="it is no regular file"):
             write_text(tmp_path / name, "a")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match="it is no regular file"):
+        write_frames(np.zeros((1, 8, 8, 3), "uint8"), tmp_path / "pipe.png")
+    (tmp_path / "pipe.png").unlink()
     assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
     (tmp_path / "nowhere").symlink_to("gone")

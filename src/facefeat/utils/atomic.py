@@ -37,7 +37,6 @@ def atomic_file(target: Path, error: type[FacefeatError] = InputError, hint: str
     Folders above are made. An OSError in the block, too, is raised as `error`; hint: what its message ends in.
     """
     try:
-        _check_replaceable(target)
         with temporary_folder(target) as folder:
             new = folder / target.name
             yield new
@@ -144,7 +143,11 @@ def _unwritable_folder(folder: Path, what: str, reason: OSError) -> InputError:
 
 @contextmanager
 def temporary_folder(target: Path) -> Iterator[Path]:
-    """A folder next to `target`, so on its disk, that is removed in the end; those above are made. Raises OSError."""
+    """A folder next to `target`, so on its disk, that is removed in the end; those above are made.
+
+    Raises OSError, also where the target is a pipe or a device, which must not be replaced.
+    """
+    _check_replaceable(target)
     parent = target.parent
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent)
