@@ -66,12 +66,13 @@ class _Shared:
 
 def check_dataset(dataset: object, schema: Schema) -> None:
     """Raises InputError for what is no data set, such as its path; DataError for one of another schema."""
-    if not isinstance(dataset, FaceDataset):
+    check = getattr(dataset, "check_schema", None)
+    if check is None:
         raise InputError(
             "not a data set. Valid: a FaceDataset, as facefeat.data.load_dataset(PATH) returns. "
             f"Received: {type(dataset).__name__}."
         )
-    dataset.check_schema(schema)
+    check(schema)
 
 
 class FaceDataset:
