@@ -324,3 +324,21 @@ def test_giving_up_can_be_turned_off(store: Store, tmp_path: Path) -> None:
     assert run_batch(store.list, tmp_path / "f.parquet", give_up_after=0, allow_remote=["memory"]).failed == 30
     with pytest.raises(InputError, match="give_up_after must be at least 0"):
         run_batch(store.list, tmp_path / "g.parquet", give_up_after=-1, allow_remote=["memory"])
+
+
+def test_what_was_done_is_kept_when_the_engine_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_room, "_PART_CHUNKS", 100)  # nothing is written until then
+
+    class GivesUp(run_room.ChunkReader):
+        def read(self, *given: Any) -> Iterator[Any]:
+            for number, found in enumerate(super().read(*given)):
+                if number == 3:
+                    raise FacefeatError("the cluster gave up")
+                yield found
+
+    photos, out = album(tmp_path / "album", 20), tmp_path / "f.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_room, "ChunkReader", GivesUp)
+        with pytest.raises(FacefeatError, match="gave up"):
+            run_batch(photos, out)
+    assert run_batch(photos, out, resume=True).resumed == 12

@@ -121,14 +121,17 @@ def run_batch(
             with ExitStack() as end:
                 if isinstance(read, Generator):
                     end.callback(read.close)
-                for number, rows in read:
-                    for kept in streak.passed(number, rows):
-                        run.add(*kept)
-                    if streak.over:
-                        run.flush()
-                        raise FacefeatError(streak.over)
-                    done += min(settings.chunk, plan.count - number * settings.chunk)
-                    report(done, plan.count)
+                try:
+                    for number, rows in read:
+                        for kept in streak.passed(number, rows):
+                            run.add(*kept)
+                        if streak.over:
+                            raise FacefeatError(streak.over)
+                        done += min(settings.chunk, plan.count - number * settings.chunk)
+                        report(done, plan.count)
+                except FacefeatError:
+                    run.flush()  # whoever gives up says that what was done is kept
+                    raise
             for kept in streak.waiting:
                 run.add(*kept)
         return run.finish()
